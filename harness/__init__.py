@@ -1,0 +1,56 @@
+"""The plugin author's face of the harness: import names from here; nothing is defined here and no torch is imported."""
+
+from harness.api.contracts import (
+    DAVIS_2016,
+    DAVIS_2016_ZERO_SHOT,
+    DAVIS_2017,
+    DAVIS_2017_UNSUPERVISED,
+    Benchmark,
+    BuildContext,
+    Citation,
+    Column,
+    Method,
+    Scoring,
+    Weights,
+)
+from harness.api.errors import CausalityError, ContractError, DataError, HarnessError
+from harness.api.hookspecs import hookimpl
+from harness.api.records import RunRecord, VideoScores
+from harness.api.tasks import TASKS, VIS, InstanceZVOS, ObjectZVOS, OneShotVOS
+from harness.api.timing import Kernel, Stopwatch, kernel, stage
+from harness.api.video import Prompts, Sample, Track, Tracks, Video
+
+__all__ = [
+    "DAVIS_2016",
+    "DAVIS_2016_ZERO_SHOT",
+    "DAVIS_2017",
+    "DAVIS_2017_UNSUPERVISED",
+    "TASKS",
+    "VIS",
+    "Benchmark",
+    "BuildContext",
+    "CausalityError",
+    "Citation",
+    "Column",
+    "ContractError",
+    "DataError",
+    "HarnessError",
+    "InstanceZVOS",
+    "Kernel",
+    "Method",
+    "ObjectZVOS",
+    "OneShotVOS",
+    "Prompts",
+    "RunRecord",
+    "Sample",
+    "Scoring",
+    "Stopwatch",
+    "Track",
+    "Tracks",
+    "Video",
+    "VideoScores",
+    "Weights",
+    "hookimpl",
+    "kernel",
+    "stage",
+]

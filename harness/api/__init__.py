@@ -1,0 +1,1 @@
+"""What a plugin may know: contracts, video, tasks, timing, records, errors. Importing it imports no torch."""

@@ -1,0 +1,241 @@
+"""What a plugin declares: the card of a method, a benchmark and its scoring, a metric, an executor, a reporter.
+
+Everything here is light: no torch at import. A card is read by ``harness ls``; only ``build`` may import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from harness.api.records import RunRecord, VideoFailure, VideoResult, VideoScores
+from harness.api.tasks import TASKS, TaskName
+from harness.api.video import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from harness.api.timing import Kernel
+
+Causality = Literal["online", "window", "offline"]
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Where a method was published."""
+
+    title: str
+    authors: str
+    year: int
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One checkpoint a method can use.
+
+    ``path`` is a file inside the plugin's package (shipped); ``url`` is where a published file is. ``sha256`` is
+    checked whenever it is known. ``preset`` is the config preset these weights were made for.
+    """
+
+    name: str
+    licence: str
+    path: Path | None = None
+    url: str = ""
+    sha256: str = ""
+    trained_on: str = ""
+    preset: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What ``Method.build`` is given: the config, the device, the precision, the weights file and the task."""
+
+    task: TaskName
+    config: Any
+    device: str
+    precision: Literal["fp32", "bf16", "fp16"]
+    weights: Path | None
+    """A file the harness has checked (exists, sha256 where known), or None: no weights, random initialisation."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """The config of a method that has no constants."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """The card of a method: cheap to import, read by every listing.
+
+    ``build(context)`` returns the object that implements the protocols of ``tasks``. ``config`` is a frozen dataclass
+    whose defaults are the default preset; ``presets`` maps a name to the whole config. ``default_weights`` names the
+    entry of ``weights`` used without ``--weights`` (empty: random initialisation). A method with ``replays=True``
+    shows masks made elsewhere: it is told real names, and its speed is never ranked.
+    """
+
+    name: str
+    tasks: tuple[TaskName, ...]
+    build: Callable[[BuildContext], Any]
+    summary: str = ""
+    causality: Causality = "online"
+    lookahead: int = 0
+    config: type = NoConfig
+    presets: Mapping[str, Any] = field(default_factory=dict)
+    kernels: Callable[[], Sequence[Kernel]] = tuple
+    weights: tuple[Weights, ...] = ()
+    default_weights: str = ""
+    supervision: str = ""
+    paper: Citation | None = None
+    licence: str = "Apache-2.0"
+    replays: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [task for task in self.tasks if task not in TASKS]
+        if unknown or not self.tasks:
+            raise ValueError(f"method {self.name!r} names tasks {unknown or 'none'}; known: {', '.join(TASKS)}")
+        if self.lookahead and self.causality != "window":
+            raise ValueError(f"method {self.name!r} has lookahead {self.lookahead}; that needs causality='window'")
+
+    def weights_named(self, name: str) -> Weights | None:
+        """The entry of ``weights`` of that name."""
+        return next((entry for entry in self.weights if entry.name == name), None)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How one task on one benchmark is scored: which frames, which objects, matched how, averaged how.
+
+    ``version`` is part of every record and of the cache key: change a rule, change the version.
+    """
+
+    version: str
+    metrics: tuple[str, ...] = ("j_and_f",)
+    frames: Literal["inner", "all", "annotated"] = "inner"
+    """inner: all but the first and last (DAVIS one-shot); annotated: annotated frames after an object's first."""
+    objects: Literal["first-frame-max", "single", "seen"] = "first-frame-max"
+    """first-frame-max: ids 1..max of frame 0 (DAVIS 2017); single: mask != 0 (DAVIS 2016); seen: every id in the truth."""
+    matching: Literal["ids", "hungarian", "none"] = "ids"
+    void: Literal["background", "ignore"] = "background"
+    average: Literal["objects", "sequences"] = "objects"
+    decay: Literal["official", "fixed"] = "official"
+    max_proposals: int = 20
+    options: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+DAVIS_2016 = Scoring(version="davis2016/1", objects="single", average="sequences")
+DAVIS_2016_ZERO_SHOT = Scoring(version="davis2016-zvos/1", objects="single", average="sequences")
+DAVIS_2017 = Scoring(version="davis2017-semi/1")
+DAVIS_2017_UNSUPERVISED = Scoring(version="davis2017-unsup/1", frames="all", matching="hungarian", void="ignore")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A dataset, a split, and how each task on it is scored.
+
+    ``open(root, partial)`` returns the samples in official order; it raises DataError for anything missing, unless
+    ``partial`` (a bool) allows videos to be absent. ``expected`` holds the official video names where they are known
+    before any data is read: fewer than these make a record partial. ``needs_root`` is False for embedded data.
+    ``scored`` is False where the truth is not public (masks are written for a server).
+    """
+
+    name: str
+    title: str
+    scorings: Mapping[TaskName, Scoring]
+    open: Callable[[Path | None, bool], Sequence[Sample]]
+    expected: tuple[str, ...] = ()
+    needs_root: bool = True
+    scored: bool = True
+    licence: str = ""
+    homepage: str = ""
+    layout: str = ""
+    """The folder layout in words, shown when data is missing."""
+
+    @property
+    def tasks(self) -> tuple[TaskName, ...]:
+        """The tasks this benchmark can score, its main task first."""
+        return tuple(self.scorings)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure a metric reports; ``name`` is its key in every summary and its heading in every table."""
+
+    name: str
+    meaning: str
+    higher_is_better: bool = True
+    unit: Literal["fraction", "count", ""] = "fraction"
+
+
+class Measurement(Protocol):
+    """One video being measured, frame by frame; holds a few frames at most."""
+
+    def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
+        """Take the (H, W) uint8 id maps of the next frame, in order; ``truth`` is None where not annotated."""
+        ...
+
+    def finish(self) -> VideoScores:
+        """Return what was measured."""
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A measure of agreement (or of stability) with the figures it reports."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    def start(self, sample: Sample, scoring: Scoring) -> Measurement:
+        """Begin one video. ``sample`` gives length, size and, for DAVIS ids, the first truth."""
+        ...
+
+    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+        """Put videos together into the overall figures, one a column; None where undefined."""
+        ...
+
+
+@runtime_checkable
+class TrackMetric(Protocol):
+    """A metric over tracks (video instance segmentation): one call a video."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    def measure(self, sample: Sample, tracks: Any, scoring: Scoring) -> VideoScores:
+        """Measure one video's tracks against ``sample.extra['tracks']``."""
+        ...
+
+    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+        """Put videos together into the overall figures, one a column; None where undefined."""
+        ...
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Where and how the videos of a run are worked through."""
+
+    name: str
+
+    def execute(
+        self, open_session: Callable[[], Callable[[str], VideoResult | VideoFailure]], videos: Sequence[str]
+    ) -> Iterator[VideoResult | VideoFailure]:
+        """Open a session (it builds the method; it can be pickled), call it with each name, yield what it gives."""
+        ...
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """Writes something for people or machines from a set of records."""
+
+    name: str
+
+    def report(self, records: Sequence[RunRecord], out: Path) -> Sequence[Path]:
+        """Write into the folder ``out``; return the files written."""
+        ...

@@ -1,0 +1,79 @@
+"""The errors a user can mend, each with the exit code the command line returns for it.
+
+Programmers' mistakes stay ValueError and TypeError; everything below is caught once, in harness/cli.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Anything a user can mend; ``exit_code`` is what the command returns.
+
+    A message says what was found, what was expected, where, and (``hint``) which command or step comes next.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
+
+
+class GateFailed(HarnessError):
+    """A comparison ran to its end and a gate said no."""
+
+    exit_code = 1
+
+
+class UsageError(HarnessError):
+    """A wrong option, an unknown name, a run folder that belongs to another run."""
+
+    exit_code = 2
+
+
+class DataError(HarnessError):
+    """Data on disk is missing or malformed; the message names path, found and expected."""
+
+    exit_code = 3
+
+
+class PluginError(HarnessError):
+    """A plugin is not there, cannot be loaded, or its card is wrong."""
+
+    exit_code = 4
+
+
+class ContractError(PluginError):
+    """A method broke its promise: shape, dtype, ids, number of masks. Names plugin, video and frame."""
+
+
+class CausalityError(ContractError):
+    """A method read a frame or a prompt that lies after the frame it was asked for."""
+
+
+class MethodFailed(HarnessError):
+    """A method raised, ran out of memory or out of time; what was finished before is kept."""
+
+    exit_code = 5
+
+
+class EnvironmentProblem(HarnessError):
+    """This machine lacks something: a device, a package, a writable folder."""
+
+    exit_code = 6
+
+
+class IncompletePredictions(HarnessError):
+    """Predictions made elsewhere lack a frame or a video; nothing is scored."""
+
+    exit_code = 7
+
+
+class VerificationFailed(HarnessError):
+    """A checksum, a record or a generated file is not what it claims to be."""
+
+    exit_code = 8

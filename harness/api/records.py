@@ -1,0 +1,239 @@
+"""What a run leaves behind: pydantic records with a schema version, plain JSON on disk, no pickle anywhere.
+
+A record is untrusted input wherever it is read: unknown fields, non-finite numbers and overlong strings are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+RUN_SCHEMA = "harness.run/1"
+VIDEO_SCHEMA = "harness.video/1"
+
+Text = Annotated[str, StringConstraints(max_length=2000)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+_SAFE_VIDEO = re.compile(r"^(?!\.)[^/\\\x00-\x1f]{1,200}$")
+
+
+def is_safe_video_name(name: str) -> bool:
+    """Whether a video's name can be a file's name: no separators, no control characters, no leading dot."""
+    return _SAFE_VIDEO.match(name) is not None
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
+
+
+class VideoScores(_Record):
+    """What one metric measured on one video.
+
+    ``series`` maps a quantity (``"J"``) to an object's id as text, to one value a scored frame (None: undefined).
+    ``summary`` maps an object's id to its figures (``{"1": {"J-mean": 0.9, ...}}``). ``evidence`` is what a metric
+    that cannot be averaged over videos (AP) needs to put them together; plain JSON.
+    """
+
+    metric: Name
+    frames: list[int] = []
+    series: dict[str, dict[str, list[Number | None]]] = {}
+    summary: dict[str, dict[str, Number | None]] = {}
+    matched: dict[str, int] = {}
+    """Object id as text -> id of the proposal matched to it, where the scoring matches."""
+    evidence: Any = None
+
+
+class StageTime(_Record):
+    """Time spent in one named stage or kernel."""
+
+    calls: int
+    seconds: Number
+
+
+class VideoTiming(_Record):
+    """Clocks of one video, all in seconds; see docs/timing.md for what each includes."""
+
+    model: list[Number] = []
+    """One value a yielded mask: from frame on device to mask on device."""
+    e2e: list[Number] = []
+    """One value a yielded mask: decode + transfer + model + mask to host memory, nothing hidden by overlap."""
+    warm_up: int = 0
+    """How many leading values are warm-up (the first frame counts apart in any case)."""
+    stages: dict[str, StageTime] = {}
+    kernels: dict[str, StageTime] = {}
+    peak_memory_mib: Number | None = None
+    """CUDA: peak allocated on the device; CPU: growth of peak resident memory over the start of the video."""
+
+
+class VideoResult(_Record):
+    """Everything about one finished video; its masks lie beside it."""
+
+    schema_: Literal["harness.video/1"] = Field(VIDEO_SCHEMA, alias="schema")
+    video: Text
+    key: Sha256
+    """Cache key: the run's key and the video's own digest."""
+    digest: Sha256
+    length: int
+    height: int
+    width: int
+    objects: list[int] = []
+    scores: dict[str, VideoScores] = {}
+    timing: VideoTiming = VideoTiming()
+    masks: Text = ""
+    """Folder of the masks, relative to the run's folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class VideoFailure(_Record):
+    """One video that could not be finished, and why."""
+
+    video: Text
+    kind: Literal["crashed", "contract", "out-of-memory", "timed-out", "data"]
+    message: Annotated[str, StringConstraints(max_length=20000)]
+    traceback: Annotated[str, StringConstraints(max_length=200000)] = ""
+
+
+class PluginInfo(_Record):
+    """Which code ran."""
+
+    name: Name
+    distribution: Text
+    version: Text
+    code_sha256: Sha256
+    causality: Literal["online", "window", "offline"]
+    lookahead: int = 0
+    supervision: Text = ""
+    replays: bool = False
+
+
+class WeightsInfo(_Record):
+    """Which weights ran; an empty ``sha256`` means random initialisation."""
+
+    name: Text
+    sha256: Sha256 = ""
+    licence: Text = ""
+    trained_on: Text = ""
+
+
+class BenchmarkInfo(_Record):
+    """Which data were used, and by which rule they were scored."""
+
+    name: Name
+    task: Name
+    fingerprint: Sha256
+    scoring: Text
+    scored: bool
+    videos_expected: int
+    videos_done: int
+
+
+class Conditions(_Record):
+    """What every speed figure depends on. Runs under different conditions are never ranked against each other."""
+
+    device: Text
+    device_type: Literal["cpu", "cuda"]
+    threads: int | None = None
+    driver: Text = ""
+    cuda: Text = ""
+    torch: Text
+    python: Text
+    platform: Text
+    precision: Literal["fp32", "bf16", "fp16"]
+    tf32: bool = False
+    compiled: bool = False
+    batch: int = 1
+    resolutions: list[Text] = []
+    objects: list[int] = []
+    power_watts: Number | None = None
+    clock_mhz: Number | None = None
+    load_average: Number | None = None
+    executor: Name = "inline"
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Speeds may be compared only where these are equal."""
+        return (
+            self.device,
+            self.threads,
+            self.precision,
+            self.tf32,
+            self.compiled,
+            self.batch,
+            tuple(self.resolutions),
+        )
+
+
+class Latency(_Record):
+    """Distribution of one clock over frames; milliseconds, and frames a second of the mean."""
+
+    frames: int
+    fps: Number | None
+    mean_ms: Number | None
+    p50_ms: Number | None
+    p90_ms: Number | None
+    p99_ms: Number | None
+
+
+class Timing(_Record):
+    """Clocks of the whole run: steady frames and first frames apart."""
+
+    model: Latency
+    model_first_frame: Latency
+    e2e: Latency
+    e2e_first_frame: Latency
+    warm_up_frames: int
+    stages: dict[str, StageTime] = {}
+    kernels: dict[str, StageTime] = {}
+    peak_memory_mib: Number | None = None
+
+
+class Interval(_Record):
+    """A figure with its 95 % bootstrap interval, clustered by video (None with fewer than two videos)."""
+
+    value: Number | None
+    low: Number | None = None
+    high: Number | None = None
+
+
+class VideoSummary(_Record):
+    """One row of the per-video table: figures per object id as text."""
+
+    video: Text
+    frames: int
+    objects: dict[str, dict[str, Number | None]]
+
+
+class RunRecord(_Record):
+    """One run, complete enough to be ranked, compared and checked; also the file contributed to the leaderboard."""
+
+    schema_: Literal["harness.run/1"] = Field(RUN_SCHEMA, alias="schema")
+    id: Sha256
+    created: Text
+    """UTC, ISO 8601."""
+    harness_version: Text
+    plugin: PluginInfo
+    preset: Text = ""
+    config: dict[str, Any] = {}
+    weights: WeightsInfo
+    benchmark: BenchmarkInfo
+    partial: bool
+    partial_reason: Text = ""
+    seed: int
+    conditions: Conditions
+    scores: dict[str, dict[str, Interval]] = {}
+    """Metric -> column -> figure."""
+    videos: list[VideoSummary] = []
+    timing: Timing | None = None
+    reused: list[Text] = []
+    """Videos taken from an earlier, interrupted run into the same folder."""
+    failures: list[VideoFailure] = []
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    def to_json(self) -> str:
+        """The record as it is written to disk: sorted by field, two spaces, one newline at the end."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
