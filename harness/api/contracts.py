@@ -16,7 +16,6 @@ from harness.api.video import Sample
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
     from harness.api.timing import Kernel
 
@@ -119,7 +118,7 @@ class Scoring:
     frames: Literal["inner", "all", "annotated"] = "inner"
     """inner: all but the first and last (DAVIS one-shot); annotated: annotated frames after an object's first."""
     objects: Literal["first-frame-max", "single", "seen"] = "first-frame-max"
-    """first-frame-max: ids 1..max of frame 0 (DAVIS 2017); single: mask != 0 (DAVIS 2016); seen: every id in the truth."""
+    """first-frame-max: ids 1..max of frame 0 (DAVIS 2017); single: mask != 0 (2016); seen: every id in the truth."""
     matching: Literal["ids", "hungarian", "none"] = "ids"
     void: Literal["background", "ignore"] = "background"
     average: Literal["objects", "sequences"] = "objects"
