@@ -5,24 +5,45 @@ A record is untrusted input wherever it is read: unknown fields, non-finite numb
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-RUN_SCHEMA = "harness.run/1"
-VIDEO_SCHEMA = "harness.video/1"
+RUN_SCHEMA: Final = "harness.run/1"
+VIDEO_SCHEMA: Final = "harness.video/1"
 
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-_SAFE_VIDEO = re.compile(r"^(?!\.)[^/\\\x00-\x1f]{1,200}$")
+_SAFE_VIDEO = re.compile(r"(?!\.)[^/\\\x00-\x1f]{1,200}")
 
 
 def is_safe_video_name(name: str) -> bool:
     """Whether a video's name can be a file's name: no separators, no control characters, no leading dot."""
-    return _SAFE_VIDEO.match(name) is not None
+    return _SAFE_VIDEO.fullmatch(name) is not None
+
+
+def _plain_json(value: Any) -> Any:
+    """Refuse what JSON cannot hold, deep inside: pydantic looks no further than ``Any``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no finite number; JSON has none of these")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"{key!r} is no text; the keys of a JSON object are")
+            _plain_json(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _plain_json(item)
+    elif not isinstance(value, str | int | float | None):
+        raise ValueError(f"a {type(value).__name__} cannot be written as JSON")
+    return value
+
+
+Json = Annotated[Any, AfterValidator(_plain_json)]
 
 
 class _Record(BaseModel):
@@ -43,7 +64,7 @@ class VideoScores(_Record):
     summary: dict[str, dict[str, Number | None]] = {}
     matched: dict[str, int] = {}
     """Object id as text -> id of the proposal matched to it, where the scoring matches."""
-    evidence: Any = None
+    evidence: Json = None
 
 
 class StageTime(_Record):
@@ -217,7 +238,7 @@ class RunRecord(_Record):
     harness_version: Text
     plugin: PluginInfo
     preset: Text = ""
-    config: dict[str, Any] = {}
+    config: dict[str, Json] = {}
     weights: WeightsInfo
     benchmark: BenchmarkInfo
     partial: bool
