@@ -1,0 +1,34 @@
+# The README's two commands: `make demo` sets up and runs TVOS on the embedded benchmark, `make test` sets up and passes the tests.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c '$(IS_NEW_ENOUGH)' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: demo test setup check clean
+
+demo: $(INSTALLED)
+	$(BIN)/harness run --plugin copyfirst --bench mini-small --out runs/demo-copyfirst
+	$(BIN)/harness run --plugin tvos --bench mini-small --out runs/demo-tvos
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+setup: $(INSTALLED)
+
+check:
+	bash .ci/run
+
+clean:
+	rm -rf $(VENV) dist
+
+# A venv that is there is used again; what changed in pyproject.toml or constraints.txt is installed into it.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later found ($$(python3 --version 2>&1)). Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 6; }
+	@"$(PYTHON)" -c '$(IS_NEW_ENOUGH)' || { echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1); Python 3.11 or later is needed" >&2; exit 6; }
+	@echo "Setting up $(VENV) with $(PYTHON); the first time this takes a few minutes."
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]' -c constraints.txt
+	@touch $(INSTALLED)
