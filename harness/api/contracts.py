@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord, VideoFailure, VideoResult, VideoScores
 from harness.api.tasks import TASKS, TaskName
 from harness.api.video import Sample
@@ -170,6 +171,8 @@ class Column:
     meaning: str
     higher_is_better: bool = True
     unit: Literal["fraction", "count", ""] = "fraction"
+    averaged: bool = True
+    """The overall figure is the mean of the per-object figures of the same name, by the scoring's ``average`` rule."""
 
 
 class Measurement(Protocol):
@@ -235,6 +238,9 @@ class Reporter(Protocol):
 
     name: str
 
-    def report(self, records: Sequence[RunRecord], out: Path) -> Sequence[Path]:
-        """Write into the folder ``out``; return the files written."""
+    def report(self, records: Sequence[RunRecord], out: Path, published: Sequence[PublishedPaper] = ()) -> Sequence[Path]:
+        """Write into the folder ``out``; return the files written.
+
+        ``published`` holds what papers print: shown as *reported*, never mixed with the measured ``records``.
+        """
         ...

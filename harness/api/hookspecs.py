@@ -90,7 +90,7 @@ def harness_reporters() -> list[Reporter]:  # type: ignore[empty-body]
     >>> from harness import hookimpl
     >>> class Count:
     ...     name = "count"
-    ...     def report(self, records, out):
+    ...     def report(self, records, out, published=()):
     ...         (out / "count.txt").write_text(str(len(records)))
     ...         return [out / "count.txt"]
     >>> @hookimpl

@@ -147,6 +147,8 @@ class BenchmarkInfo(_Record):
     task: Name
     fingerprint: Sha256
     scoring: Text
+    average: Literal["objects", "sequences"] = "objects"
+    """How the per-object figures of ``videos`` make the overall ones: every object, or every video, has weight 1."""
     scored: bool
     videos_expected: int
     videos_done: int
