@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from harness.api.records import Name, Number, Text, _Record
 
-PUBLISHED_SCHEMA = "harness.published/1"
+PUBLISHED_SCHEMA: Final = "harness.published/1"
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9&+_-]{1,40}$")]
