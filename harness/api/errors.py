@@ -5,6 +5,9 @@ Programmers' mistakes stay ValueError and TypeError; everything below is caught 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class HarnessError(Exception):
     """Anything a user can mend; ``exit_code`` is what the command returns.
@@ -39,6 +42,29 @@ class DataError(HarnessError):
     """Data on disk is missing or malformed; the message names path, found and expected."""
 
     exit_code = 3
+
+    @classmethod
+    def at(cls, path: object, *, found: str, expected: str, hint: str | None = None) -> DataError:
+        """The error about one file or folder.
+
+        >>> print(DataError.at("dog/00003.png", found="an RGB image", expected="an 8-bit palette PNG").message)
+        dog/00003.png: found an RGB image, expected an 8-bit palette PNG
+        """
+        return cls(f"{path}: found {found}, expected {expected}", hint=hint)
+
+
+class DataProblems(DataError):
+    """Everything wrong with a dataset at once; ``usable`` holds the samples that could be opened all the same."""
+
+    SHOWN = 10
+
+    def __init__(self, problems: Sequence[DataError], usable: Sequence[Any] = (), *, hint: str | None = None) -> None:
+        lines = [problem.message for problem in problems[: self.SHOWN]]
+        if len(problems) > self.SHOWN:
+            lines.append(f"and {len(problems) - self.SHOWN} more problems")
+        super().__init__("\n  ".join(lines), hint=hint or next((p.hint for p in problems if p.hint), None))
+        self.problems = tuple(problems)
+        self.usable = tuple(usable)
 
 
 class PluginError(HarnessError):

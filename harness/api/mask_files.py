@@ -1,0 +1,258 @@
+"""Masks on disk: strict reading of id-map PNGs, writing of palette PNGs the official toolkits read, run lengths."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from harness.api.errors import DataError
+
+
+def _inflate_with_zlib(stream: bytes, size: int) -> bytes | bytearray:
+    """At most ``size`` bytes; zlib.error where the stream holds more, or does not end."""
+    engine = zlib.decompressobj()
+    rows = engine.decompress(stream, size)
+    if not engine.eof and (engine.decompress(engine.unconsumed_tail, 1) or not engine.eof):
+        raise zlib.error("more pixels than the header says, or no end")
+    return rows
+
+
+_inflate_rows: Callable[[bytes, int], bytes | bytearray] = _inflate_with_zlib
+_BadStream: type[Exception] = zlib.error
+try:
+    import deflate
+
+    _inflate_rows, _BadStream = deflate.zlib_decompress, deflate.DeflateError
+except ImportError:  # a platform without a wheel: zlib gives the same bytes, six times slower
+    pass
+
+MAX_PIXELS = 1 << 26
+"""A header that claims more pixels than this (8192 x 8192) is refused before anything is inflated."""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
+_COLOUR_NAMES = {_GREY: "grey", _RGB: "RGB", _PALETTE: "palette", _GREY_ALPHA: "grey + alpha", _RGBA: "RGBA"}
+_EXPECTED = "an 8-bit palette or grey PNG (or 1-bit) that holds object ids"
+
+
+def _davis_palette() -> tuple[int, ...]:
+    """The palette of the DAVIS 2017 PNGs: 22 colours of the Pascal VOC map with 191 for 192, then greys."""
+    colours: list[int] = []
+    for index in range(22):
+        for channel in range(3):
+            value = sum(((index >> (channel + 3 * step)) & 1) << (7 - step) for step in range(3))
+            colours.append(191 if value == 192 else value)
+    return (*colours, *(grey for grey in range(22, 256) for _ in range(3)))
+
+
+DAVIS_PALETTE: tuple[int, ...] = _davis_palette()
+"""768 numbers, R G B of each id."""
+
+
+@dataclass(frozen=True)
+class PngHeader:
+    """What the first chunk of a PNG says."""
+
+    width: int
+    height: int
+    bits: int
+    colour: int
+    interlaced: bool
+
+    @property
+    def kind(self) -> str:
+        """In words, for messages: ``8-bit palette``."""
+        return f"{self.bits}-bit {_COLOUR_NAMES.get(self.colour, 'unknown colour type')}"
+
+    @property
+    def holds_ids(self) -> bool:
+        """Whether every stored value is an id as it stands (2- and 4-bit grey would be scaled by readers)."""
+        return (self.colour == _PALETTE and self.bits <= 8) or (self.colour == _GREY and self.bits in (1, 8))
+
+
+def _refuse(path: Path, found: str, expected: str = _EXPECTED, cause: BaseException | None = None) -> NoReturn:
+    raise DataError.at(path, found=found, expected=expected, hint="replace the file, or write it again") from cause
+
+
+def _parse_header(path: Path, data: bytes) -> PngHeader:
+    if not data:
+        _refuse(path, "an empty file")
+    if data[:8] != _SIGNATURE:
+        _refuse(path, "a file that is not a PNG")
+    if len(data) < 33 or data[12:16] != b"IHDR":
+        _refuse(path, "a truncated PNG (no header)", "a whole PNG")
+    width, height, bits, colour, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
+    if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
+        _refuse(path, "a corrupt PNG (checksum of chunk IHDR)", "a whole PNG")
+    header = PngHeader(width, height, bits, colour, bool(interlace))
+    if not 0 < width * height <= MAX_PIXELS:
+        _refuse(path, f"a PNG of {width} x {height} pixels", f"between 1 and {MAX_PIXELS} pixels")
+    if not header.holds_ids:
+        _refuse(path, f"a PNG of kind {header.kind}")
+    return header
+
+
+def _read_bytes(path: Path, size: int = -1) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except FileNotFoundError as error:
+        raise DataError.at(path, found="no such file", expected="a mask PNG") from error
+    except OSError as error:
+        raise DataError.at(path, found=f"an unreadable file ({error.strerror})", expected="a mask PNG") from error
+
+
+def read_mask_header(path: Path) -> PngHeader:
+    """Check the first bytes of a mask PNG and return its header; raise DataError as ``read_mask`` does."""
+    return _parse_header(path, _read_bytes(path, 33))
+
+
+def _inflate(path: Path, stream: bytes, size: int) -> bytes | bytearray:
+    try:
+        rows = _inflate_rows(stream, size)
+    except _BadStream as error:
+        _refuse(path, f"a corrupt PNG (its pixels do not inflate to {size} bytes)", "a whole PNG", error)
+    if len(rows) != size:
+        _refuse(path, f"a truncated PNG ({len(rows)} of {size} bytes of pixels)", "a whole PNG")
+    return rows
+
+
+def _pixel_stream(path: Path, data: bytes) -> bytes:
+    """Walk the chunks, check length and checksum of each, and join the compressed pixels."""
+    parts: list[bytes] = []
+    start = 8
+    while True:
+        length = int.from_bytes(data[start : start + 4], "big")
+        kind = data[start + 4 : start + 8]
+        end = start + 12 + length
+        if len(kind) < 4 or end > len(data):
+            _refuse(path, f"a truncated PNG ({len(data)} bytes, cut in a chunk)", "a whole PNG")
+        if zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            _refuse(path, f"a corrupt PNG (checksum of chunk {kind.decode('latin-1')!r})", "a whole PNG")
+        if kind == b"IDAT":
+            parts.append(data[start + 8 : end - 4])
+        elif kind == b"IEND":
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        start = end
+
+
+def read_mask(path: Path | str, *, binary: bool = False) -> np.ndarray:
+    """Read one mask as a (H, W) uint8 id map, exactly as stored: 8-bit palette or grey ids, 1-bit 0 and 1.
+
+    With ``binary`` every value that is not 0 becomes 1 (0/255 grey). RGB, RGBA, 16-bit and 2- or 4-bit grey files,
+    and files that are truncated or corrupt in any chunk, raise DataError.
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    header = _parse_header(path, data)
+    stream = _pixel_stream(path, data)
+    ids = None
+    if header.bits == 8 and not header.interlaced:
+        rows = _inflate(path, stream, header.height * (header.width + 1))
+        table = np.frombuffer(rows, np.uint8).reshape(header.height, header.width + 1)
+        if not table[:, 0].any():  # filter 0 on every row: the inflated bytes are the label map
+            ids = table[:, 1:].copy()
+    if ids is None:
+        ids = _decode_with_pillow(path, data)
+    return (ids != 0).astype(np.uint8) if binary else ids
+
+
+def _decode_with_pillow(path: Path, data: bytes) -> np.ndarray:
+    """Filtered rows, 1- to 4-bit palettes and interlaced files: rare, and Pillow knows them all."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image).astype(np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        _refuse(path, f"a corrupt PNG ({error})", "a whole PNG", error)
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def write_mask(path: Path | str, mask: np.ndarray) -> None:
+    """Write a (H, W) bool or uint8 id map as 8-bit palette PNG (DAVIS palette, no row filter); same ids, same bytes."""
+    if mask.ndim != 2 or 0 in mask.shape or mask.dtype not in (np.uint8, np.bool_):
+        raise ValueError(f"a mask is a non-empty (H, W) array of uint8 or bool, not {mask.shape} of {mask.dtype}")
+    height, width = mask.shape
+    rows = np.zeros((height, width + 1), np.uint8)
+    rows[:, 1:] = mask
+    Path(path).write_bytes(
+        _SIGNATURE
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _PALETTE, 0, 0, 0))
+        + _chunk(b"PLTE", bytes(DAVIS_PALETTE))
+        + _chunk(b"IDAT", zlib.compress(rows.tobytes()))
+        + _chunk(b"IEND", b"")
+    )
+
+
+@dataclass(frozen=True)
+class RunLength:
+    """One binary mask in COCO's compressed run-length code (column by column, background first).
+
+    >>> code = RunLength.encode(np.eye(3, dtype=bool))
+    >>> code.size, code.runs().tolist(), int(code.decode().sum())
+    ((3, 3), [0, 1, 3, 1, 3, 1], 3)
+    """
+
+    size: tuple[int, int]
+    counts: bytes
+
+    @classmethod
+    def encode(cls, mask: np.ndarray) -> RunLength:
+        """Encode a (H, W) mask; every value that is not 0 is object."""
+        from pycocotools import mask as coco
+
+        code = coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))
+        return cls(size=(int(code["size"][0]), int(code["size"][1])), counts=code["counts"])
+
+    @classmethod
+    def from_runs(cls, size: tuple[int, int], runs: list[int]) -> RunLength:
+        """Compress plain run lengths (the uncompressed form in COCO-like JSON)."""
+        flat = np.repeat(np.arange(len(runs)) % 2, _checked_runs(size, np.asarray(runs, np.int64))).astype(np.uint8)
+        return cls.encode(flat.reshape(size, order="F"))
+
+    def runs(self) -> np.ndarray:
+        """The run lengths, int64; raise DataError unless they are whole and cover the mask exactly.
+
+        Each number is base 32, lowest digit first, bit 5 = more digits follow, bit 4 of the last digit = sign; from
+        the fourth on it is the difference to the number two before (maskApi.c of cocoapi).
+        """
+        digits = np.frombuffer(self.counts, np.uint8).astype(np.int64) - 48
+        if digits.size == 0 or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
+            raise DataError.at("a run-length code", found=f"{self.counts[:20]!r}", expected="COCO compressed counts")
+        last = np.flatnonzero((digits & 32) == 0)
+        first = np.concatenate(([0], last[:-1] + 1))
+        place = np.arange(digits.size) - np.repeat(first, last - first + 1)
+        if place.max() > 7:
+            raise DataError.at("a run-length code", found="a number of more than 8 digits", expected="COCO counts")
+        numbers = np.add.reduceat((digits & 31) << (5 * place), first)
+        numbers -= np.where(digits[last] & 16, np.int64(1) << (5 * (place[last] + 1)), 0)
+        runs = numbers.copy()
+        runs[1::2] = np.cumsum(numbers[1::2])
+        runs[2::2] = np.cumsum(numbers[2::2])
+        return _checked_runs(self.size, runs)
+
+    def decode(self) -> np.ndarray:
+        """The (H, W) uint8 mask of 0 and 1."""
+        runs = self.runs()
+        return np.repeat((np.arange(runs.size) % 2).astype(np.uint8), runs).reshape(self.size, order="F")
+
+
+def _checked_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
+    height, width = size
+    if min(size) < 1 or height * width > MAX_PIXELS:
+        raise DataError.at("a run-length code", found=f"size {size}", expected=f"1 to {MAX_PIXELS} pixels")
+    if (runs < 0).any() or int(runs.sum()) != height * width:
+        found = f"runs that add up to {int(runs.sum())}" if (runs >= 0).all() else "a negative run"
+        raise DataError.at("a run-length code", found=found, expected=f"{height} x {width} = {height * width} pixels")
+    return runs
