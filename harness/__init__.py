@@ -17,7 +17,7 @@ from harness.api.errors import CausalityError, ContractError, DataError, Harness
 from harness.api.hookspecs import hookimpl
 from harness.api.records import RunRecord, VideoScores
 from harness.api.tasks import TASKS, VIS, InstanceZVOS, ObjectZVOS, OneShotVOS
-from harness.api.timing import Kernel, Stopwatch, kernel, stage
+from harness.api.timing import Example, Kernel, Stopwatch, kernel, stage
 from harness.api.video import Prompts, Sample, Track, Tracks, Video
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Column",
     "ContractError",
     "DataError",
+    "Example",
     "HarnessError",
     "InstanceZVOS",
     "Kernel",

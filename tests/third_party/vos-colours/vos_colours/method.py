@@ -1,0 +1,48 @@
+"""The method, in the order of its idea: histograms of the prompt, then a likelihood for every pixel near the object."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.nn.functional import max_pool2d
+
+from harness import Prompts, Video, stage
+from vos_colours import Config
+from vos_colours.kernels import bin_of, likelihood
+
+
+class Colours:
+    """One-shot VOS: object ids are those of the prompts."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @torch.inference_mode()
+    def propagate(self, video: Video, prompts: Prompts) -> Iterator[torch.Tensor]:
+        """Yield one (H, W) uint8 mask a frame."""
+        histograms: dict[int, torch.Tensor] = {}
+        mask = prompts[0]
+        for t, frame in enumerate(video):
+            cells = bin_of(frame, self.config.bins)  # (H, W)
+            if t in prompts:
+                prompt = prompts[t].masked_fill(prompts[t] == 255, 0)  # 255: nobody knows
+                mask = torch.where(prompt > 0, prompt, mask)
+                histograms |= self.histograms(cells, prompt)
+            else:
+                mask = self.follow(cells, mask, histograms)
+            yield mask
+
+    def histograms(self, cells: torch.Tensor, prompt: torch.Tensor) -> dict[int, torch.Tensor]:
+        """How often each colour cell occurs in the background (0) and in each prompted object."""
+        size = self.config.bins**3
+        return {int(i): torch.bincount(cells[prompt == i], minlength=size).float() for i in prompt.unique()}
+
+    def follow(self, cells: torch.Tensor, mask: torch.Tensor, histograms: dict[int, torch.Tensor]) -> torch.Tensor:
+        """Give every pixel to the likeliest object that was within reach."""
+        ids = torch.tensor(sorted(histograms), dtype=torch.uint8, device=mask.device)
+        with stage("likelihood"):
+            scores = likelihood(cells, torch.stack([histograms[int(i)] for i in ids]))  # (N, H, W)
+        with stage("reach"):
+            was_here = (mask == ids[:, None, None]).float()
+            window = 2 * self.config.reach + 1
+            near = max_pool2d(was_here[None], window, stride=1, padding=self.config.reach)[0]  # (N, H, W)
+        return ids[(scores * near).argmax(dim=0)]
