@@ -23,7 +23,7 @@ def build(context: BuildContext) -> OneShotVOS:
 
 
 def kernels() -> list[Kernel]:
-    """The hot functions, for `harness bench kernels`."""
+    """The hot functions: timed inside a run, benched alone."""
     from vos_colours.kernels import likelihood
 
     return [likelihood]
