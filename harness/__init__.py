@@ -13,7 +13,7 @@ from harness.api.contracts import (
     Scoring,
     Weights,
 )
-from harness.api.errors import CausalityError, ContractError, DataError, HarnessError
+from harness.api.errors import CausalityError, ContractError, DataError, HarnessError, IncompletePredictions
 from harness.api.hookspecs import hookimpl
 from harness.api.records import RunRecord, VideoScores
 from harness.api.tasks import TASKS, VIS, InstanceZVOS, ObjectZVOS, OneShotVOS
@@ -36,6 +36,7 @@ __all__ = [
     "DataError",
     "Example",
     "HarnessError",
+    "IncompletePredictions",
     "InstanceZVOS",
     "Kernel",
     "Method",

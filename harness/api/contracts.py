@@ -228,7 +228,7 @@ class Executor(Protocol):
     def execute(
         self, open_session: Callable[[], Callable[[str], VideoResult | VideoFailure]], videos: Sequence[str]
     ) -> Iterator[VideoResult | VideoFailure]:
-        """Open a session (it builds the method; it can be pickled), call it with each name, yield what it gives."""
+        """Open a session (that builds the method), call it with each name, yield what it gives."""
         ...
 
 
@@ -238,7 +238,9 @@ class Reporter(Protocol):
 
     name: str
 
-    def report(self, records: Sequence[RunRecord], out: Path, published: Sequence[PublishedPaper] = ()) -> Sequence[Path]:
+    def report(
+        self, records: Sequence[RunRecord], out: Path, published: Sequence[PublishedPaper] = ()
+    ) -> Sequence[Path]:
         """Write into the folder ``out``; return the files written.
 
         ``published`` holds what papers print: shown as *reported*, never mixed with the measured ``records``.

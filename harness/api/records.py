@@ -113,7 +113,7 @@ class VideoFailure(_Record):
     """One video that could not be finished, and why."""
 
     video: Text
-    kind: Literal["crashed", "contract", "out-of-memory", "timed-out", "data"]
+    kind: Literal["crashed", "contract", "out-of-memory", "timed-out", "data", "incomplete"]
     message: Annotated[str, StringConstraints(max_length=20000)]
     traceback: Annotated[str, StringConstraints(max_length=200000)] = ""
 

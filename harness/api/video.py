@@ -33,7 +33,8 @@ class Video(Sequence["torch.Tensor"]):
 
     ``video[t]`` is a (H, W, 3) uint8 RGB tensor on the run's device; it belongs to the harness and must not be
     changed in place. Reading beyond the horizon of an online method raises CausalityError. Negative indices and
-    slices are refused: what they mean would depend on the future.
+    slices are refused: what they mean would depend on the future. ``name`` and ``frame_names`` are made up, except
+    for a method whose card says ``replays``.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Video(Sequence["torch.Tensor"]):
         width: int,
         read: Callable[[int], torch.Tensor],
         horizon: Horizon | None = None,
+        frame_names: tuple[str, ...] = (),
     ) -> None:
         self.name = name
+        self.frame_names = frame_names or tuple(f"{frame:05d}" for frame in range(length))
         self.height = height
         self.width = width
         self._length = length

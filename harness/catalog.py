@@ -1,0 +1,191 @@
+"""Entry points -> named things: every method, benchmark, metric, executor and reporter that is installed.
+
+Each entry point is loaded under its own ``try``: a broken plugin is remembered with its error, shown by
+``harness ls plugins`` and ``harness doctor``, and raised only when that plugin is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from harness.api import hookspecs
+from harness.api.contracts import Benchmark, Executor, Method, Metric, Reporter, TrackMetric
+from harness.api.errors import PluginError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a thing came from."""
+
+    entry_point: str
+    module: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.entry_point} = {self.module})"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that could not be loaded, or a hook of it that failed."""
+
+    source: Source
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A named thing and its source."""
+
+    thing: T
+    source: Source
+
+
+@dataclass
+class Shelf(Generic[T]):
+    """All things of one kind by name; ``get`` raises with a did-you-mean."""
+
+    kind: str
+    broken: list[Broken]
+    _entries: dict[str, list[Entry[T]]] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """All names that stand for exactly one thing, sorted."""
+        return sorted(name for name, entries in self._entries.items() if len(entries) == 1)
+
+    def duplicates(self) -> dict[str, list[Source]]:
+        """Names claimed more than once, with who claims them."""
+        return {name: [e.source for e in entries] for name, entries in self._entries.items() if len(entries) > 1}
+
+    def __iter__(self) -> Iterator[T]:
+        return (self._entries[name][0].thing for name in self.names())
+
+    def get(self, name: str) -> T:
+        """The thing of that name; PluginError or UsageError that says what there is instead."""
+        return self.entry(name).thing
+
+    def source(self, name: str) -> Source:
+        """Which distribution the thing of that name comes from."""
+        return self.entry(name).source
+
+    def entry(self, name: str) -> Entry[T]:
+        """The thing with its source."""
+        entries = self._entries.get(name, [])
+        if len(entries) == 1:
+            return entries[0]
+        if entries:
+            claims = " and ".join(str(entry.source) for entry in entries)
+            raise PluginError(f"{self.kind} {name!r} is offered twice, by {claims}", hint="pip uninstall one of them")
+        for broken in self.broken:
+            if name in (broken.source.entry_point, broken.source.module):
+                source = broken.source
+                raise PluginError(
+                    f"plugin {name!r} of {source.distribution} {source.version} is broken: {broken.error}",
+                    hint="harness doctor shows the traceback",
+                )
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> PluginError | UsageError:
+        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(self.names()) or "none"
+        plural = {"benchmark": "benches"}.get(self.kind, self.kind + "s")
+        where = plural if plural in ("benches", "metrics") else "plugins"
+        kind = PluginError if self.kind == "method" else UsageError
+        return kind(f"no {self.kind} named {name!r}{guess} known: {known}", hint=f"harness ls {where}")
+
+    def _add(self, name: str, thing: T, source: Source) -> None:
+        self._entries.setdefault(name, []).append(Entry(thing, source))
+
+
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "harness_methods": ("method", (Method,)),
+    "harness_benchmarks": ("benchmark", (Benchmark,)),
+    "harness_metrics": ("metric", (Metric, TrackMetric)),
+    "harness_executors": ("executor", (Executor,)),
+    "harness_reporters": ("reporter", (Reporter,)),
+}
+
+
+class Catalog:
+    """Everything installed, by kind."""
+
+    def __init__(self) -> None:
+        self.broken: list[Broken] = []
+        self.sources: list[Source] = []
+        self.methods: Shelf[Method] = Shelf("method", self.broken)
+        self.benchmarks: Shelf[Benchmark] = Shelf("benchmark", self.broken)
+        self.metrics: Shelf[Any] = Shelf("metric", self.broken)
+        self.executors: Shelf[Executor] = Shelf("executor", self.broken)
+        self.reporters: Shelf[Reporter] = Shelf("reporter", self.broken)
+
+    @classmethod
+    def load(cls, points: Iterable[EntryPoint] | None = None) -> Catalog:
+        """Load every entry point of group ``harness``, one by one."""
+        catalog = cls()
+        found = entry_points(group=hookspecs.GROUP) if points is None else points
+        for point in sorted(found, key=lambda p: (p.name, p.value)):
+            catalog._load_one(point)
+        return catalog
+
+    def shelves(self) -> dict[str, Shelf[Any]]:
+        """Every shelf by the hook that fills it."""
+        return {
+            "harness_methods": self.methods,
+            "harness_benchmarks": self.benchmarks,
+            "harness_metrics": self.metrics,
+            "harness_executors": self.executors,
+            "harness_reporters": self.reporters,
+        }
+
+    def _load_one(self, point: EntryPoint) -> None:
+        source = _source(point)
+        self.sources.append(source)
+        manager = pluggy.PluginManager(hookspecs.GROUP)
+        manager.add_hookspecs(hookspecs)
+        try:
+            manager.register(point.load(), name=point.name)
+            manager.check_pending()
+            offers: list[tuple[str, Any]] = [
+                (hook, thing)
+                for hook in _KINDS
+                for implementation in getattr(manager.hook, hook).get_hookimpls()
+                for thing in _checked(hook, implementation.function())
+            ]
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            self.broken.append(Broken(source, reason, traceback.format_exc()))
+            return
+        shelves = self.shelves()
+        for hook, thing in offers:
+            shelves[hook]._add(thing.name, thing, source)
+
+
+def _source(point: EntryPoint) -> Source:
+    distribution = point.dist
+    name = distribution.name if distribution else "(no distribution)"
+    version = distribution.version if distribution else ""
+    return Source(point.name, point.value, name, version)
+
+
+def _checked(hook: str, offered: Any) -> list[Any]:
+    kind, types = _KINDS[hook]
+    if not isinstance(offered, list):
+        raise PluginError(f"{hook} returned {type(offered).__name__}, expected a list of {kind}s")
+    for thing in offered:
+        if not isinstance(thing, types):
+            raise PluginError(f"{hook} offered {type(thing).__name__}, expected {kind}s")
+        if not isinstance(thing.name, str) or not thing.name.strip():
+            raise PluginError(f"{hook} offered a {kind} without a name")
+    return offered

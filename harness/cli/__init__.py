@@ -1,0 +1,85 @@
+"""The command line: one module a verb, loaded when asked for; the only place that catches HarnessError."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import traceback
+
+import click
+
+from harness.api.errors import HarnessError
+from harness.version import __version__
+
+VERBS = {
+    "run": "Run a method on a benchmark: masks, scores, clocks, record.",
+    "score": "Score masks made elsewhere.",
+    "ls": "List plugins, benches, metrics or runs.",
+    "leaderboard": "Add records, build and check the leaderboard.",
+    "compare": "Compare two records; a gate for CI.",
+    "data": "Check, fetch and fingerprint benchmark data.",
+    "schema": "Print the JSON schema of a record.",
+    "doctor": "Say what this machine and its plugins can do.",
+}
+
+
+class Verbs(click.Group):
+    """Finds each verb in harness.cli.<verb>, imported only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's click command."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb asked for, or a usage error with a did-you-mean."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No command {args[0]!r}.{guess} Commands: {', '.join(VERBS)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs from the table, so that help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def root(ctx: click.Context, debug: bool) -> None:
+    """Run, score, time and compare video object segmentation methods."""
+    ctx.obj = {"debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code (see docs/commands.md)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = root.main(args=arguments, prog_name="harness", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: what was finished is kept; the same command goes on from there", err=True)
+        code = 130
+    except HarnessError as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

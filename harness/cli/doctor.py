@@ -1,0 +1,49 @@
+"""``harness doctor``: what this machine and its plugins can do."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+
+import click
+
+from harness.catalog import Catalog
+from harness.cli.ls import problems
+from harness.version import __version__
+
+OPTIONAL = {
+    "pydensecrf": "dense CRF (pip install 'vos-harness[crf]', needs a C++ compiler)",
+    "torchvision": "RAFT and Mask R-CNN providers (pip install 'vos-harness[gpu-models]')",
+    "ray": "ray executor (pip install 'vos-harness[ray]')",
+    "av": "video files (pip install 'vos-harness[video]')",
+    "triton": "CUDA kernels (comes with CUDA builds of torch)",
+    "numba": "fast scoring and CPU kernels",
+}
+
+
+@click.command("doctor")
+def command() -> int:
+    """Say what this machine and its plugins can do; exit 4 if a plugin is broken."""
+    import torch
+
+    catalog = Catalog.load()
+    click.echo(f"harness {__version__}, python {platform.python_version()}, torch {torch.__version__}")
+    click.echo(f"cpu threads: {torch.get_num_threads()}")
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            click.echo(f"cuda:{index}: {torch.cuda.get_device_name(index)}")
+    else:
+        click.echo("cuda: none")
+    for package, use in OPTIONAL.items():
+        state = "yes" if importlib.util.find_spec(package) else "no "
+        click.echo(f"{package:12} {state} {use}")
+    free = shutil.disk_usage(".").free / 2**30
+    click.echo(f"disk: {free:.1f} GiB free here")
+    click.echo(f"plugins: {len(catalog.sources)} entry points, {len(catalog.broken)} broken")
+    found = problems(catalog)
+    for line in found:
+        click.echo(line)
+    for broken in catalog.broken:
+        click.echo(f"\n{broken.source}\n{broken.traceback}")
+    return 4 if found else 0

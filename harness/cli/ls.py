@@ -1,0 +1,121 @@
+"""``harness ls``: what is installed, and which runs there are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from harness.catalog import Catalog
+
+
+@click.group("ls")
+def command() -> None:
+    """List plugins, benches, metrics or runs."""
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+
+
+def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        click.echo(tabulate(rows, headers="keys", disable_numparse=True))
+    else:
+        click.echo(empty)
+
+
+@command.command("plugins")
+@_json_option
+def plugins(as_json: bool) -> None:
+    """List methods, and every plugin that is broken or named twice."""
+    catalog = Catalog.load()
+    rows = [
+        {
+            "method": method.name,
+            "tasks": ", ".join(method.tasks),
+            "causality": method.causality,
+            "weights": method.default_weights or "-",
+            "from": f"{catalog.methods.source(method.name).distribution} {catalog.methods.source(method.name).version}",
+            "summary": method.summary,
+        }
+        for method in catalog.methods
+    ]
+    _show(rows, as_json=as_json, empty="no methods installed")
+    for line in problems(catalog):
+        click.echo(line, err=True)
+
+
+def problems(catalog: Catalog) -> list[str]:
+    """One line for each broken plugin and each name claimed twice."""
+    broken = [f"broken: {item.source}: {item.error}" for item in catalog.broken]
+    twice = [
+        f"duplicate: {shelf.kind} {name!r} is offered by {' and by '.join(str(source) for source in sources)}"
+        for shelf in catalog.shelves().values()
+        for name, sources in shelf.duplicates().items()
+    ]
+    return broken + twice
+
+
+@command.command("benches")
+@_json_option
+def benches(as_json: bool) -> None:
+    """List benchmarks with their tasks."""
+    rows = [
+        {
+            "bench": bench.name,
+            "tasks": ", ".join(bench.tasks),
+            "videos": len(bench.expected) or "-",
+            "scored": "yes" if bench.scored else "no (server)",
+            "data": "--data-root" if bench.needs_root else "embedded",
+            "title": bench.title,
+        }
+        for bench in Catalog.load().benchmarks
+    ]
+    _show(rows, as_json=as_json, empty="no benchmarks installed")
+
+
+@command.command("metrics")
+@_json_option
+def metrics(as_json: bool) -> None:
+    """List metrics with the figures they report."""
+    rows = [
+        {
+            "metric": metric.name,
+            "figure": column.name,
+            "better": "higher" if column.higher_is_better else "lower",
+            "meaning": column.meaning,
+        }
+        for metric in Catalog.load().metrics
+        for column in metric.columns
+    ]
+    _show(rows, as_json=as_json, empty="no metrics installed")
+
+
+@command.command("runs")
+@click.option("--runs", "base", type=click.Path(path_type=Path), envvar="HARNESS_RUNS", default="runs")
+@_json_option
+def runs(base: Path, as_json: bool) -> None:
+    """List the runs below a folder, finished and interrupted."""
+    rows = [_run_row(plan.parent) for plan in sorted(base.glob("**/plan.json"))]
+    _show(rows, as_json=as_json, empty=f"no runs below {base}")
+
+
+def _run_row(folder: Path) -> dict[str, Any]:
+    from harness.api.errors import HarnessError
+    from harness.results import read_record
+
+    done = len(list((folder / "videos").glob("[!.]*.json")))
+    if not (folder / "record.json").exists():
+        return {"run": str(folder), "state": f"unfinished ({done} videos done)", "score": "-", "created": "-"}
+    try:
+        record = read_record(folder)
+    except HarnessError as error:
+        return {"run": str(folder), "state": f"unreadable: {error.message}", "score": "-", "created": "-"}
+    figures = [f"{c} {v.value:.4f}" for cs in record.scores.values() for c, v in cs.items() if v.value is not None]
+    state = f"failed: {len(record.failures)} videos" if record.failures else "partial" if record.partial else "complete"
+    return {"run": str(folder), "state": state, "score": figures[0] if figures else "-", "created": record.created}

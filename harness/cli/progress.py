@@ -1,0 +1,82 @@
+"""Progress of a run on standard error: a bar with ETA on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from harness.api.records import VideoFailure, VideoResult
+from harness.plan import Plan
+
+
+class Shown(Protocol):
+    """What the runner calls."""
+
+    def frame(self, video: str, done: int, length: int) -> None:
+        """One more frame of ``video`` is done."""
+        ...
+
+    def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
+        """One video ended."""
+        ...
+
+
+@contextmanager
+def progress_for(plan: Plan) -> Iterator[Shown]:
+    """The progress that suits standard error."""
+    if not sys.stderr.isatty():
+        yield _Lines(len(plan.samples))
+        return
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        yield _Bar(bars, plan)
+
+
+class _Bar:
+    def __init__(self, bars: Progress, plan: Plan) -> None:
+        self._bars = bars
+        self._lengths = {sample.name: sample.length for sample in plan.samples}
+        self._before = 0
+        self._task = bars.add_task(plan.method.name, total=sum(self._lengths.values()))
+
+    def frame(self, video: str, done: int, length: int) -> None:
+        self._bars.update(self._task, completed=self._before + done, description=video)
+
+    def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
+        self._before += self._lengths[outcome.video]
+        self._bars.update(self._task, completed=self._before)
+        self._bars.console.print(_line(outcome, reused), markup=False, highlight=False)
+
+
+class _Lines:
+    def __init__(self, videos: int) -> None:
+        self._videos = videos
+        self._done = 0
+
+    def frame(self, video: str, done: int, length: int) -> None:
+        """Plain lines tell whole videos only."""
+
+    def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
+        self._done += 1
+        click.echo(f"[{self._done}/{self._videos}] {_line(outcome, reused)}", err=True)
+
+
+def _line(outcome: VideoResult | VideoFailure, reused: bool) -> str:
+    if isinstance(outcome, VideoFailure):
+        return f"{outcome.video}: {outcome.kind}: {outcome.message.splitlines()[0]}"
+    seconds = sum(outcome.timing.model)
+    return f"{outcome.video}: {outcome.length} frames, {seconds:.1f} s in the model" + (" (reused)" if reused else "")

@@ -1,0 +1,106 @@
+"""``harness run``: a method on a benchmark, scored and timed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.api.records import RunRecord
+from harness.catalog import Catalog
+
+
+@click.command("run")
+@click.option("--plugin", required=True, help="Method to run (harness ls plugins).")
+@click.option("--bench", required=True, help="Benchmark to run it on (harness ls benches).")
+@click.option("--task", help="Task, where method and benchmark share several.")
+@click.option("--preset", default="", help="Named config of the method; default: its own default.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
+@click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@click.option("--videos", default="", help="Only these videos, by name, comma-separated (a partial record).")
+@click.option("--limit", type=int, help="Only the first N videos (a partial record).")
+@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
+@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos (a partial record).")
+@click.option("--executor", default="inline", show_default=True, help="Where the videos are worked through.")
+@click.option("--resume", type=click.Choice(["auto", "never"]), default="auto", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/BENCH/TASK/PLUGIN-KEY.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON on standard output.")
+def command(
+    videos: str,
+    overrides: tuple[str, ...],
+    resume: str,
+    out: Path | None,
+    threads: int | None,
+    as_json: bool,
+    **asked: Any,
+) -> int:
+    """Run a method on a benchmark: masks, scores, clocks, record.
+
+    Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was.
+    """
+    from harness.plan import Request
+
+    names = tuple(name.strip() for name in videos.split(",") if name.strip())
+    request = Request(videos=names, overrides=overrides, **asked)
+    record, folder = execute(request, Catalog.load(), out, fresh=resume == "never", threads=threads)
+    return finish(record, folder, as_json=as_json)
+
+
+def execute(
+    request: Any, catalog: Catalog, out: Path | None, *, fresh: bool, threads: int | None = None
+) -> tuple[RunRecord, Path]:
+    """Resolve and run a request with progress on standard error; returns the record and the run's folder."""
+    catalog.methods.get(request.plugin)  # wrong names are answered before torch is imported
+    catalog.benchmarks.get(request.bench)
+    catalog.executors.get(request.executor)
+    from dataclasses import replace
+
+    from harness.cli.progress import progress_for
+    from harness.environment import resolve_device
+    from harness.plan import resolve
+    from harness.runner import run
+
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(max(1, threads))
+    request = replace(request, device=resolve_device(request.device))
+    plan = resolve(request, catalog)
+    folder = out or _default_folder(plan)
+    click.echo(f"run folder {folder}", err=True)
+    if plan.partial_reason:
+        click.echo(f"partial: {plan.partial_reason}; the record will not be ranked", err=True)
+    with progress_for(plan) as progress:
+        record = run(plan, folder, catalog, fresh=fresh, progress=progress.frame, on_video=progress.video)
+    return record, folder
+
+
+def _default_folder(plan: Any) -> Path:
+    base = Path(os.environ.get("HARNESS_RUNS", "runs"))
+    name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8]) if part)
+    return base / plan.benchmark.name / plan.task.name / name
+
+
+def finish(record: RunRecord, folder: Path | None, *, as_json: bool) -> int:
+    """Print what a run came to and return its exit code."""
+    from harness.cli.tables import failures_table, scores_table, speed_table, videos_table
+
+    if as_json:
+        click.echo(record.to_json(), nl=False)
+    else:
+        parts = [videos_table(record), scores_table(record), speed_table(record)]
+        click.echo("\n\n".join(part for part in parts if part))
+    if record.reused:
+        click.echo(f"reused from an earlier run into this folder: {', '.join(record.reused)}", err=True)
+    if record.failures:
+        click.echo(failures_table(record), err=True)
+    if folder is not None:
+        click.echo(f"record {folder / 'record.json'}", err=True)
+    codes = {"data": 3, "contract": 4, "crashed": 5, "out-of-memory": 5, "timed-out": 5, "incomplete": 7}
+    return max((codes[failure.kind] for failure in record.failures), default=0)

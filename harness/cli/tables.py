@@ -1,0 +1,95 @@
+"""A record as text tables for a terminal."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from harness.api.records import Interval, Latency, RunRecord
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def videos_table(record: RunRecord) -> str:
+    """One row an object of each video."""
+    columns = list(dict.fromkeys(name for row in record.videos for figures in row.objects.values() for name in figures))
+    if not columns:
+        return ""
+    rows = [
+        [row.video, name, row.frames, *(_number(figures.get(column)) for column in columns)]
+        for row in record.videos
+        for name, figures in row.objects.items()
+    ]
+    return tabulate(rows, headers=["video", "object", "frames", *columns], disable_numparse=True, stralign="right")
+
+
+def scores_table(record: RunRecord) -> str:
+    """The overall figures with their intervals."""
+    bench = f"{record.benchmark.name} ({record.benchmark.task}, rule {record.benchmark.scoring})"
+    if not record.scores:
+        why = (
+            "no video was scored" if record.benchmark.scored else "no public truth: masks were written, nothing scored"
+        )
+        return f"{bench}: {why}"
+    rows = [
+        [column, _number(interval.value, 4), _range(interval)]
+        for columns in record.scores.values()
+        for column, interval in columns.items()
+    ]
+    title = f"{record.plugin.name}, weights {record.weights.name}, on {bench}"
+    if record.partial:
+        title += f"\nPARTIAL ({record.partial_reason}): not comparable with full runs"
+    return title + "\n" + tabulate(rows, headers=["figure", "value", "95 % interval"], disable_numparse=True)
+
+
+def _range(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return ""
+    return f"[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def speed_table(record: RunRecord) -> str:
+    """Clocks, stages and kernels, with the conditions beside them."""
+    timing = record.timing
+    if timing is None or record.plugin.replays:
+        return ""
+    clocks = [
+        ("model, steady", timing.model),
+        ("model, first frame", timing.model_first_frame),
+        ("e2e, steady", timing.e2e),
+        ("e2e, first frame", timing.e2e_first_frame),
+    ]
+    rows = [[name, *_latency_cells(latency)] for name, latency in clocks]
+    table = tabulate(
+        rows, headers=["clock", "frames", "fps", "mean ms", "p50 ms", "p90 ms", "p99 ms"], disable_numparse=True
+    )
+    parts = [
+        [kind, name, time.calls, _number(1e3 * time.seconds / max(1, time.calls), 2)]
+        for kind, section in (("stage", timing.stages), ("kernel", timing.kernels))
+        for name, time in section.items()
+    ]
+    if parts:
+        table += "\n\n" + tabulate(parts, headers=["part", "name", "calls", "mean ms"], disable_numparse=True)
+    return table + "\n" + conditions_line(record)
+
+
+def _latency_cells(latency: Latency) -> list[str]:
+    figures = (latency.mean_ms, latency.p50_ms, latency.p90_ms, latency.p99_ms)
+    return [str(latency.frames), _number(latency.fps, 2), *(_number(ms, 2) for ms in figures)]
+
+
+def conditions_line(record: RunRecord) -> str:
+    """The conditions of the speed figures in one line."""
+    c = record.conditions
+    threads = f", {c.threads} threads" if c.threads else ""
+    peak = record.timing.peak_memory_mib if record.timing else None
+    memory = f", peak memory {peak:.0f} MiB" if peak is not None else ""
+    sizes = ", ".join(c.resolutions)
+    return f"on {c.device}{threads}, {c.precision}, torch {c.torch}, batch {c.batch}, {sizes}{memory}"
+
+
+def failures_table(record: RunRecord) -> str:
+    """One line a failed video."""
+    lines = [f"  {failure.video}: {failure.kind}: {failure.message}" for failure in record.failures]
+    return f"{len(lines)} videos failed (tracebacks are in the record):\n" + "\n".join(lines)

@@ -1,0 +1,74 @@
+"""A method's config from a preset and ``--set key=value`` overrides."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from harness.api.contracts import Method
+from harness.api.errors import UsageError
+
+
+def configure(method: Method, preset: str, overrides: Sequence[str]) -> Any:
+    """The config of ``method``: the preset (empty: defaults) with each ``key=value`` put in; UsageError otherwise."""
+    if preset and preset not in method.presets:
+        known = ", ".join(method.presets) or "none"
+        raise UsageError(f"{method.name} has no preset {preset!r}; known: {known}")
+    base = method.presets[preset] if preset else method.config()
+    changes = dict(_parsed(method, override) for override in overrides)
+    try:
+        return dataclasses.replace(base, **changes)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"config of {method.name}: {error}") from error
+
+
+def as_json(config: Any) -> dict[str, Any]:
+    """The config as plain JSON values, for the record and the cache key."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | type(None)) else str(value)
+
+
+def _parsed(method: Method, override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    hints = typing.get_type_hints(method.config)
+    fields = [field.name for field in dataclasses.fields(method.config)]
+    if not equals:
+        raise UsageError(f"--set {override!r} is not of the form key=value")
+    if key not in fields:
+        near = difflib.get_close_matches(key, fields, n=1)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{method.name} has no constant {key!r}{guess} known: {', '.join(fields) or 'none'}")
+    return key, _coerced(method.name, key, text, hints[key])
+
+
+def _coerced(method: str, key: str, text: str, wanted: Any) -> Any:
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    if typing.get_origin(wanted) is typing.Literal:
+        if value not in typing.get_args(wanted):
+            raise UsageError(f"--set {key}: {method} expects one of {typing.get_args(wanted)}, found {text!r}")
+        return value
+    plain = tuple(typing.get_origin(kind) or kind for kind in allowed)
+    if isinstance(value, list) and tuple in plain:
+        return tuple(value)
+    if isinstance(value, int) and not isinstance(value, bool) and float in plain and int not in plain:
+        return float(value)
+    if str in plain and not isinstance(value, plain):
+        return text
+    if (isinstance(value, bool) and bool not in plain) or not isinstance(value, plain):
+        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in plain)
+        raise UsageError(f"--set {key}: {method} expects {names}, found {text!r}")
+    return value

@@ -1,0 +1,1 @@
+"""Executors: where and how the videos of a run are worked through."""

@@ -1,0 +1,53 @@
+"""Saved masks, read one a frame; missing, misshapen and unreadable ones are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from harness import DataError, IncompletePredictions, Prompts, Video
+from harness.api.mask_files import read_mask
+from harness_replay import ReplayConfig
+
+
+class Replay:
+    """A folder of masks as a method, for every task whose masks are id maps."""
+
+    def __init__(self, config: ReplayConfig) -> None:
+        if not config.directory:
+            raise DataError("replay was given no folder of masks", hint="add --set directory=DIR")
+        self._root = Path(config.directory)
+        self._config = config
+        if not self._root.is_dir():
+            raise DataError(f"no folder {self._root}; expected one folder of PNG masks a video")
+
+    def propagate(self, video: Video, prompts: Prompts) -> Iterator[torch.Tensor]:
+        """Yield the saved masks of ``video``."""
+        return self._masks(video)
+
+    def segment_object(self, video: Video) -> Iterator[torch.Tensor]:
+        """Yield the saved masks of ``video``."""
+        return self._masks(video)
+
+    def segment_instances(self, video: Video) -> Iterator[torch.Tensor]:
+        """Yield the saved masks of ``video``."""
+        return self._masks(video)
+
+    def _masks(self, video: Video) -> Iterator[torch.Tensor]:
+        last = len(video) - 1
+        for frame, name in enumerate(video.frame_names):
+            if self._config.frames == "inner" and frame in (0, last):
+                yield torch.zeros(video.size, dtype=torch.uint8)
+            else:
+                yield torch.from_numpy(self._mask(self._root / video.name / f"{name}.png", video))
+
+    def _mask(self, path: Path, video: Video) -> np.ndarray:
+        if not path.is_file():
+            raise IncompletePredictions(f"no mask {path}; expected one PNG for each scored frame of {video.name}")
+        mask = read_mask(path, binary=self._config.binary)
+        if mask.shape != video.size:
+            raise DataError(f"{path} has {mask.shape} pixels (rows, columns), the video's frames have {video.size}")
+        return mask
