@@ -1,0 +1,88 @@
+"""Region similarity on videos kept out of training: a small plain propagation, at the size of the frames given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from harness_tvos.network import EmbeddingNetwork, for_inference
+from harness_tvos.training import normalised
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness import DataError
+
+NEAR = 3  # how many of the last frames are references, beside three spread over the frames before
+NEAR_SIGMA, FAR_SIGMA = 4.0, 10.5  # in feature cells at 240 lines: half of the 8 and 21 of 480 lines
+
+
+def read_video(root: Path, video: str, frames: int, every: int) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Every ``every``-th frame, at most ``frames``: (T, H, W, 3) uint8 RGB and the truth (T, H, W)."""
+    images = sorted(root.glob(f"JPEGImages/*/{video}/*.jpg"))[::every][:frames]
+    masks = sorted(root.glob(f"Annotations/*/{video}/*.png"))[::every][:frames]
+    if not images or len(images) != len(masks):
+        raise DataError(f"{root}: video {video!r} has {len(images)} frames and {len(masks)} masks", hint="check --data")
+    rgb = [np.asarray(cv2.imread(str(path)))[..., ::-1] for path in images]
+    truth = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127 for path in masks]
+    return torch.from_numpy(np.stack(rgb)), np.stack(truth)
+
+
+@torch.inference_mode()
+def propagate(network: EmbeddingNetwork, frames: Tensor, first: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The masks (T, H, W) of frames (T, H, W, 3), by spec 1.2's rule with fewer references."""
+    embed = for_inference(network)
+    size = tuple(frames.shape[1:3])
+    features, labels = [], []  # (C, N) and (2, N) by frame
+    masks = [first]
+    for t, frame in enumerate(frames):
+        feature = embed(normalised(frame[None]))[0]  # (C, h, w)
+        grid = tuple(feature.shape[1:])
+        features.append(feature.flatten(1))
+        if t == 0:
+            one_hot = F.one_hot(torch.from_numpy(first).long(), 2).movedim(-1, 0)[None].float()
+            labels.append(F.interpolate(one_hot, grid, mode="bilinear", align_corners=False)[0].flatten(1))
+            continue
+        prediction = _prediction(features, labels, t, grid)  # (2, N)
+        labels.append(F.one_hot(prediction.argmax(0), 2).T.float())
+        full = F.interpolate(prediction.reshape(1, 2, *grid), size, mode="bilinear", align_corners=False)
+        masks.append(full[0].argmax(0).bool().numpy())
+    return np.stack(masks)
+
+
+def _prediction(features: list[Tensor], labels: list[Tensor], t: int, grid: tuple[int, ...]) -> Tensor:
+    far = sorted({int(k) for k in np.linspace(0, max(t - NEAR - 1, 0), 3)} - set(range(max(t - NEAR, 0), t)))
+    near = list(range(max(t - NEAR, 0), t))
+    keys = torch.cat([features[k] for k in far + near], 1)
+    affinity = torch.softmax(features[t].T @ keys, 1)  # (N, K*N)
+    sigmas = [FAR_SIGMA] * len(far) + [NEAR_SIGMA] * len(near)
+    prior = torch.cat([_prior(grid, sigma) for sigma in sigmas], 1)
+    return torch.cat([labels[k] for k in far + near], 1) @ (affinity * prior).T
+
+
+def _prior(grid: tuple[int, ...], sigma: float) -> Tensor:
+    rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    cells = torch.stack([rows, columns], -1).reshape(-1, 2).float()
+    return torch.exp(-torch.cdist(cells, cells).square() / sigma**2)
+
+
+def region_similarity(masks: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """The mean J of the frames between the first and the last; two empty masks count as 1."""
+    inner = slice(1, -1)
+    intersection = (masks[inner] & truth[inner]).sum((1, 2))
+    union = (masks[inner] | truth[inner]).sum((1, 2))
+    return float(np.where(union == 0, 1.0, intersection / np.maximum(union, 1)).mean())
+
+
+def held_out_similarity(
+    network: EmbeddingNetwork | None, root: Path, videos: list[str], *, frames: int = 14, every: int = 3
+) -> dict[str, float]:
+    """J by video; no network means copying the first mask forward."""
+    found = {}
+    for video in videos:
+        images, truth = read_video(root, video, frames, every)
+        masks = propagate(network, images, truth[0]) if network else np.repeat(truth[:1], len(truth), 0)
+        found[video] = region_similarity(masks, truth)
+    return found
