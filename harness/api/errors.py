@@ -5,6 +5,7 @@ Programmers' mistakes stay ValueError and TypeError; everything below is caught 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,8 @@ class DataProblems(DataError):
         lines = [problem.message for problem in problems[: self.SHOWN]]
         if len(problems) > self.SHOWN:
             lines.append(f"and {len(problems) - self.SHOWN} more problems")
-        super().__init__("\n  ".join(lines), hint=hint or next((p.hint for p in problems if p.hint), None))
+        hints = Counter(problem.hint for problem in problems if problem.hint)
+        super().__init__("\n  ".join(lines), hint=hint or next((text for text, _ in hints.most_common(1)), None))
         self.problems = tuple(problems)
         self.usable = tuple(usable)
 

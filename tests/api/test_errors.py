@@ -8,6 +8,7 @@ EXIT_CODES = {
     errors.GateFailed: 1,
     errors.UsageError: 2,
     errors.DataError: 3,
+    errors.DataProblems: 3,
     errors.PluginError: 4,
     errors.ContractError: 4,
     errors.CausalityError: 4,

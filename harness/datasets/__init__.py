@@ -1,0 +1,1 @@
+"""The shelf of datasets: each module offers benchmarks through the hook ``harness_benchmarks``."""

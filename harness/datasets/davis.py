@@ -1,0 +1,217 @@
+"""DAVIS 2016, 2017 and 2019 (unsupervised) at 480p, read from the official folder trees."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.api.contracts import DAVIS_2016, DAVIS_2016_ZERO_SHOT, DAVIS_2017, DAVIS_2017_UNSUPERVISED, Benchmark
+from harness.api.errors import DataError
+from harness.api.hookspecs import hookimpl
+from harness.api.mask_files import read_mask, read_mask_header
+from harness.api.video import Sample
+from harness.datasets.files import (
+    VOID,
+    VideoFiles,
+    check_names,
+    check_same_frames,
+    check_size,
+    image_size,
+    list_images,
+    open_all,
+    open_root,
+    read_binary_mask,
+)
+
+LICENCE = "CC BY-NC 4.0 (some sequences from YouTube, under their own terms; see SOURCES.md of the data)"
+HOMEPAGE = "https://davischallenge.org"
+
+
+@functools.cache
+def official_sequences() -> Mapping[str, Any]:
+    """Facts of the 120 sequences of DAVIS 2016 and 2017: split, year, frames, objects, eval_t, attributes."""
+    return json.loads((Path(__file__).parent / "davis_sequences.json").read_text())["sequences"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of one edition: where its list and masks lie, and how many frames each official sequence has.
+
+    An empty ``sequences`` means that the official names are taken from the list in the tree.
+    """
+
+    benchmark: str
+    lists: tuple[str, ...]
+    masks: str = "Annotations"
+    kind: Literal["binary", "ids"] = "ids"
+    truth: Literal["all", "first", "none"] = "all"
+    sequences: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> str:
+        """The folders, in words."""
+        masks = {"all": f"{self.masks}/480p/<sequence>/00000.png, ", "none": ""}
+        first = f"{self.masks}/480p/<sequence>/00000.png (first frame only), "
+        return f"JPEGImages/480p/<sequence>/00000.jpg, {masks.get(self.truth, first)}{' or '.join(self.lists)}"
+
+
+def listed_names(path: Path) -> tuple[str, ...]:
+    """The sequences a list names, in its order: one a line, or pairs "/JPEGImages/480p/bear/00000.jpg /Anno..."."""
+    names: dict[str, None] = {}
+    for line in path.read_text(errors="replace").splitlines():
+        if not line.strip():
+            continue
+        first = line.split()[0]
+        parts = first.strip("/").split("/")
+        if parts[0] == "JPEGImages" and len(parts) >= 3:
+            first = parts[-2]
+        names[first] = None
+    check_names(names, path)
+    return tuple(names)
+
+
+def open_split(split: Split, root: Path | None, partial: bool) -> list[Sample]:
+    """The sequences of a split, in official order; DataError for everything that is missing or malformed."""
+    root = open_root(root, split.benchmark, split.layout)
+    path = _find_list(split, root)
+    listed = listed_names(path)
+    unknown = [name for name in listed if split.sequences and name not in split.sequences]
+    if unknown or not listed:
+        raise DataError.at(
+            path,
+            found=f"the sequences {', '.join(unknown[:5])}" if unknown else "no sequences",
+            expected=f"names of the official sequences of {split.benchmark}",
+            hint="restore the official list of the archive",
+        )
+    names = tuple(split.sequences) or listed
+    frames = root / "JPEGImages" / "480p"
+
+    def present(name: str) -> bool:
+        return name in listed and (frames / name).is_dir()
+
+    return open_all(names, present, lambda name: _open_sequence(split, root, name), root, partial=partial)
+
+
+def _find_list(split: Split, root: Path) -> Path:
+    for place in split.lists:
+        if (root / place).is_file():
+            return root / place
+    there = sorted(str(path.relative_to(root)) for path in root.glob("ImageSets/*/*.txt"))
+    nested = root / "DAVIS"
+    raise DataError.at(
+        root,
+        found=f"lists {', '.join(there)}" if there else "no list of sequences",
+        expected=" or ".join(split.lists),
+        hint=f"pass --data-root {nested}" if nested.is_dir() else f"a tree like this is needed: {split.layout}",
+    )
+
+
+def _open_sequence(split: Split, root: Path, name: str) -> Sample:
+    folder = root / "JPEGImages" / "480p" / name
+    mask_folder = root / split.masks / "480p" / name
+    frames = list_images(folder, root, (".jpg",), f"the frames of {name!r}")
+    _check_numbering(folder, list(frames), split.sequences.get(name))
+    size = image_size(next(iter(frames.values())))
+    masks = {}
+    if split.truth != "none":
+        masks = list_images(mask_folder, root, (".png",), f"the masks of {name!r}")
+        first = next(iter(frames))
+        if first not in masks:
+            raise DataError.at(mask_folder / f"{first}.png", found="no such file", expected="the first frame's mask")
+        _check_first_mask(split, masks[first], size, name)
+    if split.truth == "all":
+        check_same_frames(frames, masks, folder, mask_folder)
+    facts = official_sequences().get(name, {})
+    return VideoFiles(
+        name=name,
+        frames=tuple(frames.values()),
+        size=size,
+        truths={t: (masks[stem],) for t, stem in enumerate(frames)} if split.truth == "all" else {},
+        prompts={0: (masks[next(iter(frames))],)} if masks else {},
+        read=read_binary_mask if split.kind == "binary" else read_mask,
+        has_truth=split.truth == "all",
+        extra={key: facts[key] for key in ("attributes", "eval_t") if facts.get("year") == 2016},
+    ).sample()
+
+
+def _check_numbering(folder: Path, stems: list[str], official: int | None) -> None:
+    expected = official or len(stems)
+    there = set(stems)
+    absent = [f"{t:05d}" for t in range(expected) if f"{t:05d}" not in there]
+    if absent or len(stems) != expected:
+        found = f"{len(stems)} frames" + (f", without {', '.join(absent[:3])}" if absent else "")
+        raise DataError.at(
+            folder, found=found, expected=f"{expected} frames from 00000", hint="extract the official archive again"
+        )
+
+
+def _check_first_mask(split: Split, path: Path, size: tuple[int, int], name: str) -> None:
+    header = read_mask_header(path)
+    check_size(path, (header.height, header.width), size, name)
+    if split.kind == "binary":
+        return
+    found = set(np.unique(read_mask(path)).tolist())
+    if found <= {0, VOID} and (split.masks == "Annotations" or header.kind == "8-bit grey"):
+        is_2016 = header.kind == "8-bit grey" or VOID in found
+        raise DataError.at(
+            path,
+            found="a 0/255 mask as of DAVIS 2016" if is_2016 else "a mask without objects",
+            expected="object ids 1, 2, ... as of DAVIS 2017",
+            hint=f"pass the root of a DAVIS 2017 tree, or run a davis16 benchmark instead of {split.benchmark}",
+        )
+
+
+def _official(name: str, *years: int) -> dict[str, int]:
+    facts = official_sequences().items()
+    return {key: value["frames"] for key, value in facts if value["split"] == name and value["year"] in years}
+
+
+def _benchmark(split: Split, title: str, scorings: Mapping[Any, Any]) -> Benchmark:
+    return Benchmark(
+        name=split.benchmark,
+        title=title,
+        scorings=scorings,
+        open=functools.partial(open_split, split),
+        expected=tuple(split.sequences),
+        scored=split.truth == "all",
+        licence=LICENCE,
+        homepage=HOMEPAGE,
+        layout=split.layout,
+    )
+
+
+@hookimpl
+def harness_benchmarks() -> Sequence[Benchmark]:
+    """The official splits of DAVIS."""
+    benchmarks = []
+    for name, title in (("val", "validation"), ("train", "training")):
+        lists_2016 = (f"ImageSets/2016/{name}.txt", f"ImageSets/480p/{name}.txt")
+        split = Split(f"davis16-{name}", lists_2016, kind="binary", sequences=_official(name, 2016))
+        scorings = {"one-shot": DAVIS_2016, "object-zvos": DAVIS_2016_ZERO_SHOT}
+        benchmarks.append(_benchmark(split, f"DAVIS 2016 {title}", scorings))
+    for name, title in (("val", "validation"), ("train", "training")):
+        split = Split(f"davis17-{name}", (f"ImageSets/2017/{name}.txt",), sequences=_official(name, 2016, 2017))
+        benchmarks.append(_benchmark(split, f"DAVIS 2017 {title}", {"one-shot": DAVIS_2017}))
+    test = Split(
+        "davis17-test-dev", ("ImageSets/2017/test-dev.txt",), truth="first", sequences=_official("test-dev", 2017)
+    )
+    benchmarks.append(_benchmark(test, "DAVIS 2017 test-dev", {"one-shot": DAVIS_2017}))
+    unsup = Split(
+        "davis17-unsup-val",
+        ("ImageSets/2017/val.txt",),
+        masks="Annotations_unsupervised",
+        sequences=_official("val", 2016, 2017),
+    )
+    benchmarks.append(
+        _benchmark(unsup, "DAVIS 2017 unsupervised, validation", {"instance-zvos": DAVIS_2017_UNSUPERVISED})
+    )
+    unsup_test = Split("davis17-unsup-test-dev", ("ImageSets/2019/test-dev.txt",), truth="none")
+    title = "DAVIS 2019 unsupervised, test-dev"
+    benchmarks.append(_benchmark(unsup_test, title, {"instance-zvos": DAVIS_2017_UNSUPERVISED}))
+    return benchmarks

@@ -1,0 +1,260 @@
+"""What every dataset on disk shares: listing folders safely, reading frames strictly, and one video as a Sample."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.api.errors import DataError, DataProblems
+from harness.api.mask_files import MAX_PIXELS, read_mask
+from harness.api.records import is_safe_video_name
+from harness.api.video import Sample
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PARTIAL_HINT = "complete the data, or pass --allow-partial: the record is then marked partial and never ranked"
+VOID = 255
+
+
+def open_root(root: Path | None, benchmark: str, layout: str) -> Path:
+    """Return the resolved data folder; raise DataError with the expected layout where there is none."""
+    hint = f"pass --data-root DIR, or see `harness data fetch {benchmark}`; expected layout: {layout}"
+    if root is None:
+        raise DataError(f"{benchmark} is read from disk: found no data root, expected a folder", hint=hint)
+    if not root.is_dir():
+        found = "a file" if root.exists() else "no such folder"
+        raise DataError.at(root, found=found, expected=f"the data root of {benchmark}", hint=hint)
+    return root.resolve()
+
+
+def check_names(names: Iterable[str], source: Path) -> None:
+    """Refuse video names that are not plain folder names ("..", separators): they would lead out of the data root."""
+    for name in names:
+        if not is_safe_video_name(name):
+            raise DataError.at(
+                source, found=f"the video name {name!r}", expected="a plain folder name", hint="correct the list"
+            )
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    if not path.resolve().is_relative_to(root):
+        raise DataError.at(
+            path,
+            found=f"a symbolic link to {path.resolve()}",
+            expected=f"data inside {root}",
+            hint="copy the data into the root, or pass the folder it really lies in as --data-root",
+        )
+
+
+def list_folder(folder: Path, root: Path, what: str) -> dict[str, Path]:
+    """The visible entries of a folder, name -> path in sorted order; DataError if it is absent or leaves the root."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+    except FileNotFoundError as error:
+        raise DataError.at(folder, found="no such folder", expected=what) from error
+    except OSError as error:
+        raise DataError.at(folder, found=f"no readable folder ({error.strerror})", expected=what) from error
+    _refuse_outside(folder, root)
+    for entry in found:
+        if entry.is_symlink():
+            _refuse_outside(folder / entry.name, root)
+    return {entry.name: folder / entry.name for entry in found}
+
+
+def list_images(folder: Path, root: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
+    """The images of a folder, stem -> path in sorted order; an empty folder or a foreign file is a DataError."""
+    entries = list_folder(folder, root, what)
+    images = {path.stem: path for path in entries.values() if path.suffix.lower() in suffixes}
+    if not images:
+        raise DataError.at(folder, found=_in_words(entries, "files"), expected=f"{what} ({', '.join(suffixes)})")
+    return images
+
+
+def _in_words(names: Iterable[str], what: str) -> str:
+    listed = list(names)
+    shown = ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+    return f"no {what}" if not listed else f"{len(listed)} {what}: {shown}"
+
+
+def check_same_frames(frames: Mapping[str, Path], masks: Mapping[str, Path], folder: Path, mask_folder: Path) -> None:
+    """Every frame needs its mask and every mask its frame; names what is missing on either side."""
+    without_mask = [name for name in frames if name not in masks]
+    without_frame = [name for name in masks if name not in frames]
+    if without_mask:
+        raise DataError.at(
+            mask_folder, found=_in_words(without_mask, "frames without mask"), expected=f"{len(frames)} masks"
+        )
+    if without_frame:
+        raise DataError.at(
+            folder, found=_in_words(without_frame, "masks without frame"), expected=f"{len(masks)} frames"
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                found = f"an image of {image.width} x {image.height}"
+                raise DataError.at(path, found=found, expected=f"at most {MAX_PIXELS} pixels")
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else f"a truncated or corrupt image ({error})"
+        raise DataError.at(path, found=found, expected="a whole image", hint="extract it again") from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) from the header of an image; DataError if it is none."""
+    with _opened(path) as image:
+        return image.height, image.width
+
+
+def read_image(path: Path, mode: str) -> np.ndarray:
+    """Decode a whole image strictly: ``mode`` "RGB" gives (H, W, 3), "L" gives (H, W); uint8."""
+    with _opened(path) as image:
+        if image.mode not in ("RGB", "L", "P", "1"):
+            raise DataError.at(path, found=f"an image of kind {image.mode}", expected="an RGB or grey image")
+        return np.array(image.convert(mode))
+
+
+def read_binary_mask(path: Path) -> np.ndarray:
+    """A mask PNG with every non-zero value as object 1."""
+    return read_mask(path, binary=True)
+
+
+def check_size(path: Path, found: tuple[int, ...], expected: tuple[int, int], video: str) -> None:
+    """Refuse an image that is not of its video's (height, width)."""
+    if found != expected:
+        raise DataError.at(
+            path,
+            found=f"{found[1]} x {found[0]} pixels",
+            expected=f"{expected[1]} x {expected[0]}, the size of the first frame of {video!r}",
+            hint="masks and frames of one video have one size; extract the official archive again",
+        )
+
+
+MaskReader = Callable[[Path], np.ndarray]
+
+
+@dataclass(frozen=True)
+class VideoFiles:
+    """The files of one video and how its masks are read; the methods are what a Sample calls.
+
+    ``truths`` and ``prompts`` map a frame to its mask files; several files of one frame are merged: object 1 is
+    where any of them is not 0.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    size: tuple[int, int]
+    truths: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
+    prompts: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
+    read: MaskReader = read_mask
+    has_truth: bool = True
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    frame_names: tuple[str, ...] = ()
+
+    def sample(self) -> Sample:
+        """The video as the rest of the harness knows it."""
+        return Sample(
+            name=self.name,
+            length=len(self.frames),
+            height=self.size[0],
+            width=self.size[1],
+            frame_names=self.frame_names or tuple(path.stem for path in self.frames),
+            read_frame=self.frame,
+            digest=self.digest,
+            read_truth=self.truth if self.has_truth else None,
+            read_prompt=self.prompt if self.prompts else None,
+            prompt_frames=tuple(sorted(self.prompts)),
+            extra=self.extra,
+        )
+
+    def frame(self, index: int) -> np.ndarray:
+        """Frame ``index`` as (H, W, 3) uint8 RGB."""
+        image = read_image(self.frames[index], "RGB")
+        self._check_size(image, self.frames[index])
+        return image
+
+    def truth(self, index: int) -> np.ndarray | None:
+        """The id map of frame ``index``, 255 void; None where it is not annotated."""
+        return self._mask(self.truths[index]) if index in self.truths else None
+
+    def prompt(self, index: int) -> np.ndarray:
+        """The prompt of frame ``index``; void is background in it, as in the official toolkit."""
+        mask = self._mask(self.prompts[index])
+        return np.where(mask == VOID, 0, mask).astype(np.uint8)
+
+    def _mask(self, paths: tuple[Path, ...]) -> np.ndarray:
+        masks = [self.read(path) for path in paths]
+        for mask, path in zip(masks, paths, strict=True):
+            self._check_size(mask, path)
+        return masks[0] if len(masks) == 1 else np.any(masks, axis=0).astype(np.uint8)
+
+    def _check_size(self, image: np.ndarray, path: Path) -> None:
+        check_size(path, image.shape[:2], self.size, self.name)
+
+    def digest(self) -> str:
+        """SHA-256 over the names and bytes of all frames, truths and prompts."""
+        total = hashlib.sha256(f"{self.name} {len(self.frames)}\n".encode())
+        for kind, files in self._everything():
+            for path in files:
+                try:
+                    content = path.read_bytes()
+                except OSError as error:
+                    raise DataError.at(path, found=f"no readable file ({error.strerror})", expected=kind) from error
+                total.update(f"{kind} {path.name} {len(content)}\n".encode())
+                total.update(content)
+        return total.hexdigest()
+
+    def _everything(self) -> Iterable[tuple[str, Sequence[Path]]]:
+        yield "frame", self.frames
+        for kind, masks in (("truth", self.truths), ("prompt", self.prompts)):
+            for index in sorted(masks):
+                yield f"{kind} {index}", masks[index]
+
+
+def open_all(
+    names: Sequence[str],
+    present: Callable[[str], bool],
+    open_one: Callable[[str], Sample],
+    root: Path,
+    *,
+    partial: bool,
+) -> list[Sample]:
+    """Open every video in order and raise all problems at once; ``partial`` forgives videos that are absent.
+
+    A video that is there but broken is an error in any case.
+    """
+    missing = [name for name in names if not present(name)]
+    problems: list[DataError] = []
+    if missing and (not partial or len(missing) == len(names)):
+        hint = PARTIAL_HINT if len(missing) < len(names) else "check --data-root and the benchmark's name"
+        expected = f"all {len(names)} videos"
+        problems.append(DataError.at(root, found=_in_words(missing, "videos missing"), expected=expected, hint=hint))
+    samples = []
+    for name in names:
+        if name in missing:
+            continue
+        try:
+            samples.append(open_one(name))
+        except DataError as error:
+            problems.append(error)
+    if problems:
+        raise DataProblems(problems, samples)
+    return samples
