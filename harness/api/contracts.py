@@ -119,9 +119,14 @@ class Scoring:
     frames: Literal["inner", "all", "annotated"] = "inner"
     """inner: all but the first and last (DAVIS one-shot); annotated: annotated frames after an object's first."""
     objects: Literal["first-frame-max", "single", "seen"] = "first-frame-max"
-    """first-frame-max: ids 1..max of frame 0 (DAVIS 2017); single: mask != 0 (2016); seen: every id in the truth."""
+    """first-frame-max: ids 1..max of frame 0 (DAVIS 2017); single: mask != 0 (2016); seen: every id in the truth.
+
+    seen scores an id from the first frame on which truth or prediction hold it (vos-benchmark), or with annotated
+    frames from the one after (YouTube-VOS).
+    """
     matching: Literal["ids", "hungarian", "none"] = "ids"
-    void: Literal["background", "ignore"] = "background"
+    void: Literal["background", "ignore", "object"] = "background"
+    """What id 255 of the truth is: background, left out of truth and prediction, or an ordinary id."""
     average: Literal["objects", "sequences"] = "objects"
     decay: Literal["official", "fixed"] = "official"
     max_proposals: int = 20
@@ -133,6 +138,35 @@ DAVIS_2016 = Scoring(version="davis2016/1", objects="single", average="sequences
 DAVIS_2016_ZERO_SHOT = Scoring(version="davis2016-zvos/1", objects="single", average="sequences")
 DAVIS_2017 = Scoring(version="davis2017-semi/1")
 DAVIS_2017_UNSUPERVISED = Scoring(version="davis2017-unsup/1", frames="all", matching="hungarian", void="ignore")
+VOS_BENCHMARK = Scoring(
+    version="vos-benchmark/1",
+    objects="seen",
+    void="object",
+    note="hkchengrex/vos-benchmark: ids and frames as that toolkit counts them; fractions, not per cent",
+)
+VOS_BENCHMARK_ALL_FRAMES = Scoring(
+    version="vos-benchmark-all-frames/1",
+    frames="all",
+    objects="seen",
+    void="object",
+    note="hkchengrex/vos-benchmark -d: first and last frame are scored too; fractions, not per cent",
+)
+YOUTUBE_VOS = Scoring(
+    version="youtube-vos/1",
+    metrics=("youtube_vos",),
+    frames="annotated",
+    objects="seen",
+    note="by the published definition; the server's evaluator is not public, so not verified against it",
+)
+PROTOCOLS: dict[str, Scoring] = {
+    "davis-2016": DAVIS_2016,
+    "davis-2017": DAVIS_2017,
+    "davis-2017-unsupervised": DAVIS_2017_UNSUPERVISED,
+    "vos-benchmark": VOS_BENCHMARK,
+    "vos-benchmark-all-frames": VOS_BENCHMARK_ALL_FRAMES,
+    "youtube-vos": YOUTUBE_VOS,
+}
+"""The rules a user can pick by name (``harness score --protocol``)."""
 
 
 @dataclass(frozen=True)

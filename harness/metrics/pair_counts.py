@@ -1,0 +1,99 @@
+"""Pixel counts of every pair of predicted and true object in one frame, from which J and F follow: plain form.
+
+Everything is an integer, so the compiled form (harness/metrics/pair_counts_numba.py) gives the very same numbers; it
+is used where Numba is there, and this form, in NumPy and OpenCV, where it is not.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from harness.metrics.boundary import boundary_radius, differing_blocks, disk
+
+INTERSECTION, UNION, PREDICTED, TRUE, PREDICTED_NEAR_TRUE, TRUE_NEAR_PREDICTED = range(6)
+"""Columns of the counts: pixels of the masks, pixels of the boundaries, and those within the radius of the other's."""
+
+PairCounter = Callable[..., np.ndarray]
+
+
+@functools.cache
+def fastest_counter() -> PairCounter:
+    """``count_pairs`` compiled by Numba, or the plain form where Numba is missing or switched off."""
+    try:
+        from harness.metrics.pair_counts_numba import count_pairs as compiled
+    except ImportError:
+        return count_pairs
+    return compiled
+
+
+def count_pairs(
+    prediction: UInt8[np.ndarray, "H W"],
+    truth: UInt8[np.ndarray, "H W"],
+    prediction_slots: UInt8[np.ndarray, "256"],
+    truth_slots: UInt8[np.ndarray, "256"],
+    proposals: int,
+    objects: int,
+    *,
+    crossed: bool,
+) -> Int64[np.ndarray, "pairs 6"]:
+    """Count what J and F need for pairs of one frame; the slots say which number 1.. an id has, or 0 for background.
+
+    ``crossed``: every proposal with every object, proposal-major. Otherwise slot k with slot k, ``proposals`` ==
+    ``objects`` pairs.
+    """
+    predicted, true = prediction_slots[prediction], truth_slots[truth]
+    joint = np.bincount(
+        (predicted.astype(np.int64) * (objects + 1) + true).ravel(), minlength=(proposals + 1) * (objects + 1)
+    )
+    joint = joint.reshape(proposals + 1, objects + 1)
+    areas = joint.sum(axis=1)[1:, None] + joint.sum(axis=0)[None, 1:]
+
+    counts = np.zeros((proposals, objects, 6), np.int64)
+    counts[..., INTERSECTION] = joint[1:, 1:]
+    counts[..., UNION] = areas - joint[1:, 1:]
+    predicted_edges, true_edges = _Edges(predicted, proposals), _Edges(true, objects)
+    counts[..., PREDICTED] = [[len(points)] for points in predicted_edges.points]
+    counts[..., TRUE] = [len(points) for points in true_edges.points]
+    pairs = np.ndindex(proposals, objects) if crossed else zip(range(proposals), range(objects), strict=True)
+    for p, n in pairs:
+        counts[p, n, PREDICTED_NEAR_TRUE] = true_edges.count_near(n, predicted_edges.points[p])
+        counts[p, n, TRUE_NEAR_PREDICTED] = predicted_edges.count_near(p, true_edges.points[n])
+    return counts.reshape(-1, 6) if crossed else counts[range(objects), range(objects)]
+
+
+class _Edges:
+    """The boundary pixels of each slot of one label map, and how many given pixels lie near one of them."""
+
+    def __init__(self, labels: np.ndarray, slots: int) -> None:
+        self.radius = boundary_radius(*labels.shape)
+        ys, xs = np.nonzero(differing_blocks(labels))
+        below, right = np.minimum(ys + 1, labels.shape[0] - 1), np.minimum(xs + 1, labels.shape[1] - 1)
+        corners = np.stack((labels[ys, xs], labels[ys, right], labels[below, xs], labels[below, right]))
+        where = np.column_stack((ys, xs))
+        self.points = [where[(corners == slot).any(axis=0)] for slot in range(1, slots + 1)]
+        self._grown: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _grow(self, slot: int) -> tuple[np.ndarray, np.ndarray]:
+        """The corner and the pixels of the smallest box that holds the dilated boundary."""
+        import cv2
+
+        points = self.points[slot]
+        corner = points.min(axis=0) - self.radius
+        box = np.zeros(points.max(axis=0) - corner + self.radius + 1, np.uint8)
+        box[tuple((points - corner).T)] = 1
+        return corner, cv2.dilate(box, disk(self.radius))
+
+    def count_near(self, slot: int, points: np.ndarray) -> int:
+        """How many of ``points`` lie within the radius of the slot's boundary."""
+        if not len(points) or not len(self.points[slot]):
+            return 0
+        if slot not in self._grown:
+            self._grown[slot] = self._grow(slot)
+        corner, box = self._grown[slot]
+        inside = points - corner
+        inside = inside[((inside >= 0) & (inside < box.shape)).all(axis=1)]
+        return int(box[tuple(inside.T)].sum())
