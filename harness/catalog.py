@@ -7,6 +7,7 @@ Each entry point is loaded under its own ``try``: a broken plugin is remembered 
 from __future__ import annotations
 
 import difflib
+import re
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -98,17 +99,18 @@ class Shelf(Generic[T]):
 
     def _unknown(self, name: str) -> PluginError | UsageError:
         near = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
-        guess = f"; did you mean {near[0]!r}?" if near else ""
+        guess = f" (did you mean {near[0]!r}?)" if near else ""
         known = ", ".join(self.names()) or "none"
         plural = {"benchmark": "benches"}.get(self.kind, self.kind + "s")
         where = plural if plural in ("benches", "metrics") else "plugins"
         kind = PluginError if self.kind == "method" else UsageError
-        return kind(f"no {self.kind} named {name!r}{guess} known: {known}", hint=f"harness ls {where}")
+        return kind(f"no {self.kind} named {name!r}{guess}; known: {known}", hint=f"harness ls {where}")
 
     def _add(self, name: str, thing: T, source: Source) -> None:
         self._entries.setdefault(name, []).append(Entry(thing, source))
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")  # names become folders
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "harness_methods": ("method", (Method,)),
     "harness_benchmarks": ("benchmark", (Benchmark,)),
@@ -157,7 +159,7 @@ class Catalog:
         try:
             manager.register(point.load(), name=point.name)
             manager.check_pending()
-            offers: list[tuple[str, Any]] = [
+            offers = [
                 (hook, thing)
                 for hook in _KINDS
                 for implementation in getattr(manager.hook, hook).get_hookimpls()
@@ -186,6 +188,7 @@ def _checked(hook: str, offered: Any) -> list[Any]:
     for thing in offered:
         if not isinstance(thing, types):
             raise PluginError(f"{hook} offered {type(thing).__name__}, expected {kind}s")
-        if not isinstance(thing.name, str) or not thing.name.strip():
-            raise PluginError(f"{hook} offered a {kind} without a name")
+        name = getattr(thing, "name", None)
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise PluginError(f"{hook} offered a {kind} named {name!r}; expected letters, digits and . _ + -")
     return offered

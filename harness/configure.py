@@ -46,8 +46,8 @@ def _parsed(method: Method, override: str) -> tuple[str, Any]:
         raise UsageError(f"--set {override!r} is not of the form key=value")
     if key not in fields:
         near = difflib.get_close_matches(key, fields, n=1)
-        guess = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"{method.name} has no constant {key!r}{guess} known: {', '.join(fields) or 'none'}")
+        guess = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UsageError(f"{method.name} has no constant {key!r}{guess}; known: {', '.join(fields) or 'none'}")
     return key, _coerced(method.name, key, text, hints[key])
 
 
