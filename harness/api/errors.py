@@ -59,12 +59,13 @@ class DataProblems(DataError):
 
     SHOWN = 10
 
-    def __init__(self, problems: Sequence[DataError], usable: Sequence[Any] = (), *, hint: str | None = None) -> None:
-        lines = [problem.message for problem in problems[: self.SHOWN]]
+    def __init__(self, problems: Sequence[DataError], usable: Sequence[Any] = (), *, summary: str = "") -> None:
+        lines = [summary] if summary else []
+        lines += [problem.message for problem in problems[: self.SHOWN]]
         if len(problems) > self.SHOWN:
             lines.append(f"and {len(problems) - self.SHOWN} more problems")
         hints = Counter(problem.hint for problem in problems if problem.hint)
-        super().__init__("\n  ".join(lines), hint=hint or next((text for text, _ in hints.most_common(1)), None))
+        super().__init__("\n  ".join(lines), hint=next((text for text, _ in hints.most_common(1)), None))
         self.problems = tuple(problems)
         self.usable = tuple(usable)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from harness.api.video import Sample
 from harness.datasets.files import (
     VOID,
     VideoFiles,
+    absent,
     check_names,
     check_same_frames,
     check_size,
@@ -92,10 +93,14 @@ def open_split(split: Split, root: Path | None, partial: bool) -> list[Sample]:
     names = tuple(split.sequences) or listed
     frames = root / "JPEGImages" / "480p"
 
-    def present(name: str) -> bool:
-        return name in listed and (frames / name).is_dir()
+    def absence(name: str) -> DataError | None:
+        if not (frames / name).is_dir():
+            return absent(frames / name, f"the frames of {name!r}")
+        if name not in listed:
+            return absent(path, f"a line with {name!r}", "no such line")
+        return None
 
-    return open_all(names, present, lambda name: _open_sequence(split, root, name), root, partial=partial)
+    return open_all(names, absence, lambda name: _open_sequence(split, root, name), root, partial=partial)
 
 
 def _find_list(split: Split, root: Path) -> Path:
@@ -143,9 +148,9 @@ def _open_sequence(split: Split, root: Path, name: str) -> Sample:
 def _check_numbering(folder: Path, stems: list[str], official: int | None) -> None:
     expected = official or len(stems)
     there = set(stems)
-    absent = [f"{t:05d}" for t in range(expected) if f"{t:05d}" not in there]
-    if absent or len(stems) != expected:
-        found = f"{len(stems)} frames" + (f", without {', '.join(absent[:3])}" if absent else "")
+    gaps = [f"{t:05d}" for t in range(expected) if f"{t:05d}" not in there]
+    if gaps or len(stems) != expected:
+        found = f"{len(stems)} frames" + (f", without {', '.join(gaps[:3])}" if gaps else "")
         raise DataError.at(
             folder, found=found, expected=f"{expected} frames from 00000", hint="extract the official archive again"
         )
@@ -187,7 +192,7 @@ def _benchmark(split: Split, title: str, scorings: Mapping[Any, Any]) -> Benchma
 
 
 @hookimpl
-def harness_benchmarks() -> Sequence[Benchmark]:
+def harness_benchmarks() -> list[Benchmark]:
     """The official splits of DAVIS."""
     benchmarks = []
     for name, title in (("val", "validation"), ("train", "training")):

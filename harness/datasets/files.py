@@ -231,7 +231,7 @@ class VideoFiles:
 
 def open_all(
     names: Sequence[str],
-    present: Callable[[str], bool],
+    absence: Callable[[str], DataError | None],
     open_one: Callable[[str], Sample],
     root: Path,
     *,
@@ -239,14 +239,11 @@ def open_all(
 ) -> list[Sample]:
     """Open every video in order and raise all problems at once; ``partial`` forgives videos that are absent.
 
-    A video that is there but broken is an error in any case.
+    ``absence(name)`` says why a video is not there, or None. A video that is there but broken is always an error.
     """
-    missing = [name for name in names if not present(name)]
-    problems: list[DataError] = []
-    if missing and (not partial or len(missing) == len(names)):
-        hint = PARTIAL_HINT if len(missing) < len(names) else "check --data-root and the benchmark's name"
-        expected = f"all {len(names)} videos"
-        problems.append(DataError.at(root, found=_in_words(missing, "videos missing"), expected=expected, hint=hint))
+    missing = {name: reason for name in names if (reason := absence(name)) is not None}
+    problems = list(missing.values()) if not partial or len(missing) == len(names) else []
+    summary = f"{root}: found {len(names) - len(missing)} of {len(names)} videos" if problems else ""
     samples = []
     for name in names:
         if name in missing:
@@ -256,5 +253,10 @@ def open_all(
         except DataError as error:
             problems.append(error)
     if problems:
-        raise DataProblems(problems, samples)
+        raise DataProblems(problems, samples, summary=summary)
     return samples
+
+
+def absent(folder: Path, what: str, found: str = "no such folder") -> DataError:
+    """The error about a video that is not there."""
+    return DataError.at(folder, found=found, expected=what, hint=PARTIAL_HINT)

@@ -146,21 +146,22 @@ def _remove(path):
 def test_a_missing_sequence_is_an_error_unless_partial(tree):
     _remove(tree / "JPEGImages/480p/dog")
     message = _problem(IDS_2017, tree)
-    assert "found 1 videos missing: dog, expected all 2 videos" in message
+    assert "found 1 of 2 videos" in message
+    assert "480p/dog: found no such folder, expected the frames of 'dog'" in message
     assert "--allow-partial" in message
     assert [sample.name for sample in open_split(IDS_2017, tree, True)] == ["bear"]
 
 
 def test_a_shortened_list_is_an_error_unless_partial(tree):
     (tree / "ImageSets/2017/val.txt").write_text("dog\n")
-    assert "1 videos missing: bear" in _problem(IDS_2017, tree)
+    assert "val.txt: found no such line, expected a line with 'bear'" in _problem(IDS_2017, tree)
     assert [sample.name for sample in open_split(IDS_2017, tree, True)] == ["dog"]
 
 
 def test_a_tree_without_any_sequence_is_an_error_even_if_partial(tree):
     for name in NAMES:
         _remove(tree / "JPEGImages/480p" / name)
-    assert "2 videos missing" in _problem(IDS_2017, tree, partial=True)
+    assert "found 0 of 2 videos" in _problem(IDS_2017, tree, partial=True)
 
 
 def test_an_unofficial_name_in_the_list_is_refused(tree):
@@ -316,7 +317,7 @@ def test_attributes_come_with_the_sequences_of_2016(tree):
 @needs_data
 @pytest.mark.data
 def test_the_real_sequences_of_2016_open_as_a_partial_benchmark():
-    with pytest.raises(DataError, match="10 videos missing"):
+    with pytest.raises(DataError, match="found 10 of 20 videos"):
         BENCHMARKS["davis16-val"].open(SHARED / "DAVIS", False)
     samples = BENCHMARKS["davis16-val"].open(SHARED / "DAVIS", True)
     assert [sample.name for sample in samples][:3] == ["blackswan", "bmx-trees", "car-shadow"]

@@ -1,0 +1,139 @@
+"""``harness data``: is a benchmark's data whole, what is its fingerprint, and where does it come from?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.api.contracts import Benchmark
+from harness.api.errors import DataError, DataProblems
+from harness.api.video import Sample
+from harness.catalog import Catalog
+
+
+@click.group("data")
+def command() -> None:
+    """Check, fetch and fingerprint benchmark data."""
+
+
+_bench = click.argument("bench")
+_root = click.option(
+    "--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies."
+)
+_partial = click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+
+
+@dataclass
+class Findings:
+    """What reading everything has shown."""
+
+    videos: int = 0
+    frames: int = 0
+    truths: int = 0
+    prompts: int = 0
+    problems: list[DataError] = field(default_factory=list)
+
+
+@command.command("check")
+@_bench
+@_root
+@_partial
+@_json
+def check(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> int:
+    """Read every frame and mask of BENCH and list every problem; exit code 3 if there is any."""
+    benchmark = Catalog.load().benchmarks.get(bench)
+    found = read_everything(benchmark, data_root, partial=allow_partial)
+    if as_json:
+        click.echo(json.dumps(_as_json(benchmark, data_root, found), indent=2))
+    else:
+        _show(benchmark, found)
+    return DataError.exit_code if found.problems else 0
+
+
+def read_everything(benchmark: Benchmark, root: Path | None, *, partial: bool) -> Findings:
+    """Open the benchmark and read every frame, truth and prompt of what could be opened, past every problem."""
+    found = Findings()
+    samples: Sequence[Sample] = ()
+    try:
+        samples = benchmark.open(root, partial)
+    except DataProblems as error:
+        samples = error.usable
+        found.problems.extend(error.problems)
+    except DataError as error:
+        found.problems.append(error)
+    for sample in samples:
+        click.echo(f"{sample.name}: {sample.length} frames", err=True)
+        found.videos += 1
+        found.problems.extend({problem.message: problem for problem in _problems_of(sample, found)}.values())
+    return found
+
+
+def _problems_of(sample: Sample, found: Findings) -> Iterator[DataError]:
+    for t in range(sample.length):
+        try:
+            sample.read_frame(t)
+            found.frames += 1
+        except DataError as error:
+            yield error
+        if sample.read_truth is None:
+            continue
+        try:
+            found.truths += sample.read_truth(t) is not None
+        except DataError as error:
+            yield error
+    for t in sample.prompt_frames if sample.read_prompt else ():
+        try:
+            found.prompts += sample.read_prompt is not None and sample.read_prompt(t) is not None
+        except DataError as error:
+            yield error
+
+
+def _show(benchmark: Benchmark, found: Findings) -> None:
+    of = f" of {len(benchmark.expected)}" if benchmark.expected else ""
+    counts = f"{found.videos}{of} videos, {found.frames} frames, {found.truths} truths, {found.prompts} prompts"
+    state = f"{len(found.problems)} problems" if found.problems else "no problems"
+    click.echo(f"{benchmark.name}: {counts}; {state}")
+    for problem in found.problems:
+        click.echo(f"- {problem.message}")
+    for hint in dict.fromkeys(problem.hint for problem in found.problems if problem.hint):
+        click.echo(f"  next: {hint}")
+
+
+def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[str, Any]:
+    return {
+        "benchmark": benchmark.name,
+        "data_root": None if root is None else str(root),
+        "videos": found.videos,
+        "videos_expected": len(benchmark.expected) or None,
+        "frames": found.frames,
+        "truths": found.truths,
+        "prompts": found.prompts,
+        "problems": [{"message": problem.message, "hint": problem.hint} for problem in found.problems],
+    }
+
+
+@command.command("fingerprint")
+@_bench
+@_root
+@_partial
+@_json
+def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> None:
+    """Print one SHA-256 over every byte of BENCH that may change a result, as records of full runs carry it."""
+    from harness.results import digest_of
+
+    benchmark = Catalog.load().benchmarks.get(bench)
+    samples = benchmark.open(data_root, allow_partial)
+    digests = [(sample.name, sample.digest()) for sample in samples]
+    value = digest_of(digests)
+    if as_json:
+        click.echo(json.dumps({"benchmark": bench, "fingerprint": value, "videos": dict(digests)}, indent=2))
+        return
+    click.echo(value)
+    if len(samples) < len(benchmark.expected):
+        click.echo(f"partial: {len(samples)} of {len(benchmark.expected)} videos", err=True)
