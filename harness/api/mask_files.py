@@ -256,3 +256,8 @@ def _checked_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
         found = f"runs that add up to {int(runs.sum())}" if (runs >= 0).all() else "a negative run"
         raise DataError.at("a run-length code", found=found, expected=f"{height} x {width} = {height * width} pixels")
     return runs
+
+
+def ids_in(mask: np.ndarray) -> set[int]:
+    """The values a (H, W) uint8 id map holds, 0 and 255 included."""
+    return set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
