@@ -1,0 +1,125 @@
+"""Actors of `mini`: bodies that walk, float and turn in front of the camera, and where each of their points is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.datasets.mini_background import apply, grid
+from harness.datasets.mini_motion import Camera, Curve, Matrix, invert, product, still, turn_about
+from harness.datasets.mini_objects import Body, Surface, extent, surface
+from harness.datasets.mini_textures import Look
+
+Box = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A body in the scene; ``id`` 0 is scenery.
+
+    ``x`` is in half widths of the view at the actor's depth, so -1 to 1 is in sight; it goes with the camera unless
+    ``anchored``. ``size`` is metres a unit of the body, ``turns`` are the times at which it begins to face the other
+    way, ``idle`` adds strides over the whole video, ``tilt`` is in turns, ``squeeze`` narrows it as if turned away.
+    """
+
+    id: int
+    body: Body
+    looks: tuple[Look, ...]
+    size: float
+    x: Curve
+    z: Curve
+    lift: Curve = still(0.0)
+    tilt: Curve = still(0.0)
+    squeeze: Curve = still(1.0)
+    faces_right: bool = True
+    turns: tuple[float, ...] = ()
+    idle: float = 0.0
+    anchored: bool = False
+
+    def facing(self, time: float) -> int:
+        """1 to the right, -1 to the left."""
+        flips = sum(time >= turn for turn in self.turns)
+        return 1 if (flips % 2 == 0) == self.faces_right else -1
+
+    def stand(self, camera: Camera, time: float, size: tuple[int, int]) -> tuple[float, float, float]:
+        """The world point of the body's foot."""
+        z, seen_from = self.z(time), 0.0 if self.anchored else time
+        half_view = size[1] / size[0] / 2 / camera.focal(seen_from) * (z - camera.z(seen_from))
+        return camera.x(seen_from) + self.x(time) * half_view, -self.lift(time), z
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An actor at one moment: the maps between its parts at rest and the picture."""
+
+    actor: Actor
+    size: tuple[int, int]
+    to_picture: Matrix
+    from_picture: Matrix
+    poses: tuple[Matrix, ...]
+    rests: tuple[Matrix, ...]
+    """The inverses of the poses."""
+    gait: float
+    scale: float
+    """Pixels a unit of the body."""
+    foot: tuple[float, float, float]
+    facing: int
+
+    def seen(self, part: int, x: Any, y: Any) -> tuple[Any, Any]:
+        """Where points of a part at rest are in the picture (column, row)."""
+        x, y = self.actor.body.bend.forward(*apply(self.poses[part], x, y), self.gait)
+        return apply(self.to_picture, x, y)
+
+    def at_rest(self, part: int, column: Any, row: Any) -> tuple[Any, Any]:
+        """Which point of a part at rest is seen at a picture point; the exact inverse of ``seen``."""
+        x, y = self.actor.body.bend.inverse(*apply(self.from_picture, column, row), self.gait)
+        return apply(self.rests[part], x, y)
+
+    def corners(self, part: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture points of a box that holds the whole part, however it is bent."""
+        left, top, right, bottom = extent(self.actor.body.parts[part].limbs)
+        x, y = apply(self.poses[part], np.array([left, right, right, left]), np.array([top, top, bottom, bottom]))
+        reach = self.actor.body.bend.reach
+        x = np.array([x.min() - reach, x.max() + reach] * 2)
+        y = np.array([y.min() - reach] * 2 + [y.max() + reach] * 2)
+        return apply(self.to_picture, x, y)
+
+    def box(self, part: int) -> Box | None:
+        """The rows and columns in which the part can be seen, with a margin of two pixels; None out of sight."""
+        columns, rows = self.corners(part)
+        left, right = max(int(columns.min()) - 2, 0), min(int(columns.max()) + 3, self.size[1])
+        top, bottom = max(int(rows.min()) - 2, 0), min(int(rows.max()) + 3, self.size[0])
+        return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+
+    def outline(self, part: int, box: Box, dtype: type) -> tuple[np.ndarray, np.ndarray, Surface]:
+        """The part's rest coordinates at the pixels of a box, and its surface there."""
+        columns, rows = grid(self.size, dtype)
+        x, y = self.at_rest(part, columns[:, box[1]], rows[box[0]])
+        return x, y, surface(self.actor.body.parts[part].limbs, x, y, self.actor.body.blend)
+
+
+def place(actor: Actor, camera: Camera, time: float, size: tuple[int, int]) -> Placed:
+    """Put an actor where it is at one moment."""
+    foot = actor.stand(camera, time, size)
+    facing = actor.facing(time)
+    plane = camera.plane(
+        time, size, foot, (actor.size * facing * actor.squeeze(time), 0.0, 0.0), (0.0, actor.size, 0.0)
+    )
+    to_picture = product(plane, turn_about(actor.tilt(time), 0.0, -0.4))
+    way = (foot[0] - actor.stand(camera, 0.0, size)[0]) * facing
+    gait = way / (actor.size * actor.body.stride) + actor.idle * time
+    poses = actor.body.pose(gait)
+    return Placed(
+        actor=actor,
+        size=size,
+        to_picture=to_picture,
+        from_picture=invert(to_picture),
+        poses=poses,
+        rests=tuple(invert(pose) for pose in poses),
+        gait=gait,
+        scale=actor.size * camera.focal(time) * size[0] / (foot[2] - camera.z(time)),
+        foot=foot,
+        facing=facing,
+    )

@@ -1,0 +1,91 @@
+"""One scene of `mini` at any moment: its exact id map and its exact flow, each from the time alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.datasets.mini_actors import Actor, Placed, place
+from harness.datasets.mini_background import Background, grid, move
+from harness.datasets.mini_motion import Camera, Curve
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything there is; times run from 0 (first frame) to 1 (last frame).
+
+    ``light`` is the gain of red, green and blue. ``sun`` is the unit vector to the light: right, down, to the camera.
+    """
+
+    camera: Camera
+    background: Background
+    actors: tuple[Actor, ...]
+    light: tuple[Curve, Curve, Curve]
+    sun: tuple[float, float, float]
+    noise: float
+    key: int
+    length: int
+    height: int
+    width: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    def time(self, frame: float) -> float:
+        """The time of a frame; fractions lie between frames."""
+        return frame / (self.length - 1)
+
+    def place(self, actor: Actor, frame: float) -> Placed:
+        """An actor where it is at a frame."""
+        return place(actor, self.camera, self.time(frame), self.size)
+
+    def back_to_front(self, frame: float) -> list[Placed]:
+        """All actors at a frame, the farthest first."""
+        return sorted((self.place(actor, frame) for actor in self.actors), key=lambda placed: -placed.foot[2])
+
+    def ids(self, frame: int) -> np.ndarray:
+        """The (H, W) uint8 id map: what lies under each pixel's centre in the middle of the exposure."""
+        owners, pieces = self._trace(frame)
+        return np.array([0, *(placed.actor.id for placed, _ in pieces)], np.uint8)[owners]
+
+    def flow(self, frame: int) -> np.ndarray:
+        """(H, W, 2) float32 (dx, dy): where the surface under each pixel's centre goes until the next frame."""
+        owners, pieces = self._trace(frame)
+        to_x, to_y = move(self.background, self.camera, (self.time(frame), self.time(frame + 1)), self.size)
+        for number, (now, part) in enumerate(pieces, 1):
+            rows, columns = np.nonzero(owners == number)
+            if rows.size:
+                rest = now.at_rest(part, columns.astype(np.float64), rows.astype(np.float64))
+                to_x[rows, columns], to_y[rows, columns] = self.place(now.actor, frame + 1).seen(part, *rest)
+        columns, rows = grid(self.size, np.float64)
+        return np.stack([to_x - columns, to_y - rows], axis=-1).astype(np.float32)
+
+    def coverage(self, frame: int) -> dict[int, np.ndarray]:
+        """Object id -> (H, W) float64 share of each pixel it covers; edges are one pixel soft, without motion blur."""
+        found = {actor.id: np.zeros(self.size) for actor in self.actors if actor.id}
+        for placed, part in self._pieces(frame):
+            if box := placed.box(part):
+                share = soft_edge(placed.outline(part, box, np.float64)[2].distance, placed.scale)
+                for object_id, layer in found.items():
+                    layer[box] = layer[box] * (1 - share) + share * (object_id == placed.actor.id)
+        return found
+
+    def _pieces(self, frame: float) -> list[tuple[Placed, int]]:
+        """Every part of every actor, from back to front."""
+        return [(placed, part) for placed in self.back_to_front(frame) for part in range(len(placed.poses))]
+
+    def _trace(self, frame: float) -> tuple[np.ndarray, list[tuple[Placed, int]]]:
+        """Which piece (1, 2, ...; 0: the background) is in front at each pixel, and the pieces."""
+        owners, pieces = np.zeros(self.size, np.int16), self._pieces(frame)
+        for number, (placed, part) in enumerate(pieces, 1):
+            if box := placed.box(part):
+                owners[box][placed.outline(part, box, np.float64)[2].distance < 0] = number
+        return owners, pieces
+
+
+def soft_edge(distance: np.ndarray, scale: float) -> np.ndarray:
+    """The share of a pixel inside an outline, from the signed distance of its centre; exactly 0.5 on the outline."""
+    return np.clip(0.5 - distance * scale, 0, 1)
