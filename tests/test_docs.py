@@ -29,6 +29,9 @@ def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+NOT_THERE = click.Command("not-there")
+
+
 def blocks(info: str) -> list:
     """Every fenced block with that info string, one test parameter each."""
     return [
@@ -45,9 +48,11 @@ def commands(command: click.Command, name: str) -> dict[str, click.Command]:
     context = click.Context(command)
     found = {}
     for verb in command.list_commands(context):
-        below = command.get_command(context, verb)
-        assert below is not None, f"harness {verb} is listed and not there"
-        found |= commands(below, f"{name} {verb}")
+        try:
+            below = command.get_command(context, verb)
+        except ModuleNotFoundError:
+            below = None
+        found |= commands(below or NOT_THERE, f"{name} {verb}")
     return found
 
 
@@ -80,6 +85,11 @@ def test_a_section_names_no_option_that_is_not_there(name):
 def test_no_section_is_about_a_command_that_is_gone():
     written = re.findall(r"^## (harness [a-z -]+)$", text_of(ROOT / "docs/commands.md"), re.M)
     assert sorted(written) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_that_is_listed_is_there(name):
+    assert COMMANDS[name] is not NOT_THERE
 
 
 @pytest.mark.parametrize("name", COMMANDS)

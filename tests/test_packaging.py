@@ -1,0 +1,98 @@
+"""What is installed: entry points that load, dependencies that are pinned, wheels that hold what they should."""
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import harness.version
+from harness.api.hookspecs import GROUP
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+PINS = dict(
+    re.findall(r"^([a-z0-9-]+)==([0-9][0-9a-z.+]*)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+)
+README_COMMANDS = re.findall(r"^\$ (make \w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+
+
+def test_torch_is_a_range_for_users_and_one_version_for_our_checks():
+    assert "torch>=2.6" in PROJECT["project"]["dependencies"]
+    assert PINS["torch"] == "2.13.0"
+
+
+@pytest.mark.parametrize("requirement", [*PROJECT["project"]["dependencies"], *EXTRAS["test"]])
+def test_what_is_installed_by_default_is_pinned_in_constraints(requirement):
+    assert name_of(requirement) in PINS
+
+
+def test_nothing_by_default_needs_a_compiler_or_brings_cuda():
+    default = {name_of(requirement) for requirement in PROJECT["project"]["dependencies"]}
+    assert default.isdisjoint({"pydensecrf2", "pydensecrf", "torchvision", "timm", "segmentation-models-pytorch"})
+
+
+def test_the_extras_are_there():
+    assert {"crf", "ray", "video", "gpu-models", "test", "dev"} <= set(EXTRAS)
+    assert EXTRAS["crf"] == ["pydensecrf2"]
+
+
+@pytest.mark.parametrize("module", PROJECT["project"]["entry-points"][GROUP].values())
+def test_every_entry_point_leads_to_a_module_with_a_hook(module):
+    hooks = [name for name in vars(importlib.import_module(module)) if name.startswith("harness_")]
+    assert any(callable(getattr(importlib.import_module(module), name)) for name in hooks)
+
+
+def test_the_version_is_written_in_one_place():
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", harness.version.__version__)
+    assert f"## {harness.version.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_two_commands_are_targets_of_the_makefile():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert README_COMMANDS[:2] == ["make demo", "make test"]
+    assert {command.split()[1] for command in README_COMMANDS} <= set(targets)
+
+
+def test_ci_runs_the_readmes_commands():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for command in README_COMMANDS[:2]:
+        assert re.search(rf"\b{command}$", script, re.M), command
+
+
+def test_too_old_a_python_is_refused_in_words(tmp_path):
+    old = tmp_path / "python-of-old"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.8.18" && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    command = ["make", "-f", str(ROOT / "Makefile"), "setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode != 0
+    assert "Python 3.8.18; Python 3.11 or later is needed" in made.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_code_the_plugins_and_their_data_and_nothing_else(tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("vos_harness-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    packages = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()}
+    assert tops == {"harness"} | packages
+    assert "harness/py.typed" in names
+    tracked = subprocess.run(
+        ["git", "ls-files", "harness", "plugins"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert {name.removeprefix("plugins/") for name in tracked} <= set(names)
+    assert wheel.stat().st_size < 20 * 2**20
