@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from harness.api.contracts import BuildContext, Measurement
 from harness.api.errors import ContractError, DataError, HarnessError, IncompletePredictions, PluginError
-from harness.api.mask_files import write_mask
+from harness.api.mask_files import ids_in, write_mask
 from harness.api.records import RunRecord, StageTime, VideoFailure, VideoResult, VideoScores, VideoTiming
 from harness.api.timing import Stopwatch
 from harness.api.video import Horizon, Prompts, Sample, Video
@@ -103,6 +103,15 @@ def open_session(plan: Plan, catalog: Catalog, out: Path, progress: Progress | N
     return Session(plan, catalog, out, method, progress)
 
 
+class Measured(NamedTuple):
+    """What working through one video gave."""
+
+    scores: dict[str, VideoScores]
+    timing: VideoTiming
+    masks: str
+    objects: list[int]
+
+
 @dataclass
 class Session:
     """A built method working through videos; called with a video's name."""
@@ -135,7 +144,7 @@ class Session:
         work = self._tracks if self.plan.task.name == "vis" else self._masks
         digest = sample.digest()
         with FrameSource(sample, self.plan.request.device) as frames:
-            scores, timing, masks, objects = work(sample, frames)
+            measured = work(sample, frames)
         return VideoResult(
             video=sample.name,
             key=self.plan.video_key(sample, digest),
@@ -143,47 +152,55 @@ class Session:
             length=sample.length,
             height=sample.height,
             width=sample.width,
-            objects=objects,
-            scores=scores,
-            timing=timing.model_copy(update={"peak_memory_mib": memory.read()}),
-            masks=masks,
+            objects=measured.objects,
+            scores=measured.scores,
+            timing=measured.timing.model_copy(update={"peak_memory_mib": memory.read()}),
+            masks=measured.masks,
         )
 
-    def _masks(self, sample: Sample, frames: FrameSource) -> tuple[dict[str, VideoScores], VideoTiming, str, list[int]]:
-        method, horizon = self.plan.method, Horizon()
-        video, prompts = self._video(sample, frames, horizon), self._prompts(sample, horizon)
+    def _masks(self, sample: Sample, frames: FrameSource) -> Measured:
         measurements = self._measurements(sample)
-        folder = MaskFolder(self.out, sample.name)
-        watch, e2e, objects = Stopwatch(self.plan.request.device), [], set[int]()
-        lookahead = {"online": 0, "window": method.lookahead, "offline": sample.length}[method.causality]
+        folder = None if self.plan.method.replays else MaskFolder(self.out, sample.name)
+        watch, e2e, objects = Stopwatch(self.plan.request.device), list[float](), set[int]()
         try:
-            horizon.last = lookahead
-            entry = getattr(self.method, self.plan.task.entry)
-            masks = iter(entry(video, prompts) if self.plan.task.prompted else entry(video))
-            for frame in range(sample.length):
-                horizon.last = frame + lookahead
-                frames.wait_for(frame + lookahead)
-                mask, seconds = _next_mask(masks, watch)
-                prediction = checked_mask(mask, frame, sample, self.plan, prompts)
-                e2e.append(seconds + frames.seconds[frame])
-                objects.update(np.unique(prediction).tolist())
+            for frame, prediction in enumerate(self._predictions(sample, frames, watch, e2e)):
+                objects.update(ids_in(prediction))
                 truth = sample.read_truth(frame) if sample.read_truth else None
                 for measurement in measurements.values():
                     measurement.add(frame, prediction, truth)
-                write_mask(folder.building / f"{sample.frame_names[frame]}.png", prediction)
+                if folder is not None:
+                    write_mask(folder.building / f"{sample.frame_names[frame]}.png", prediction)
                 if self.progress is not None:
                     self.progress(sample.name, frame + 1, sample.length)
-            if next(masks, None) is not None:
-                raise ContractError(f"{method.name} yielded more masks than the {sample.length} frames of the video")
             scores = {name: measurement.finish() for name, measurement in measurements.items()}
         except BaseException:
-            folder.discard()
+            if folder is not None:
+                folder.discard()
             raise
-        return scores, self._timing(watch, e2e), folder.publish(), sorted(objects - {0})
+        masks = folder.publish() if folder is not None else ""
+        return Measured(scores, self._timing(watch, e2e), masks, sorted(objects - {0}))
 
-    def _tracks(
-        self, sample: Sample, frames: FrameSource
-    ) -> tuple[dict[str, VideoScores], VideoTiming, str, list[int]]:
+    def _predictions(
+        self, sample: Sample, frames: FrameSource, watch: Stopwatch, e2e: list[float]
+    ) -> Iterator[np.ndarray]:
+        """Yield the method's checked masks; the horizon moves before each is asked for, the clocks run around it."""
+        method = self.plan.method
+        lookahead = {"online": 0, "window": method.lookahead, "offline": sample.length}[method.causality]
+        horizon = Horizon(last=lookahead)
+        video, prompts = self._video(sample, frames, horizon), self._prompts(sample, horizon)
+        entry = getattr(self.method, self.plan.task.entry)
+        masks = iter(entry(video, prompts) if self.plan.task.prompted else entry(video))
+        for frame in range(sample.length):
+            horizon.last = frame + lookahead
+            if not method.replays:  # saved masks need no frames
+                frames.wait_for(frame + lookahead)
+            mask, seconds = _next_mask(masks, watch)
+            e2e.append(seconds + frames.seconds.get(frame, 0.0))
+            yield checked_mask(mask, frame, sample, self.plan, prompts)
+        if next(masks, None) is not None:
+            raise ContractError(f"{method.name} yielded more masks than the {sample.length} frames of the video")
+
+    def _tracks(self, sample: Sample, frames: FrameSource) -> Measured:
         frames.wait_for(sample.length)
         watch = Stopwatch(self.plan.request.device)
         start = time.perf_counter()
@@ -196,7 +213,7 @@ class Session:
             for name in (self.plan.scoring.metrics if self.plan.benchmark.scored else ())
         }
         relative = write_tracks(self.out, sample.name, checked)
-        return scores, self._timing(watch, [seconds]), relative, []
+        return Measured(scores, self._timing(watch, [seconds]), relative, [])
 
     def _video(self, sample: Sample, frames: FrameSource, horizon: Horizon) -> Video:
         named = self.plan.method.replays
