@@ -25,13 +25,13 @@ class TrainingConfig:
     frames of 256 x 256 and 240 epochs; only the last frame of a clip is a target there, here each is in turn.
     """
 
-    iterations: int = 2000
+    iterations: int = 1700
     clips: int = 4
     frames: int = 3
     crop: int = 128
     late_crop: int = 192
     """The crop of the last iterations, from ``late_from`` (a fraction of all) on."""
-    late_from: float = 0.7
+    late_from: float = 0.75
     lr: float = 2e-3
     final_lr: float = 2e-5
     warm_up: int = 60

@@ -24,8 +24,8 @@ PASTED = 2  # the id of the pasted object; the video's own is 1
 class Augmentation:
     """How far a crop strays from the frame; lengths are fractions of the crop's side."""
 
-    scale: tuple[float, float] = (0.6, 1.8)
-    """Of the whole clip, relative to the 240-line frames."""
+    scale: tuple[float, float] = (0.8, 2.3)
+    """Of the whole clip, relative to the 240-line frames (at test time frames have 480 lines)."""
     flip: float = 0.5
     on_object: float = 0.85
     """How often a crop is centred near an object's pixel."""
@@ -73,7 +73,8 @@ class ClipSource:
         if rng.random() < self.augmentation.paste:
             crops = self._pasted(rng, video, crops, matrices, side)
         pair = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image, _ in sources[:2]]
-        flows = (self.flow.calc(pair[0], pair[1], None), self.flow.calc(pair[1], pair[0], None))
+        empty = np.zeros((*pair[0].shape, 2), np.float32)
+        flows = (self.flow.calc(pair[0], pair[1], empty.copy()), self.flow.calc(pair[1], pair[0], empty.copy()))
         ids = np.stack([mask for _, mask in crops])
         matches, is_matched = zip(*(_matches(flows, matrices, ids, a, side) for a in (0, 1)), strict=True)
         return self._coloured(rng, [image for image, _ in crops]), ids, np.stack(matches), np.stack(is_matched)
@@ -93,7 +94,7 @@ class ClipSource:
         )
         if image is None or mask is None or image.shape[:2] != mask.shape:
             raise DataError(f"cannot read {self.frames[video][t]} and its mask as images of one size")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), (mask > 127).astype(np.uint8)
+        return np.ascontiguousarray(image[..., ::-1], np.uint8), (mask > 127).astype(np.uint8)
 
     def _crops(self, rng: np.random.Generator, mask: Image, side: int, count: int) -> list[Matrix]:
         """One placement for the clip, and a little of its own for each frame (so position says nothing)."""

@@ -35,7 +35,7 @@ LICENCE = "CC BY-NC 4.0 (the licence of the training data): for non-commercial r
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--set", "settings", multiple=True, help="another constant of TrainingConfig, as name=value")
 @click.option("--save-every", type=int, default=50, show_default=True)
-@click.option("--check-every", type=int, default=250, show_default=True)
+@click.option("--check-every", type=int, default=200, show_default=True)
 @click.option("--commit", default="", help="the git commit to write into the weights' metadata")
 def main(
     data: Path, out: Path, iterations: int, seed: int, settings: tuple[str, ...], save_every: int, check_every: int,
@@ -78,11 +78,11 @@ def _begin(config: TrainingConfig) -> Training:
 
 
 def _check(training: Training | None, data: Path) -> dict[str, float]:
-    scores = held_out_similarity(training and training.network, data, list(HELD_OUT))
+    scores = held_out_similarity(training.network if training else None, data, list(HELD_OUT))
     return {name: round(value, 4) for name, value in {**scores, "mean": statistics.mean(scores.values())}.items()}
 
 
-def _summary(reports: list[StepReport]) -> dict[str, float]:
+def _summary(reports: list[StepReport]) -> dict[str, int | float]:
     names = ("propagation", "correspondence", "right")
     means = {name: round(statistics.mean(getattr(report, name) for report in reports), 4) for name in names}
     return {"iteration": reports[-1].iteration + 1, **means, "lr": round(reports[-1].lr, 6)}
