@@ -106,9 +106,9 @@ def standing(records: Sequence[RunRecord]) -> Standing:
         raise ValueError(f"a standing is of one benchmark and task, found {sorted(names)}")
     reasons = {id(record): _why_apart(record) for record in records}
     whole = [record for record in records if not reasons[id(record)]]
-    latest = _latest(whole, _entry)
-    timed = _latest([record for record in whole if model_fps(record)], lambda r: (_entry(r), r.conditions.group))
-    apart = _latest([record for record in records if reasons[id(record)]], _entry)
+    latest = _latest(whole, entry_of)
+    timed = _latest([record for record in whole if model_fps(record)], lambda r: (entry_of(r), r.conditions.group))
+    apart = _latest([record for record in records if reasons[id(record)]], entry_of)
     shown = {id(record): record for record in (*latest, *timed, *apart)}
     labels = _labels(list(shown.values()))
     (benchmark, task) = names.pop()
@@ -167,18 +167,7 @@ def created(record: RunRecord) -> dt.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
-def _why_apart(record: RunRecord) -> str:
-    if record.partial:
-        done = f"{record.benchmark.videos_done} of {record.benchmark.videos_expected} videos"
-        return f"partial: {done}" + (f" ({record.partial_reason})" if record.partial_reason else "")
-    if not record.benchmark.scored:
-        return "not scored: the truth of this benchmark is not public"
-    if accuracy(record) is None:
-        return f"{main_column(record.benchmark.task)} is undefined or missing"
-    return ""
-
-
-def _entry(record: RunRecord) -> Hashable:
+def entry_of(record: RunRecord) -> Hashable:
     """What makes two records two entries, rather than an older and a newer measurement of one."""
     return (
         record.plugin.name,
@@ -189,6 +178,17 @@ def _entry(record: RunRecord) -> Hashable:
         record.benchmark.scoring,
         record.benchmark.fingerprint,
     )
+
+
+def _why_apart(record: RunRecord) -> str:
+    if record.partial:
+        done = f"{record.benchmark.videos_done} of {record.benchmark.videos_expected} videos"
+        return f"partial: {done}" + (f" ({record.partial_reason})" if record.partial_reason else "")
+    if not record.benchmark.scored:
+        return "not scored: the truth of this benchmark is not public"
+    if accuracy(record) is None:
+        return f"{main_column(record.benchmark.task)} is undefined or missing"
+    return ""
 
 
 def _latest(records: Sequence[RunRecord], key: Any) -> list[RunRecord]:

@@ -1,0 +1,136 @@
+"""The leaderboard as JSON, one file a benchmark and task, in a stable order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.api.contracts import Reporter
+from harness.api.hookspecs import hookimpl
+from harness.api.published import PublishedPaper
+from harness.api.records import RunRecord
+from harness.api.tasks import TASKS
+from harness.ranking import Board, Row, SpeedGroup, Standing, main_column, model_latency, standings
+
+SCHEMA = "harness.leaderboard/1"
+
+
+class Json:
+    """Writes ``json/<benchmark>/<task>.json``."""
+
+    name = "json"
+
+    def report(
+        self, records: Sequence[RunRecord], out: Path, published: Sequence[PublishedPaper] = ()
+    ) -> Sequence[Path]:
+        """Write one file a benchmark and task; remove those this reporter wrote for what is no longer there."""
+        measured = {(found.benchmark, found.task): found for found in standings(records)}
+        places = sorted({*measured, *((row.benchmark, row.task) for paper in published for row in paper.rows)})
+        written = []
+        for benchmark, task in places:
+            path = out / "json" / benchmark / f"{task}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = _content(benchmark, task, measured.get((benchmark, task)), published)
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
+            written.append(path)
+        for path in sorted((out / "json").glob("*/*.json")):
+            if path not in written and _is_ours(path):
+                path.unlink()
+        return written
+
+
+@hookimpl
+def harness_reporters() -> list[Reporter]:
+    """Offer the JSON files."""
+    return [Json()]
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return f'"schema": "{SCHEMA}"' in file.read(200)
+
+
+def _content(benchmark: str, task: str, found: Standing | None, published: Sequence[PublishedPaper]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "benchmark": benchmark,
+        "task": task,
+        "title": TASKS[task].title,
+        "ranked_by": main_column(task),
+        "measured": [_board(board) for board in found.boards] if found else [],
+        "not_ranked": [{**_identity(row.record, row.label), "reason": row.reason} for row in found.apart]
+        if found
+        else [],
+        "older_records": found.older if found else 0,
+        "reported": [
+            {
+                "plugin": paper.plugin,
+                "method": paper.method,
+                "paper": paper.title,
+                "venue": paper.venue,
+                "year": paper.year,
+            }
+            | row.model_dump(exclude={"benchmark", "task"})
+            for paper in sorted(published, key=lambda paper: (paper.year, paper.plugin))
+            for row in paper.rows
+            if (row.benchmark, row.task) == (benchmark, task)
+        ],
+    }
+
+
+def _board(board: Board) -> dict[str, Any]:
+    return {
+        "scoring": board.scoring,
+        "fingerprint": board.fingerprint,
+        "rows": [_row(row) for row in board.rows],
+        "speeds": [_speeds(group) for group in board.speeds],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "rank": row.rank,
+        "best_rank": row.best_rank,
+        "worst_rank": row.worst_rank,
+        **_identity(row.record, row.label),
+        "scores": {
+            metric: {column: interval.model_dump() for column, interval in columns.items()}
+            for metric, columns in row.record.scores.items()
+        },
+        **_clocks(row.record),
+    }
+
+
+def _speeds(group: SpeedGroup) -> dict[str, Any]:
+    rows = [
+        {**_identity(row.record, row.label), "accuracy": row.accuracy, "on_pareto_front": row.is_on_front}
+        | _clocks(row.record)
+        for row in group.rows
+    ]
+    return {"fastest_first_on_clock": "model", "rows": rows}
+
+
+def _identity(record: RunRecord, label: str) -> dict[str, Any]:
+    return {
+        "label": label,
+        "method": record.plugin.name,
+        "version": record.plugin.version,
+        "preset": record.preset,
+        "weights": record.weights.model_dump(),
+        "supervision": record.plugin.supervision,
+        "causality": record.plugin.causality,
+        "lookahead": record.plugin.lookahead,
+        "record": record.id,
+        "created": record.created,
+    }
+
+
+def _clocks(record: RunRecord) -> dict[str, Any]:
+    """Every clock with its conditions beside it; nothing for a replay."""
+    if model_latency(record) is None or record.timing is None:
+        return {"clocks": None, "conditions": None}
+    clocks = record.timing.model_dump(include={"model", "model_first_frame", "e2e", "e2e_first_frame"})
+    clocks["peak_memory_mib"] = record.timing.peak_memory_mib
+    return {"clocks": clocks, "conditions": record.conditions.model_dump()}
