@@ -25,20 +25,20 @@ class TrainingConfig:
     frames of 256 x 256 and 240 epochs; only the last frame of a clip is a target there, here each is in turn.
     """
 
-    iterations: int = 1700
+    iterations: int = 1400
     clips: int = 4
     frames: int = 3
     crop: int = 128
     late_crop: int = 192
     """The crop of the last iterations, from ``late_from`` (a fraction of all) on."""
-    late_from: float = 0.75
+    late_from: float = 0.8
     lr: float = 2e-3
     final_lr: float = 2e-5
     warm_up: int = 60
     weight_decay: float = 0.02
     clip_norm: float = 2.0
     temperature: float = 1.0  # as at test time: features are plain dot products
-    correspondence_weight: float = 0.3
+    correspondence_weight: float = 0.5
     neighbourhood: float = 0.7
     """The width, in feature cells, of the Gaussian that says which references count as the same point."""
     seed: int = 0
