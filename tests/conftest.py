@@ -10,10 +10,21 @@ import pytest
 
 from harness.api.contracts import DAVIS_2017, Benchmark, Column, Method
 from harness.api.hookspecs import hookimpl
-from harness.api.records import VideoScores
+from harness.api.records import (
+    BenchmarkInfo,
+    Conditions,
+    Latency,
+    PluginInfo,
+    RunRecord,
+    Timing,
+    VideoScores,
+    VideoSummary,
+    WeightsInfo,
+)
 from harness.api.video import Sample
 from harness.catalog import Catalog, Source
 from harness.executors.inline import Inline
+from harness.intervals import clustered_interval
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXAMPLE = Path(__file__).parent / "third_party" / "vos-colours"
@@ -162,3 +173,104 @@ def tests_tools():
         tiny_benchmark=tiny_benchmark,
         tiny_sample=tiny_sample,
     )
+
+
+def latency(fps: float, frames: int = 20) -> Latency:
+    ms = 1000 / fps
+    return Latency(frames=frames, fps=1000 / ms, mean_ms=ms, p50_ms=ms, p90_ms=ms, p99_ms=ms)
+
+
+def record_with(
+    videos,
+    *,
+    method: str = "ours",
+    bench: str = "toy-val",
+    expected: int | None = None,
+    average: str = "objects",
+    created: str = "2026-01-02T03:04:05+00:00",
+    fps: float | None = 10.0,
+    device: str = "Toy CPU",
+    replays: bool = False,
+    **fields: object,
+) -> RunRecord:
+    """A record of ``videos``: name -> (J, F) of each object; ``fields`` replace fields of the record."""
+    rows = [
+        VideoSummary(
+            video=name,
+            frames=8,
+            objects={
+                str(number): {"J&F": (j + f) / 2, "J-mean": j, "F-mean": f} for number, (j, f) in enumerate(objects, 1)
+            },
+        )
+        for name, objects in videos.items()
+    ]
+    scores = {
+        column: clustered_interval(
+            {row.video: [figures[column] for figures in row.objects.values()] for row in rows}, average=average
+        )
+        for column in ("J&F", "J-mean", "F-mean")
+    }
+    expected = len(rows) if expected is None else expected
+    made = {
+        "id": hashlib.sha256(repr((method, created, device, videos)).encode()).hexdigest(),
+        "created": created,
+        "harness_version": "0.1.0",
+        "plugin": PluginInfo(
+            name=method,
+            distribution="toys",
+            version="1",
+            code_sha256="0" * 64,
+            causality="online",
+            supervision="self-supervised",
+            replays=replays,
+        ),
+        "weights": WeightsInfo(name="default", sha256="1" * 64, trained_on="toys"),
+        "benchmark": BenchmarkInfo(
+            name=bench,
+            task="one-shot",
+            fingerprint="2" * 64,
+            scoring="davis2017-semi/1",
+            average=average,
+            scored=True,
+            videos_expected=expected,
+            videos_done=len(rows),
+        ),
+        "partial": len(rows) < expected,
+        "seed": 0,
+        "conditions": Conditions(
+            device=device, device_type="cpu", torch="2.13.0", python="3.11", platform="Linux", precision="fp32"
+        ),
+        "scores": {"j_and_f": scores},
+        "videos": rows,
+        "timing": None
+        if fps is None
+        else Timing(
+            model=latency(fps),
+            model_first_frame=latency(fps / 2, frames=len(rows)),
+            e2e=latency(fps * 0.8),
+            e2e_first_frame=latency(fps * 0.4, frames=len(rows)),
+            warm_up_frames=2,
+            peak_memory_mib=100.0,
+        ),
+    }
+    return RunRecord(**{**made, **fields})
+
+
+@pytest.fixture
+def make_record():
+    """``make_record({"a": [(J, F), ...]}, method=..., fps=...)``: a record that verifies."""
+    return record_with
+
+
+@pytest.fixture
+def toy_catalog():
+    """A catalog with benchmark ``toy-val`` (videos a, b, c), the columns of J and F, the reporters of the harness."""
+    metric = ShareRight()
+    metric.name = "j_and_f"
+    metric.columns = tuple(Column(name, "stands for the figure of that name") for name in ("J&F", "J-mean", "F-mean"))
+    bench = tiny_benchmark(name="toy-val", scorings={"one-shot": DAVIS_2017}, expected=("a", "b", "c"))
+    toys = plugin_module("toys", harness_benchmarks=lambda: [bench], harness_metrics=lambda: [metric])
+    reporters = [EntryPoint(name, f"harness.reporters.{name}", "harness") for name in ("markdown", "json")]
+    catalog = Catalog.load([point("toys", toys), *reporters])
+    assert not catalog.broken, catalog.broken
+    return catalog
