@@ -64,7 +64,7 @@ MINI = tuple(
 )
 SMALL = tuple(
     MiniVideo(f"small-{story}", story, "0", length, 120, 214)
-    for story, length in (("cross", 20), ("return", 24), ("crowd", 20), ("deform", 20))
+    for story, length in (("cross", 24), ("return", 30), ("crowd", 24), ("deform", 24))
 )
 TRAIN = tuple(MiniVideo(f"train-{i:03d}", "free", f"train-{i}", 30, 240, 427) for i in range(96))
 

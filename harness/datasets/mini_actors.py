@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.datasets.mini_background import apply, grid
-from harness.datasets.mini_motion import Camera, Curve, Matrix, invert, product, still, turn_about
+from harness.datasets.mini_motion import Curve, Matrix, View, invert, product, still, turn_about
 from harness.datasets.mini_objects import Body, Surface, extent, surface
 from harness.datasets.mini_textures import Look
 
@@ -43,11 +43,11 @@ class Actor:
         flips = sum(time >= turn for turn in self.turns)
         return 1 if (flips % 2 == 0) == self.faces_right else -1
 
-    def stand(self, camera: Camera, time: float, size: tuple[int, int]) -> tuple[float, float, float]:
-        """The world point of the body's foot."""
-        z, seen_from = self.z(time), 0.0 if self.anchored else time
-        half_view = size[1] / size[0] / 2 / camera.focal(seen_from) * (z - camera.z(seen_from))
-        return camera.x(seen_from) + self.x(time) * half_view, -self.lift(time), z
+    def stand(self, view: View, time: float, size: tuple[int, int]) -> tuple[float, float, float]:
+        """The world point of the body's foot; ``view`` is the camera the actor goes with."""
+        z = self.z(time)
+        half_view = size[1] / size[0] / 2 / view.focal * (z - view.position[2])
+        return view.position[0] + self.x(time) * half_view, -self.lift(time), z
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,13 @@ class Placed:
         return x, y, surface(self.actor.body.parts[part].limbs, x, y, self.actor.body.blend)
 
 
-def place(actor: Actor, camera: Camera, time: float, size: tuple[int, int]) -> Placed:
-    """Put an actor where it is at one moment."""
-    foot = actor.stand(camera, time, size)
+def place(actor: Actor, start: View, view: View, time: float, size: tuple[int, int]) -> Placed:
+    """Put an actor where it is at one moment, seen by ``view``; ``start`` is the camera at time 0."""
+    foot = actor.stand(start if actor.anchored else view, time, size)
     facing = actor.facing(time)
-    plane = camera.plane(
-        time, size, foot, (actor.size * facing * actor.squeeze(time), 0.0, 0.0), (0.0, actor.size, 0.0)
-    )
+    plane = view.plane(size, foot, (actor.size * facing * actor.squeeze(time), 0.0, 0.0), (0.0, actor.size, 0.0))
     to_picture = product(plane, turn_about(actor.tilt(time), 0.0, -0.4))
-    way = (foot[0] - actor.stand(camera, 0.0, size)[0]) * facing
+    way = (foot[0] - actor.stand(start, 0.0, size)[0]) * facing
     gait = way / (actor.size * actor.body.stride) + actor.idle * time
     poses = actor.body.pose(gait)
     return Placed(
@@ -119,7 +117,7 @@ def place(actor: Actor, camera: Camera, time: float, size: tuple[int, int]) -> P
         poses=poses,
         rests=tuple(invert(pose) for pose in poses),
         gait=gait,
-        scale=actor.size * camera.focal(time) * size[0] / (foot[2] - camera.z(time)),
+        scale=actor.size * view.focal * size[0] / (foot[2] - view.position[2]),
         foot=foot,
         facing=facing,
     )

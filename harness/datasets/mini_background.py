@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.datasets.mini_motion import Camera, Curve, Matrix, Vector, invert
+from harness.datasets.mini_motion import Curve, Matrix, Vector, View, invert
 from harness.datasets.mini_objects import wave
 from harness.datasets.mini_textures import Look, texture
 
@@ -56,64 +56,68 @@ def grid(size: tuple[int, int], dtype: type) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(width, dtype=dtype)[None, :], np.arange(height, dtype=dtype)[:, None]
 
 
-def far_plane(world: Background, camera: Camera, time: float, size: tuple[int, int]) -> Matrix:
+def far_plane(world: Background, view: View, size: tuple[int, int]) -> Matrix:
     """From the far plane's (x, y) in metres to the picture."""
-    return camera.plane(time, size, (0.0, 0.0, world.far_depth), X_AXIS, Y_AXIS)
+    return view.plane(size, (0.0, 0.0, world.far_depth), X_AXIS, Y_AXIS)
 
 
-def paint(world: Background, camera: Camera, time: float, size: tuple[int, int]) -> np.ndarray:
+def ground_plane(view: View, size: tuple[int, int]) -> Matrix:
+    """From the ground's (x, z) in metres to the picture."""
+    return view.plane(size, (0.0, 0.0, 0.0), X_AXIS, Z_AXIS)
+
+
+def paint(world: Background, view: View, time: float, size: tuple[int, int]) -> np.ndarray:
     """The background as (3, H, W) float32 RGB planes."""
-    x, y = apply(invert(far_plane(world, camera, time, size)), *grid(size, np.float32))
+    x, y = apply(invert(far_plane(world, view, size)), *grid(size, np.float32))
     picture = np.empty((3, *size), np.float32)
-    scale = camera.focal(time) * size[0] / (world.far_depth - camera.z(time))
-    below = np.maximum(y[:, 0], y[:, -1]) > 0
-    above = np.minimum(y[:, 0], y[:, -1]) <= 0.5
-    first_ground = int(np.argmax(below)) if below.any() else size[0]
-    last_far = size[0] - int(np.argmax(above[::-1])) if above.any() else 0
-    if last_far:
-        picture[:, :last_far] = _paint_far(world, camera, time, x[:last_far], y[:last_far], scale)
-    if first_ground < size[0]:
-        ground = _paint_ground(world, camera, time, x[first_ground:], y[first_ground:], size)
-        share = np.clip(y[first_ground:] * scale + 0.5, 0, 1)
-        picture[:, first_ground:] = _over(picture[:, first_ground:], ground, share, opaque_from=last_far - first_ground)
+    scale = view.focal * size[0] / (world.far_depth - view.position[2])  # pixels a metre of the far plane
+    far_rows = _last(np.minimum(y[:, 0], y[:, -1]) <= 1 / scale)
+    ground_rows = size[0] - _last((np.maximum(y[:, 0], y[:, -1]) >= -1 / scale)[::-1])
+    _paint_far(picture[:, :far_rows], world, view, x[:far_rows], y[:far_rows], scale)
+    ground = _ground(world, view, time, x[ground_rows:], y[ground_rows:], size)
+    both = max(far_rows - ground_rows, 0)
+    share = np.clip(y[ground_rows:far_rows] * scale + 0.5, 0, 1)
+    picture[:, ground_rows:far_rows] += (ground[:, :both] - picture[:, ground_rows:far_rows]) * share
+    picture[:, far_rows:] = ground[:, both:]
     return picture
 
 
-def _over(back: np.ndarray, front: np.ndarray, share: np.ndarray, *, opaque_from: int) -> np.ndarray:
-    """``front`` over ``back``; rows from ``opaque_from`` on are all front."""
-    rows = max(opaque_from, 0)
-    front[:, :rows] = back[:, :rows] + (front[:, :rows] - back[:, :rows]) * share[:rows]
-    return front
+def _last(is_wanted: np.ndarray) -> int:
+    """One past the last true entry; 0 where there is none."""
+    return int(is_wanted.nonzero()[0].max(initial=-1)) + 1
 
 
 def _paint_far(
-    world: Background, camera: Camera, time: float, x: np.ndarray, y: np.ndarray, scale: float
-) -> np.ndarray:
+    picture: np.ndarray, world: Background, view: View, x: np.ndarray, y: np.ndarray, scale: float
+) -> None:
+    edge = world.top(x[:1])
+    sky_rows = _last((y < edge + 1 / scale).any(axis=1))
+    solid = _last((y < edge - 1 / scale).all(axis=1))
     tiles = texture(world.far)
     level = tiles.level_for(tiles.sides[0] / 2 / world.far_tile / scale)
-    colours = tiles.sample(x * (0.5 / world.far_tile), y * (0.5 / world.far_tile), level)
-    shade = np.clip(0.95 - y * 0.25, 0.6, 1.0) - 0.35 * np.clip(1 + y * 1.5, 0, 1)
-    planes = _planes(colours, shade)
-    edge = world.top(x[:1])
-    if (y < edge + 1).any():
-        far = world.far_depth - camera.z(time)
-        reach = (SKY_DEPTH - camera.z(time)) / far
-        cx, cy, _ = camera.position(time)
-        sky = texture(world.sky)
-        at_x, at_y = (x - cx) * reach + cx, (y - cy) * reach + cy
-        colours = sky.sample(at_x * (1 / 620), at_y * (1 / 300), sky.level_for(sky.sides[0] / 620 * reach / scale))
-        planes = _over(_planes(colours, np.clip(1.05 + at_y * 0.001, 0.8, 1.1)), planes, np.clip((y - edge) * scale + 0.5, 0, 1), opaque_from=len(y))
-    return planes
+    colours = tiles.sample(x[solid:] * (0.5 / world.far_tile), y[solid:] * (0.5 / world.far_tile), level)
+    shade = np.clip(y[solid:] * -0.25 + 0.95, 0.6, 1.0) - np.clip(y[solid:] * 0.525 + 0.35, 0, 0.35)
+    _lay(picture[:, solid:], colours, shade)
+    if sky_rows:
+        x, y = x[:sky_rows], y[:sky_rows]
+        at_x, at_y = _at_sky(world, view, x, y)
+        colours = texture(world.sky).sample(at_x * (1 / 620), at_y * (1 / 300), 1)
+        sky = np.empty((3, *x.shape), np.float32)
+        _lay(sky, colours, np.clip(at_y * 0.001 + 1.05, 0.8, 1.1))
+        share = np.clip((y[solid:] - edge) * scale + 0.5, 0, 1)
+        picture[:, :solid] = sky[:, :solid]
+        picture[:, solid:sky_rows] = sky[:, solid:] + (picture[:, solid:sky_rows] - sky[:, solid:]) * share
 
 
-def _paint_ground(
-    world: Background, camera: Camera, time: float, x: np.ndarray, y: np.ndarray, size: tuple[int, int]
+def _ground(
+    world: Background, view: View, time: float, x: np.ndarray, y: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    gx, gz = on_ground(world, camera, time, x, np.maximum(y, -0.2))
+    """The ground as (3, h, w) planes, each row from the level of the texture that suits its distance."""
+    gx, gz = on_ground(world, view, x, np.maximum(y, -0.2))
     tiles = texture(world.ground)
-    near = gz[:, gz.shape[1] // 2] - camera.z(time)
-    texels = tiles.sides[0] / 2 / world.ground_tile / (camera.focal(time) * size[0])
-    grain = texels * near * np.maximum(near / (2 * -camera.y(time)), 1.0)
+    near = gz[:, gz.shape[1] // 2] - view.position[2]
+    texels = tiles.sides[0] / 2 / world.ground_tile / (view.focal * size[0])
+    grain = texels * near * np.maximum(near / (2 * -view.position[1]), 1.0)
     levels = [tiles.level_for(float(g)) for g in grain]
     colours = np.empty((*gx.shape, 4), np.uint8)
     start = 0
@@ -124,42 +128,41 @@ def _paint_ground(
                 gx[rows] * (0.5 / world.ground_tile), gz[rows] * (0.5 / world.ground_tile), levels[start]
             )
             start = stop
-    light = 1 + 0.13 * wave(gx * 0.09 + (gz * 0.05 + world.clouds(time)))
-    light -= 0.3 * np.clip(1 - (world.far_depth - gz) * 0.7, 0, 1)
-    return _planes(colours, light)
+    light = wave(gx * 0.09 + (gz * 0.05 + world.clouds(time))) * 0.13
+    light -= np.clip(gz * 0.21 + (0.3 - world.far_depth * 0.21), 0, 0.3)
+    light += 1
+    picture = np.empty((3, *gx.shape), np.float32)
+    _lay(picture, colours, light)
+    return picture
 
 
-def _planes(colours: np.ndarray, shade: np.ndarray) -> np.ndarray:
-    return np.stack([colours[..., c] * shade for c in range(3)])
+def _lay(picture: np.ndarray, colours: np.ndarray, shade: np.ndarray) -> None:
+    for channel in range(3):
+        np.multiply(colours[..., channel], shade, out=picture[channel])
 
 
-def on_ground(
-    world: Background, camera: Camera, time: float, x: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def on_ground(world: Background, view: View, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rays through far-plane points below the horizon meet the ground: world x and z."""
-    cx, cy, cz = camera.position(time)
+    cx, cy, cz = view.position
     s = -cy / (y - cy)
     return (x - cx) * s + cx, s * (world.far_depth - cz) + cz
 
 
-def move(
-    world: Background, camera: Camera, times: tuple[float, float], size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where every background point seen at the first time lies in the picture at the second; float64 columns, rows."""
-    before, after = times
-    x, y = apply(invert(far_plane(world, camera, before, size)), *grid(size, np.float64))
-    columns, rows = apply(far_plane(world, camera, after, size), x, y)
-    ground = y > 0
-    gx, gz = on_ground(world, camera, before, x[ground], y[ground])
-    columns[ground], rows[ground] = apply(
-        camera.plane(after, size, (0.0, 0.0, 0.0), X_AXIS, Z_AXIS), gx, gz
-    )
-    sky = y < world.top(x)
-    cx, cy, cz = camera.position(before)
+def _at_sky(world: Background, view: View, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays through far-plane points meet the sky: world x and y."""
+    cx, cy, cz = view.position
     reach = (SKY_DEPTH - cz) / (world.far_depth - cz)
-    columns[sky], rows[sky] = apply(
-        camera.plane(after, size, (0.0, 0.0, SKY_DEPTH), X_AXIS, Y_AXIS),
-        (x[sky] - cx) * reach + cx,
-        (y[sky] - cy) * reach + cy,
+    return (x - cx) * reach + cx, (y - cy) * reach + cy
+
+
+def move(world: Background, before: View, after: View, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where every background point seen before lies in the picture after; float64 columns and rows."""
+    x, y = apply(invert(far_plane(world, before, size)), *grid(size, np.float64))
+    columns, rows = apply(far_plane(world, after, size), x, y)
+    ground, sky = y > 0, y < world.top(x)
+    columns[ground], rows[ground] = apply(
+        ground_plane(after, size), *on_ground(world, before, x[ground], y[ground])
     )
+    dome = after.plane(size, (0.0, 0.0, SKY_DEPTH), X_AXIS, Y_AXIS)
+    columns[sky], rows[sky] = apply(dome, *_at_sky(world, before, x[sky], y[sky]))
     return columns, rows

@@ -76,29 +76,33 @@ class Camera:
     roll: Curve
     focal: Curve
 
-    def plane(self, time: float, size: tuple[int, int], origin: Vector, u: Vector, v: Vector) -> Matrix:
-        """The map from (a, b, 1), meaning the world point origin + a u + b v, to the picture (column, row, depth)."""
-        seen = self._rotate(time, tuple(o - c for o, c in zip(origin, self.position(time), strict=True)))
-        columns = [self._rotate(time, u), self._rotate(time, v), seen]
-        height, width = size
-        f, cx, cy = self.focal(time) * height, (width - 1) / 2, (height - 1) / 2
-        return (
-            tuple(f * c[0] + cx * c[2] for c in columns),
-            tuple(f * c[1] + cy * c[2] for c in columns),
-            tuple(c[2] for c in columns),
-        )  # type: ignore[return-value]
-
-    def position(self, time: float) -> Vector:
-        """Where the camera is."""
-        return self.x(time), self.y(time), self.z(time)
-
-    def _rotate(self, time: float, p: tuple[float, ...]) -> Vector:
+    def at(self, time: float) -> View:
+        """The camera at one moment."""
         yaw, pitch, roll = self.yaw(time), self.pitch(time), self.roll(time)
-        x, y, z = p
-        x, z = cosine(yaw) * x - sine(yaw) * z, sine(yaw) * x + cosine(yaw) * z
-        y, z = cosine(pitch) * y - sine(pitch) * z, sine(pitch) * y + cosine(pitch) * z
-        x, y = cosine(roll) * x - sine(roll) * y, sine(roll) * x + cosine(roll) * y
-        return x, y, z
+        cw, sw, cp, sp, cr, sr = cosine(yaw), sine(yaw), cosine(pitch), sine(pitch), cosine(roll), sine(roll)
+        aside: Matrix = ((cw, 0.0, -sw), (0.0, 1.0, 0.0), (sw, 0.0, cw))
+        down: Matrix = ((1.0, 0.0, 0.0), (0.0, cp, -sp), (0.0, sp, cp))
+        level: Matrix = ((cr, -sr, 0.0), (sr, cr, 0.0), (0.0, 0.0, 1.0))
+        turned = product(level, product(down, aside))
+        return View((self.x(time), self.y(time), self.z(time)), turned, self.focal(time))
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera at one moment: where it is, how it is turned (world to camera), and its focal length."""
+
+    position: Vector
+    rotation: Matrix
+    focal: float
+
+    def plane(self, size: tuple[int, int], origin: Vector, u: Vector, v: Vector) -> Matrix:
+        """The map from (a, b, 1), meaning the world point origin + a u + b v, to the picture (column, row, depth)."""
+        px, py, pz = self.position
+        ox, oy, oz = origin
+        f, cx, cy = self.focal * size[0], (size[1] - 1) / 2, (size[0] - 1) / 2
+        lens: Matrix = ((f, 0.0, cx), (0.0, f, cy), (0.0, 0.0, 1.0))
+        spanned: Matrix = ((u[0], v[0], ox - px), (u[1], v[1], oy - py), (u[2], v[2], oz - pz))
+        return product(lens, product(self.rotation, spanned))
 
 
 def invert(m: Matrix) -> Matrix:
@@ -114,7 +118,9 @@ def invert(m: Matrix) -> Matrix:
 
 def product(m: Matrix, n: Matrix) -> Matrix:
     """The map that applies ``n`` first, then ``m``."""
-    return tuple(tuple(sum(m[i][k] * n[k][j] for k in range(3)) for j in range(3)) for i in range(3))  # type: ignore[return-value]
+    (a, b, c), (d, e, f), (g, h, i) = n
+    x, y, z = ((p * a + q * d + r * g, p * b + q * e + r * h, p * c + q * f + r * i) for p, q, r in m)
+    return x, y, z
 
 
 def turn_about(turns: float, x: float, y: float) -> Matrix:

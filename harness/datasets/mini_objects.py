@@ -72,12 +72,14 @@ class Bend:
         """The farthest any point (of a body up to 1.6 tall) is moved."""
         return abs(self.up[0]) + abs(self.along[0]) * (1.6 if self.rooted else 1.0)
 
-    def _lift(self, x: np.ndarray, gait: float) -> np.ndarray:
+    def _lift(self, x: np.ndarray, gait: float) -> np.ndarray | float:
         amplitude, waves, rate = self.up
-        return wave(x * waves - (rate * gait) % 1.0) * amplitude
+        return wave(x * waves - (rate * gait) % 1.0) * amplitude if amplitude else 0.0
 
-    def _push(self, y: np.ndarray, gait: float) -> np.ndarray:
+    def _push(self, y: np.ndarray, gait: float) -> np.ndarray | float:
         amplitude, waves, rate = self.along
+        if not amplitude:
+            return 0.0
         push = wave(y * waves - (rate * gait) % 1.0) * amplitude
         return push * y if self.rooted else push
 
@@ -266,7 +268,7 @@ def fish(rng: Random) -> Body:
         )
     )
     fin = Part(((0.08, -0.34, 0.045, -0.12, -0.24, 0.025),), joint=(0.08, -0.34), swing=0.09, rate=1.5, shade=1.12)
-    return Body((tail, top, trunk, fin), Bend(up=(0.085, 0.85, -1.0), rooted=False), stride=1.1)
+    return Body((tail, top, trunk, fin), Bend(up=(0.085, 0.85, -1.0), rooted=False), stride=4.0)
 
 
 def bird(rng: Random) -> Body:
@@ -286,7 +288,7 @@ def bird(rng: Random) -> Body:
         )
     )
     near = Part(wing, joint=(0.02, -0.44), swing=0.17, base=-0.02, rate=2, shade=1.08, look=1)
-    return Body((far, trunk, near), Bend(up=(0.03, 0.5, 2), rooted=False), stride=1.5)
+    return Body((far, trunk, near), Bend(up=(0.03, 0.5, 2), rooted=False), stride=5.0)
 
 
 def cart(rng: Random) -> Body:
@@ -323,7 +325,7 @@ def jelly(rng: Random) -> Body:
         Part(((x, -0.3, 0.09, x + 0.02, -0.06, 0.045),), (x, -0.3), swing=0.07, phase=i * 0.22, rate=1.5, shade=0.86)
         for i, x in enumerate((-0.26, -0.04, 0.18))
     )
-    return Body((*skirt, lump), Bend(up=(0.09, 1.1, 1), along=(0.16, 0.9, -1), rooted=False), stride=0.9, blend=0.16)
+    return Body((*skirt, lump), Bend(up=(0.09, 1.1, 1), along=(0.16, 0.9, -1), rooted=False), stride=5.0, blend=0.16)
 
 
 def pole(rng: Random) -> Body:
@@ -334,9 +336,9 @@ def pole(rng: Random) -> Body:
 
 def bush(rng: Random) -> Body:
     """A low round heap of leaves that moves in the wind."""
-    spots = [(rng.uniform(-0.4, 0.4), rng.uniform(-0.42, -0.12), rng.uniform(0.16, 0.26)) for _ in range(4)]
-    limbs = tuple((x, y, r, x * 0.7, y * 0.6, r * 0.9) for x, y, r in spots)
-    return Body((Part(limbs),), Bend(along=(0.05, 0.8, 1)), blend=0.06)
+    crown = [(-0.42 + 0.12 * i, rng.uniform(-0.1, 0.0), rng.uniform(0.07, 0.12)) for i in range(8)]
+    limbs = tuple((x, y - 0.36 + 0.9 * x * x, r, x * 0.7, -0.12, 0.14) for x, y, r in crown)
+    return Body((Part(limbs),), Bend(along=(0.05, 0.8, 1)), blend=0.04)
 
 
 def with_bend(body: Body, *, up: float = 1.0, along: float = 1.0) -> Body:

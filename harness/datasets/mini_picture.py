@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.datasets.mini_actors import Actor, Box, Placed
-from harness.datasets.mini_background import apply, far_plane, grid, on_ground, paint
+from harness.datasets.mini_actors import Box, Placed
+from harness.datasets.mini_background import apply, far_plane, grid, ground_plane, on_ground, paint
 from harness.datasets.mini_motion import invert
 from harness.datasets.mini_scene import Scene, soft_edge
 from harness.datasets.mini_textures import texture
@@ -18,12 +18,12 @@ BODY_TILES = 0.45
 
 def picture(scene: Scene, frame: int) -> np.ndarray:
     """The frame as a camera takes it: (H, W, 3) uint8 RGB."""
+    opened, closed = scene.placed(frame - SHUTTER / 2), scene.placed(frame + SHUTTER / 2)
     planes = _background(scene, frame)
-    actors = scene.back_to_front(frame)
-    for placed in actors:
+    for placed in scene.placed(frame):
         _cast_shadow(planes, scene, placed, frame)
-    for placed in actors:
-        _paint(planes, scene, placed.actor, frame)
+    for i in scene.back_to_front(frame):
+        _paint(planes, scene, i, frame, (opened[i], closed[i]))
     return _develop(planes, scene, frame)
 
 
@@ -32,16 +32,16 @@ def _background(scene: Scene, frame: int) -> np.ndarray:
     height, width = scene.size
     x, y = np.array([0.0, width - 1, 0.0]), np.array([0.0, height - 1, height - 1])
     opened, closed = (
-        far_plane(scene.background, scene.camera, scene.time(frame + s * SHUTTER / 2), scene.size) for s in (-1, 1)
+        far_plane(scene.background, scene.view(frame + s * SHUTTER / 2), scene.size) for s in (-1, 1)
     )
-    moments = _moments(np.stack([x, y]), np.stack(apply(closed, *apply(invert(opened), x, y))), most=4)
-    return _mean([paint(scene.background, scene.camera, scene.time(frame + m), scene.size) for m in moments])
+    moments = _moments(np.stack([x, y]), np.stack(apply(closed, *apply(invert(opened), x, y))), most=3)
+    return _mean([paint(scene.background, scene.view(frame + m), scene.time(frame + m), scene.size) for m in moments])
 
 
 def _moments(opened: np.ndarray, closed: np.ndarray, most: int) -> list[float]:
     """Moments of the exposure, in frames, dense enough that no point jumps far between two of them."""
     way = float(np.abs(closed - opened).max())
-    count = min(max(int(way / 1.5 + 0.5), 1), most)
+    count = min(max(int(way / 2 + 0.5), 1), most)
     return [((i + 0.5) / count - 0.5) * SHUTTER for i in range(count)]
 
 
@@ -54,32 +54,33 @@ def _mean(pictures: list[np.ndarray]) -> np.ndarray:
 
 def _cast_shadow(planes: np.ndarray, scene: Scene, placed: Placed, frame: int) -> None:
     """Darken the ground in a soft ellipse below an actor, fainter the higher it floats."""
-    time, (x0, lift, z0) = scene.time(frame), placed.foot
+    view, (x0, lift, z0) = scene.view(frame), placed.foot
     wide, deep = 0.85 * placed.actor.size, 0.3 * placed.actor.size
-    if z0 - deep < scene.camera.z(time) + 0.5:
+    if z0 - deep < view.position[2] + 0.5:
         return
-    ground = scene.camera.plane(time, scene.size, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
     edges_x, edges_z = np.array([-wide, wide, wide, -wide]) + x0, np.array([-deep, -deep, deep, deep]) + z0
-    box = _box(*apply(ground, edges_x, edges_z), scene.size)
+    box = _box(*apply(ground_plane(view, scene.size), edges_x, edges_z), scene.size)
     if box is None:
         return
     columns, rows = grid(scene.size, np.float32)
-    far = invert(far_plane(scene.background, scene.camera, time, scene.size))
+    far = invert(far_plane(scene.background, view, scene.size))
     x, y = apply(far, columns[:, box[1]], rows[box[0]])
-    gx, gz = on_ground(scene.background, scene.camera, time, x, np.maximum(y, 0.01))
+    gx, gz = on_ground(scene.background, view, x, np.maximum(y, 0.01))
     dx, dz = (gx - x0) * (1 / wide), (gz - z0) * (1 / deep)
     inside = np.clip(1 - dx * dx - dz * dz, 0, 1) * (y > 0)
     planes[(slice(None), *box)] *= 1 - inside * (0.6 / (1 - lift))
 
 
-def _paint(planes: np.ndarray, scene: Scene, actor: Actor, frame: int) -> None:
+def _paint(
+    planes: np.ndarray, scene: Scene, index: int, frame: int, ends: tuple[Placed, Placed]
+) -> None:
     """Lay an actor over the picture, smeared by how it moves during the exposure."""
-    opened, closed = (_points(scene.place(actor, frame + s * SHUTTER / 2)) for s in (-1, 1))
+    opened, closed = (_points(placed) for placed in ends)
     box = _box(*np.concatenate([opened, closed], axis=1), scene.size)
     if box is None:
         return
     moments = _moments(opened, closed, most=5)
-    sprite = _mean([_sprite(scene, scene.place(actor, frame + m), box) for m in moments])
+    sprite = _mean([_sprite(scene, scene.place(scene.actors[index], scene.view(frame + m), frame + m), box) for m in moments])
     area = planes[(slice(None), *box)]
     area *= 1 - sprite[3]
     area += sprite[:3]

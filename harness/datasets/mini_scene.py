@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from harness.datasets.mini_actors import Actor, Placed, place
 from harness.datasets.mini_background import Background, grid, move
-from harness.datasets.mini_motion import Camera, Curve
+from harness.datasets.mini_motion import Camera, Curve, View
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,28 @@ class Scene:
         """The time of a frame; fractions lie between frames."""
         return frame / (self.length - 1)
 
-    def place(self, actor: Actor, frame: float) -> Placed:
-        """An actor where it is at a frame."""
-        return place(actor, self.camera, self.time(frame), self.size)
+    @cached_property
+    def start(self) -> View:
+        """The camera at the first frame."""
+        return self.camera.at(0.0)
 
-    def back_to_front(self, frame: float) -> list[Placed]:
-        """All actors at a frame, the farthest first."""
-        return sorted((self.place(actor, frame) for actor in self.actors), key=lambda placed: -placed.foot[2])
+    def view(self, frame: float) -> View:
+        """The camera at a frame."""
+        return self.camera.at(self.time(frame))
+
+    def placed(self, frame: float) -> list[Placed]:
+        """All actors where they are at a frame, in the order of ``actors``."""
+        view = self.view(frame)
+        return [self.place(actor, view, frame) for actor in self.actors]
+
+    def place(self, actor: Actor, view: View, frame: float) -> Placed:
+        """One actor where it is at a frame, seen by the camera at that frame."""
+        return place(actor, self.start, view, self.time(frame), self.size)
+
+    def back_to_front(self, frame: float) -> list[int]:
+        """Indices of the actors, the farthest first."""
+        depths = [-actor.z(self.time(frame)) for actor in self.actors]
+        return sorted(range(len(depths)), key=depths.__getitem__)
 
     def ids(self, frame: int) -> np.ndarray:
         """The (H, W) uint8 id map: what lies under each pixel's centre in the middle of the exposure."""
@@ -54,12 +70,13 @@ class Scene:
     def flow(self, frame: int) -> np.ndarray:
         """(H, W, 2) float32 (dx, dy): where the surface under each pixel's centre goes until the next frame."""
         owners, pieces = self._trace(frame)
-        to_x, to_y = move(self.background, self.camera, (self.time(frame), self.time(frame + 1)), self.size)
+        to_x, to_y = move(self.background, self.view(frame), self.view(frame + 1), self.size)
+        then = {placed.actor: placed for placed in self.placed(frame + 1)}
         for number, (now, part) in enumerate(pieces, 1):
             rows, columns = np.nonzero(owners == number)
             if rows.size:
                 rest = now.at_rest(part, columns.astype(np.float64), rows.astype(np.float64))
-                to_x[rows, columns], to_y[rows, columns] = self.place(now.actor, frame + 1).seen(part, *rest)
+                to_x[rows, columns], to_y[rows, columns] = then[now.actor].seen(part, *rest)
         columns, rows = grid(self.size, np.float64)
         return np.stack([to_x - columns, to_y - rows], axis=-1).astype(np.float32)
 
@@ -75,7 +92,8 @@ class Scene:
 
     def _pieces(self, frame: float) -> list[tuple[Placed, int]]:
         """Every part of every actor, from back to front."""
-        return [(placed, part) for placed in self.back_to_front(frame) for part in range(len(placed.poses))]
+        placed = self.placed(frame)
+        return [(placed[i], part) for i in self.back_to_front(frame) for part in range(len(placed[i].poses))]
 
     def _trace(self, frame: float) -> tuple[np.ndarray, list[tuple[Placed, int]]]:
         """Which piece (1, 2, ...; 0: the background) is in front at each pixel, and the pieces."""

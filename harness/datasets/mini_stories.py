@@ -38,11 +38,11 @@ GROUNDS = (
 )
 FARS = (
     (Look("grass.png", colour=(0.42, 0.62, 0.36), side=512), 4.0, 3.4, ((0.5, 0.13, 0.2), (0.22, 0.47, 0.5), (0.1, 1.3, 0.1))),
-    (Look("brick.png", colour=(1.25, 0.86, 0.7), side=512), 3.6, 3.8, ()),
+    (Look("brick.png", 0.05, 0.05, 0.55, (1.25, 0.86, 0.7), side=512, turned=True), 2.6, 3.8, ()),
     (Look("gravel.png", colour=(0.62, 0.6, 0.66), side=512), 6.0, 3.0, ((0.7, 0.08, 0.6), (0.25, 0.31, 0.0))),
-    (Look("brick.png", colour=(0.95, 0.95, 0.9), side=512), 4.4, 2.9, ()),
+    (Look("brick.png", 0.4, 0.3, 0.5, (1.0, 0.98, 0.9), contrast=0.8, side=512, turned=True), 3.0, 3.0, ()),
 )
-SKY = Look("moon.png", 0.2, 0.0, 0.7, (1.05, 1.3, 1.62), 1.0, 0.7)
+SKY = Look("gravel.png", 0.2, 0.3, 0.8, (1.25, 1.45, 1.68), contrast=0.45, soft=14)
 
 
 def tell(story: str, seed: str, length: int, size: tuple[int, int]) -> Scene:
@@ -138,13 +138,13 @@ def _actor(
         squeeze=Curve(((0.0, 1.0), (0.5, rng.uniform(0.8, 1.0)), (1.0, rng.uniform(0.88, 1.0)))),
         faces_right=x(0.1) >= x(0.0),
         turns=turns,
-        idle=rng.uniform(3.0, 5.0) if floats else 0.0,
+        idle=rng.uniform(1.4, 2.2) if floats else 0.0,
     )
 
 
 def _scenery(rng: Random, kind: str, x: float, depth: float, size: float) -> Actor:
     """Something that stands where it is: a trunk or a bush."""
-    trunk = Look("brick.png", 0.1, 0.1, 0.3, (0.62, 0.5, 0.4), contrast=1.3)
+    trunk = Look("coffee.png", 0.02, 1.0, 0.28, (0.72, 0.66, 0.62), 0.8)
     leaves = Look("grass.png", 0.3, 0.2, 0.5, (0.6, 0.82, 0.42), contrast=1.2)
     body, look = (pole(rng), trunk) if kind == "pole" else (bush(rng), leaves)
     return Actor(
@@ -158,9 +158,19 @@ def _way(rng: Random, start: float, end: float) -> Curve:
     return Curve(((0.0, start), (0.5, halfway), (1.0, end)))
 
 
-def _out_and_back(start: float, side: int, end: float) -> Curve:
-    """Out of sight on one side by a third of the time, back in the last part; turn round at 0.47."""
-    return Curve(((0.0, start), (0.3, 1.75 * side), (0.47, 2.0 * side), (0.64, 1.75 * side), (1.0, end)))
+def _out_and_back(start: float, side: int, end: float, *, when: float = 0.5) -> Curve:
+    """Out of sight on one side and back; it is farthest, and turns round, at ``when``."""
+    return Curve(
+        (
+            (0.0, start),
+            (when - 0.18, 0.95 * side),
+            (when - 0.09, 1.45 * side),
+            (when, 1.55 * side),
+            (when + 0.09, 1.45 * side),
+            (when + 0.18, 0.95 * side),
+            (1.0, end),
+        )
+    )
 
 
 def cross(rng: Random) -> tuple[Actor, ...]:
@@ -168,8 +178,8 @@ def cross(rng: Random) -> tuple[Actor, ...]:
     coat = COATS[0]
     return (
         _actor(rng, 1, "quadruped", coat, _way(rng, -0.62, 0.72), 4.9),
-        _actor(rng, 2, "quadruped", coat, _way(rng, 0.62, -0.7), 6.3, grown=1.1),
-        _scenery(rng, "pole", 0.26, 3.3, 2.4),
+        _actor(rng, 2, "quadruped", coat, _way(rng, 0.7, -0.66), 6.3, grown=1.1),
+        _scenery(rng, "pole", 0.2, 3.3, 2.4),
         _scenery(rng, "bush", -0.75, 8.5, 2.4),
     )
 
@@ -177,10 +187,10 @@ def cross(rng: Random) -> tuple[Actor, ...]:
 def comeback(rng: Random) -> tuple[Actor, ...]:
     """A walker leaves and comes back, a flier leaves on the other side and comes back, a cart rolls behind a bush."""
     return (
-        _actor(rng, 1, "biped", COATS[2], _out_and_back(0.1, 1, 0.15), 5.0, turns=(0.47,)),
-        _actor(rng, 2, "bird", COATS[6], _out_and_back(-0.35, -1, -0.3), 6.6, turns=(0.47,), grown=1.1),
-        _actor(rng, 3, "cart", COATS[4], _way(rng, -0.55, 0.55), 6.0),
-        _scenery(rng, "bush", 0.0, 3.9, 1.9),
+        _actor(rng, 1, "biped", COATS[2], _out_and_back(0.1, 1, -0.1), 5.0, turns=(0.5,)),
+        _actor(rng, 2, "bird", COATS[6], _out_and_back(-0.15, -1, 0.1, when=0.62), 6.6, turns=(0.62,), grown=1.1),
+        _actor(rng, 3, "cart", COATS[4], _way(rng, -0.78, 0.45), 6.2, grown=0.9),
+        _scenery(rng, "bush", -0.3, 4.3, 1.9),
     )
 
 
@@ -200,8 +210,8 @@ def deform(rng: Random) -> tuple[Actor, ...]:
     soft = _actor(rng, 1, "jelly", COATS[5], _way(rng, -0.3, 0.2), 5.2, grown=1.1)
     soft = replace(soft, body=with_bend(soft.body, up=1.25, along=1.3))
     swimmer = _actor(rng, 2, "fish", COATS[1], _way(rng, 0.7, -0.45), 6.2, grown=1.15)
-    flier = _actor(rng, 3, "bird", COATS[7], Curve(((0.0, -0.72), (0.4, 0.75), (0.7, 0.85), (1.0, 0.2))), 6.0, turns=(0.7,))
-    return (soft, swimmer, replace(flier, turns=()), _scenery(rng, "bush", 0.6, 9.0, 2.6))
+    flier = _actor(rng, 3, "bird", COATS[7], Curve(((0.0, -0.7), (0.6, 0.6), (1.0, 0.75))), 6.6)
+    return (soft, swimmer, flier, _scenery(rng, "bush", 0.6, 9.0, 2.6))
 
 
 def free(rng: Random) -> tuple[Actor, ...]:
@@ -216,7 +226,8 @@ def free(rng: Random) -> tuple[Actor, ...]:
         depth = 4.8 + rng.random() * 2.4
         if rng.random() < 0.25:
             side = 1 if start > 0 else -1
-            ways, turns = _out_and_back(start, side, rng.uniform(-0.4, 0.6) * side), (0.47,)
+            when = rng.uniform(0.42, 0.62)
+            ways, turns = _out_and_back(start, side, rng.uniform(-0.4, 0.6) * side, when=when), (when,)
         else:
             side = -1 if start > 0 else 1
             ways, turns = _way(rng, start, start + side * rng.uniform(0.25, 1.3)), ()

@@ -71,6 +71,9 @@ class Look:
     saturation: float = 1.0
     contrast: float = 1.0
     side: int = 256
+    turned: bool = False
+    soft: int = 0
+    """Keep only this many pixels a side: clouds out of stones."""
 
 
 @dataclass(frozen=True)
@@ -113,18 +116,30 @@ def texture(look: Look) -> Texture:
 
 
 def _crop(look: Look) -> np.ndarray:
-    """The square crop as (side, side, 3) float64, bilinear."""
-    photo = photograph(look.photograph)
+    """The square crop as (side, side, 3) float64."""
+    photo: np.ndarray = photograph(look.photograph)
+    if look.turned:
+        photo = photo.transpose(1, 0, 2)
     height, width = photo.shape[:2]
     edge = look.share * (min(height, width) - 1)
-    steps = (np.arange(look.side) + 0.5) / look.side * edge
-    x, y = steps + look.left * (width - 1 - edge), steps + look.top * (height - 1 - edge)
+    left, top = look.left * (width - 1 - edge), look.top * (height - 1 - edge)
+    if not look.soft:
+        return _resized(photo, left, top, edge, look.side)
+    coarse = _resized(photo, left, top, edge, look.soft)
+    middle = _resized(coarse, 0, 0, look.soft - 1, look.soft * 3)
+    return _resized(middle, 0, 0, look.soft * 3 - 1, look.side)
+
+
+def _resized(photo: np.ndarray, left: float, top: float, edge: float, side: int) -> np.ndarray:
+    """A square of a photograph, bilinear, without a library's own rounding."""
+    height, width = photo.shape[:2]
+    steps = (np.arange(side) + 0.5) / side * edge
+    x, y = steps + left, steps + top
     x0, y0 = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     fx, fy = (x - x0)[None, :, None], (y - y0)[:, None, None]
-    rows0, rows1 = photo[y0], photo[np.minimum(y0 + 1, height - 1)]
-    x1 = np.minimum(x0 + 1, width - 1)
-    upper = rows0[:, x0] * (1 - fx) + rows0[:, x1] * fx
-    lower = rows1[:, x0] * (1 - fx) + rows1[:, x1] * fx
+    x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
+    upper = photo[y0][:, x0] * (1 - fx) + photo[y0][:, x1] * fx
+    lower = photo[y1][:, x0] * (1 - fx) + photo[y1][:, x1] * fx
     return upper * (1 - fy) + lower * fy
 
 
