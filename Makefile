@@ -2,6 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := runs/demo
 INSTALLED := $(VENV)/.installed
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -10,8 +11,15 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 .PHONY: demo test setup check clean
 
 demo: $(INSTALLED)
-	$(BIN)/harness run --plugin copyfirst --bench mini-small --out runs/demo-copyfirst
-	$(BIN)/harness run --plugin tvos --bench mini-small --out runs/demo-tvos
+	$(BIN)/harness run --plugin copyfirst --bench mini-small --out $(DEMO)/copyfirst --resume never
+	$(BIN)/harness run --plugin tvos --bench mini-small --out $(DEMO)/tvos --resume never
+	$(BIN)/harness leaderboard add $(DEMO)/copyfirst --to $(DEMO)/leaderboard --replace
+	$(BIN)/harness leaderboard add $(DEMO)/tvos --to $(DEMO)/leaderboard --replace
+	$(BIN)/harness leaderboard build --records $(DEMO)/leaderboard/records --out $(DEMO)/leaderboard
+	@echo
+	@cat $(DEMO)/leaderboard/README.md
+	@echo
+	@echo "leaderboard page: $(DEMO)/leaderboard/README.md"
 
 test: $(INSTALLED)
 	$(BIN)/pytest
