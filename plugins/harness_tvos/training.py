@@ -244,3 +244,26 @@ def soften_logits(network: EmbeddingNetwork, *, scale: float) -> None:
         nn.init.zeros_(block.bn2.weight)
     for norm in (layer3[0].bn2, layer3[0].downsample[1]):  # type: ignore[index,union-attr]
         nn.init.constant_(norm.weight, scale)
+
+
+def rescale_features(network: EmbeddingNetwork, scale: float) -> None:
+    """Multiply the features of a network in evaluation mode by ``scale``, exactly, by its weights alone.
+
+    The rule of test time has temperature 1, so the scale of the features is what sets the sharpness of the softmax.
+    The last layers of r18 are residual: there every addend from layer 3 on is scaled, and every input scaled back.
+    """
+    with torch.no_grad():
+        if isinstance(network.bn256, nn.BatchNorm2d):
+            _scale_norm(network.bn256, scale)
+            return
+        blocks = [block for layer in (network.backbone[6], network.backbone[7]) for block in layer]  # type: ignore[union-attr]
+        _scale_norm(blocks[0].downsample[1], scale)
+        for index, block in enumerate(blocks):
+            _scale_norm(block.bn2, scale)
+            if index > 0:
+                block.conv1.weight.div_(scale)
+
+
+def _scale_norm(norm: nn.BatchNorm2d, scale: float) -> None:
+    norm.weight.mul_(scale)
+    norm.bias.mul_(scale)

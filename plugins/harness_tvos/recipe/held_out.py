@@ -16,7 +16,8 @@ from torch import Tensor
 from harness import DataError
 
 NEAR = 3  # how many of the last frames are references, beside three spread over the frames before
-NEAR_SIGMA, FAR_SIGMA = 4.0, 10.5  # in feature cells at 240 lines: half of the 8 and 21 of 480 lines
+NEAR_SIGMA, FAR_SIGMA = 8 / 60, 21 / 60  # of the feature grid's height: 8 and 21 cells at 480 lines
+TILE = 512  # target cells at a time
 
 
 def read_video(root: Path, video: str, frames: int, every: int) -> tuple[Tensor, NDArray[np.bool_]]:
@@ -31,7 +32,9 @@ def read_video(root: Path, video: str, frames: int, every: int) -> tuple[Tensor,
 
 
 @torch.inference_mode()
-def propagate(network: EmbeddingNetwork, frames: Tensor, first: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def propagate(
+    network: EmbeddingNetwork, frames: Tensor, first: NDArray[np.bool_], temperature: float = 1.0
+) -> NDArray[np.bool_]:
     """The masks (T, H, W) of frames (T, H, W, 3), by spec 1.2's rule with fewer references."""
     embed = for_inference(network)
     size = tuple(frames.shape[1:3])
@@ -45,27 +48,33 @@ def propagate(network: EmbeddingNetwork, frames: Tensor, first: NDArray[np.bool_
             one_hot = F.one_hot(torch.from_numpy(first).long(), 2).movedim(-1, 0)[None].float()
             labels.append(F.interpolate(one_hot, grid, mode="bilinear", align_corners=False)[0].flatten(1))
             continue
-        prediction = _prediction(features, labels, t, grid)  # (2, N)
+        prediction = _prediction(features, labels, t, grid, temperature)  # (2, N)
         labels.append(F.one_hot(prediction.argmax(0), 2).T.float())
         full = F.interpolate(prediction.reshape(1, 2, *grid), size, mode="bilinear", align_corners=False)
         masks.append(full[0].argmax(0).bool().numpy())
     return np.stack(masks)
 
 
-def _prediction(features: list[Tensor], labels: list[Tensor], t: int, grid: tuple[int, ...]) -> Tensor:
-    far = sorted({int(k) for k in np.linspace(0, max(t - NEAR - 1, 0), 3)} - set(range(max(t - NEAR, 0), t)))
+def _prediction(
+    features: list[Tensor], labels: list[Tensor], t: int, grid: tuple[int, ...], temperature: float
+) -> Tensor:
     near = list(range(max(t - NEAR, 0), t))
-    keys = torch.cat([features[k] for k in far + near], 1)
-    affinity = torch.softmax(features[t].T @ keys, 1)  # (N, K*N)
-    sigmas = [FAR_SIGMA] * len(far) + [NEAR_SIGMA] * len(near)
-    prior = torch.cat([_prior(grid, sigma) for sigma in sigmas], 1)
-    return torch.cat([labels[k] for k in far + near], 1) @ (affinity * prior).T
+    far = sorted({int(k) for k in np.linspace(0, max(t - NEAR - 1, 0), 3)} - set(near))
+    keys = torch.cat([features[k] for k in far + near], 1)  # (C, K*N)
+    values = torch.cat([labels[k] for k in far + near], 1)  # (2, K*N)
+    sigmas = [FAR_SIGMA * grid[0]] * len(far) + [NEAR_SIGMA * grid[0]] * len(near)
+    parts = []
+    for cells in torch.arange(features[t].shape[1]).split(TILE):
+        affinity = torch.softmax(features[t][:, cells].T @ keys * temperature, 1)
+        affinity *= torch.cat([_prior(grid, cells, sigma) for sigma in sigmas], 1)
+        parts.append(values @ affinity.T)
+    return torch.cat(parts, 1)
 
 
-def _prior(grid: tuple[int, ...], sigma: float) -> Tensor:
-    rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
-    cells = torch.stack([rows, columns], -1).reshape(-1, 2).float()
-    return torch.exp(-torch.cdist(cells, cells).square() / sigma**2)
+def _prior(grid: tuple[int, ...], cells: Tensor, sigma: float) -> Tensor:
+    rows, columns = (torch.exp(-((torch.arange(n)[:, None] - torch.arange(n)) ** 2) / sigma**2) for n in grid)
+    down, across = rows[cells // grid[1]], columns[cells % grid[1]]
+    return (down[:, :, None] * across[:, None, :]).flatten(1)  # (cells, N)
 
 
 def region_similarity(masks: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -77,12 +86,18 @@ def region_similarity(masks: NDArray[np.bool_], truth: NDArray[np.bool_]) -> flo
 
 
 def held_out_similarity(
-    network: EmbeddingNetwork | None, root: Path, videos: list[str], *, frames: int = 14, every: int = 3
+    network: EmbeddingNetwork | None,
+    root: Path,
+    videos: list[str],
+    *,
+    frames: int = 14,
+    every: int = 3,
+    temperature: float = 1.0,
 ) -> dict[str, float]:
     """J by video; no network means copying the first mask forward."""
     found = {}
     for video in videos:
         images, truth = read_video(root, video, frames, every)
-        masks = propagate(network, images, truth[0]) if network else np.repeat(truth[:1], len(truth), 0)
+        masks = propagate(network, images, truth[0], temperature) if network else np.repeat(truth[:1], len(truth), 0)
         found[video] = region_similarity(masks, truth)
     return found

@@ -23,6 +23,7 @@ from harness_tvos.training import (
     normalised,
     propagate_labels,
     propagation_loss,
+    rescale_features,
     soften_logits,
 )
 
@@ -130,6 +131,18 @@ def test_softened_features_have_small_dot_products() -> None:
     soften_logits(softened, scale=0.24)
     assert drawn(images).square().sum(1).mean() > 300
     assert 5 < softened(images).square().sum(1).mean() < 40
+
+
+@pytest.mark.parametrize("architecture", ["r18", "r50"])
+def test_rescaled_features_are_the_features_times_the_scale(architecture: str) -> None:
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network = build_network(architecture)
+    network(images)  # batch norms get statistics of their own
+    network.eval()
+    with torch.no_grad():
+        before = network(images)
+        rescale_features(network, 1.5)
+        assert torch.allclose(network(images), 1.5 * before, rtol=1e-4, atol=1e-4 * before.abs().max().item())
 
 
 def test_two_frames_of_a_clip_are_learnt(tree: Path) -> None:
