@@ -11,6 +11,7 @@ from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoScores
 from harness.api.video import Sample
 from harness.metrics.measurement import JFMeasurement, figures_or_none
+from harness.metrics.youtube_vos import YouTubeVOS
 
 
 class JAndF:
@@ -53,5 +54,5 @@ class JAndF:
 
 @hookimpl
 def harness_metrics() -> list[Metric]:
-    """The metrics of this module."""
-    return [JAndF()]
+    """``j_and_f``, and ``youtube_vos`` which groups the same measurement by seen and unseen categories."""
+    return [JAndF(), YouTubeVOS()]

@@ -15,7 +15,7 @@ from harness.api.video import Sample
 from harness.metrics.boundary import boundary_accuracy
 from harness.metrics.matching import match_proposals
 from harness.metrics.objects import VOID, ScoredObjects, refused
-from harness.metrics.pair_counts import INTERSECTION, PREDICTED, UNION, fastest_counter
+from harness.metrics.pair_counts import INTERSECTION, PREDICTED, UNION, new_counter
 from harness.metrics.region import region_similarity
 from harness.metrics.statistics import summarise_series
 
@@ -42,8 +42,8 @@ class JFMeasurement:
         self._metric = metric
         self._sample = sample
         self._scoring = scoring
-        self._objects = ScoredObjects(sample, scoring)
-        self._count_pairs = fastest_counter()
+        self._counter = new_counter()
+        self._objects = ScoredObjects(sample, scoring, self._counter)
         self._last_added = -1
         self._frames: list[MeasuredFrame] = []
 
@@ -72,15 +72,7 @@ class JFMeasurement:
         if self._scoring.void == "ignore" and truth.max(initial=0) == VOID:
             known = truth != VOID
             prediction, truth = prediction * known, truth * known
-        counts = self._count_pairs(
-            np.ascontiguousarray(prediction),
-            np.ascontiguousarray(truth),
-            slots.prediction,
-            slots.truth,
-            slots.proposals,
-            slots.objects,
-            crossed=self._crossed,
-        )
+        counts = self._counter.count_pairs(prediction, truth, slots, crossed=self._crossed)
         self._frames.append(MeasuredFrame(frame, counts, self._objects.are_scored()))
 
     def finish(self) -> VideoScores:

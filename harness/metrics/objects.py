@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from harness.api.contracts import Scoring
 from harness.api.errors import DataError
 from harness.api.video import Sample
+from harness.metrics.pair_counts import PairCounter, Slots
 
 VOID = 255
-
-
-@dataclass(frozen=True)
-class Slots:
-    """For each stored value 0..255 the number 1.. of the proposal or object it stands for, 0 for background."""
-
-    prediction: UInt8[np.ndarray, "256"]
-    truth: UInt8[np.ndarray, "256"]
-    proposals: int
-    objects: int
 
 
 def _identity(count: int) -> UInt8[np.ndarray, "256"]:
@@ -33,11 +22,12 @@ def _identity(count: int) -> UInt8[np.ndarray, "256"]:
 class ScoredObjects:
     """The ids scored so far, by the rules ``objects`` and ``frames`` of a scoring; ``ids[k]`` has slot k + 1."""
 
-    def __init__(self, sample: Sample, scoring: Scoring) -> None:
+    def __init__(self, sample: Sample, scoring: Scoring, counter: PairCounter) -> None:
         self.ids: list[int] = [1] if scoring.objects == "single" else []
         self.highest_proposal = 0
         self._sample = sample
         self._scoring = scoring
+        self._present_ids = counter.present_ids
         self._fixed = scoring.objects == "single"
         self._true: set[int] = set()
 
@@ -77,7 +67,7 @@ class ScoredObjects:
     def _seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
         if self._scoring.frames != "annotated":
             self.remember(truth)
-            self._number(present_ids(prediction))
+            self._number(self._present_ids(prediction))
         slots = np.zeros(256, np.uint8)
         slots[self.ids] = np.arange(1, len(self.ids) + 1)
         return Slots(slots, slots, len(self.ids), len(self.ids))
@@ -87,7 +77,7 @@ class ScoredObjects:
         if self._scoring.objects == "single":
             found = {1} if truth.any() else set()
         else:
-            found = present_ids(truth) if self._scoring.void == "object" else present_ids(truth) - {VOID}
+            found = self._present_ids(truth) if self._scoring.void == "object" else self._present_ids(truth) - {VOID}
         self._true |= found
         if self._scoring.objects == "seen":
             self._number(found)
@@ -106,11 +96,6 @@ class ScoredObjects:
         if self._scoring.objects != "seen":
             return np.ones(len(self.ids), np.bool_)
         return np.array([id_ in self._true for id_ in self.ids], np.bool_)
-
-
-def present_ids(mask: UInt8[np.ndarray, "H W"]) -> set[int]:
-    """The ids in a mask, without 0."""
-    return set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()) - {0}
 
 
 def refused(sample: Sample, frame: int, *, found: str, expected: str) -> DataError:

@@ -1,13 +1,13 @@
 """Pixel counts of every pair of predicted and true object in one frame, from which J and F follow: plain form.
 
-Everything is an integer, so the compiled form (harness/metrics/pair_counts_numba.py) gives the very same numbers; it
+Everything is an integer, so the compiled form (harness/metrics/compiled_counter.py) gives the very same numbers; it
 is used where Numba is there, and this form, in NumPy and OpenCV, where it is not.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -17,52 +17,84 @@ from harness.metrics.boundary import boundary_radius, differing_blocks, disk
 INTERSECTION, UNION, PREDICTED, TRUE, PREDICTED_NEAR_TRUE, TRUE_NEAR_PREDICTED = range(6)
 """Columns of the counts: pixels of the masks, pixels of the boundaries, and those within the radius of the other's."""
 
-PairCounter = Callable[..., np.ndarray]
+
+class PairCounter(Protocol):
+    """Counts for the frames of one video; it may keep arrays from frame to frame, so it serves one thread."""
+
+    def count_pairs(
+        self,
+        prediction: UInt8[np.ndarray, "H W"],
+        truth: UInt8[np.ndarray, "H W"],
+        slots: Slots,
+        *,
+        crossed: bool,
+    ) -> Int64[np.ndarray, "pairs 6"]:
+        """Count what J and F need for pairs of one frame.
+
+        ``crossed``: every proposal with every object, proposal-major. Otherwise slot k with slot k; there are as many
+        proposals as objects then.
+        """
+        ...
+
+    def present_ids(self, masks: UInt8[np.ndarray, "H W"]) -> set[int]:
+        """The ids in an id map, without 0."""
+        ...
 
 
-@functools.cache
-def fastest_counter() -> PairCounter:
-    """``count_pairs`` compiled by Numba, or the plain form where Numba is missing or switched off."""
+@dataclass(frozen=True)
+class Slots:
+    """For each stored value 0..255 the number 1.. of the proposal or object it stands for, 0 for background."""
+
+    prediction: UInt8[np.ndarray, "256"]
+    truth: UInt8[np.ndarray, "256"]
+    proposals: int
+    objects: int
+
+
+def new_counter() -> PairCounter:
+    """The compiled counter, or the plain one where Numba is missing or switched off."""
     try:
-        from harness.metrics.pair_counts_numba import count_pairs as compiled
+        from harness.metrics.compiled_counter import CompiledCounter
     except ImportError:
-        return count_pairs
-    return compiled
+        return PlainCounter()
+    return CompiledCounter()
 
 
-def count_pairs(
-    prediction: UInt8[np.ndarray, "H W"],
-    truth: UInt8[np.ndarray, "H W"],
-    prediction_slots: UInt8[np.ndarray, "256"],
-    truth_slots: UInt8[np.ndarray, "256"],
-    proposals: int,
-    objects: int,
-    *,
-    crossed: bool,
-) -> Int64[np.ndarray, "pairs 6"]:
-    """Count what J and F need for pairs of one frame; the slots say which number 1.. an id has, or 0 for background.
+class PlainCounter:
+    """The counts in NumPy and OpenCV."""
 
-    ``crossed``: every proposal with every object, proposal-major. Otherwise slot k with slot k, ``proposals`` ==
-    ``objects`` pairs.
-    """
-    predicted, true = prediction_slots[prediction], truth_slots[truth]
-    joint = np.bincount(
-        (predicted.astype(np.int64) * (objects + 1) + true).ravel(), minlength=(proposals + 1) * (objects + 1)
-    )
-    joint = joint.reshape(proposals + 1, objects + 1)
-    areas = joint.sum(axis=1)[1:, None] + joint.sum(axis=0)[None, 1:]
+    def present_ids(self, masks: UInt8[np.ndarray, "H W"]) -> set[int]:
+        """As ``PairCounter``."""
+        return set(np.flatnonzero(np.bincount(masks.ravel(), minlength=256)).tolist()) - {0}
 
-    counts = np.zeros((proposals, objects, 6), np.int64)
-    counts[..., INTERSECTION] = joint[1:, 1:]
-    counts[..., UNION] = areas - joint[1:, 1:]
-    predicted_edges, true_edges = _Edges(predicted, proposals), _Edges(true, objects)
-    counts[..., PREDICTED] = [[len(points)] for points in predicted_edges.points]
-    counts[..., TRUE] = [len(points) for points in true_edges.points]
-    pairs = np.ndindex(proposals, objects) if crossed else zip(range(proposals), range(objects), strict=True)
-    for p, n in pairs:
-        counts[p, n, PREDICTED_NEAR_TRUE] = true_edges.count_near(n, predicted_edges.points[p])
-        counts[p, n, TRUE_NEAR_PREDICTED] = predicted_edges.count_near(p, true_edges.points[n])
-    return counts.reshape(-1, 6) if crossed else counts[range(objects), range(objects)]
+    def count_pairs(
+        self,
+        prediction: UInt8[np.ndarray, "H W"],
+        truth: UInt8[np.ndarray, "H W"],
+        slots: Slots,
+        *,
+        crossed: bool,
+    ) -> Int64[np.ndarray, "pairs 6"]:
+        """As ``PairCounter``."""
+        proposals, objects = slots.proposals, slots.objects
+        predicted, true = slots.prediction[prediction], slots.truth[truth]
+        codes = predicted.astype(np.int64) * (objects + 1) + true
+        joint = np.bincount(codes.ravel(), minlength=(proposals + 1) * (objects + 1)).reshape(
+            proposals + 1, objects + 1
+        )
+        areas = joint.sum(axis=1)[1:, None] + joint.sum(axis=0)[None, 1:]
+
+        counts = np.zeros((proposals, objects, 6), np.int64)
+        counts[..., INTERSECTION] = joint[1:, 1:]
+        counts[..., UNION] = areas - joint[1:, 1:]
+        predicted_edges, true_edges = _Edges(predicted, proposals), _Edges(true, objects)
+        counts[..., PREDICTED] = np.array([len(points) for points in predicted_edges.points], np.int64)[:, None]
+        counts[..., TRUE] = [len(points) for points in true_edges.points]
+        pairs = np.ndindex(proposals, objects) if crossed else zip(range(proposals), range(objects), strict=True)
+        for p, n in pairs:
+            counts[p, n, PREDICTED_NEAR_TRUE] = true_edges.count_near(n, predicted_edges.points[p])
+            counts[p, n, TRUE_NEAR_PREDICTED] = predicted_edges.count_near(p, true_edges.points[n])
+        return counts.reshape(-1, 6) if crossed else counts[range(objects), range(objects)]
 
 
 class _Edges:
