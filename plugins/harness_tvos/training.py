@@ -256,14 +256,14 @@ def rescale_features(network: EmbeddingNetwork, scale: float) -> None:
         if isinstance(network.bn256, nn.BatchNorm2d):
             _scale_norm(network.bn256, scale)
             return
-        blocks = [block for layer in (network.backbone[6], network.backbone[7]) for block in layer]  # type: ignore[union-attr]
-        _scale_norm(blocks[0].downsample[1], scale)
+        blocks = [*network.backbone[6].children(), *network.backbone[7].children()]
+        _scale_norm(blocks[0].get_submodule("downsample.1"), scale)
         for index, block in enumerate(blocks):
-            _scale_norm(block.bn2, scale)
+            _scale_norm(block.get_submodule("bn2"), scale)
             if index > 0:
-                block.conv1.weight.div_(scale)
+                block.get_parameter("conv1.weight").div_(scale)
 
 
-def _scale_norm(norm: nn.BatchNorm2d, scale: float) -> None:
-    norm.weight.mul_(scale)
-    norm.bias.mul_(scale)
+def _scale_norm(norm: nn.Module, scale: float) -> None:
+    for name in ("weight", "bias"):
+        norm.get_parameter(name).mul_(scale)
