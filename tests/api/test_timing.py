@@ -68,6 +68,14 @@ def test_a_lap_contains_its_stages():
     assert reading.stages["first"][1] + reading.stages["second"][1] <= reading.laps[0]
 
 
+def test_an_outer_stage_contains_an_inner_one():
+    watch = Stopwatch("cpu")
+    with watch.lap(), stage("outer"), stage("inner"):
+        sum(range(1000))
+    reading = watch.read()
+    assert 0 < reading.stages["inner"][1] <= reading.stages["outer"][1]
+
+
 def test_a_stage_outside_a_lap_is_not_recorded():
     watch = Stopwatch("cpu")
     with stage("before"):
