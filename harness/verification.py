@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -48,10 +49,10 @@ def read_published(path: Path) -> PublishedPaper:
 
 def read_json(path: Path, *, largest: int = LARGEST_RECORD) -> Any:
     """Parse a plain file of JSON: no link, at most ``largest`` bytes, no NaN, no key twice, no endless nesting."""
+    if not os.path.lexists(path):
+        raise DataError(f"{path}: found nothing, expected a JSON file")
     if path.is_symlink() or not path.is_file():
-        found = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "nothing"
-        if found == "nothing":
-            raise DataError(f"{path}: found nothing, expected a JSON file")
+        found = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "something else"
         raise VerificationFailed(f"{path}: found {found}, expected a plain file")
     with path.open("rb") as file:
         content = file.read(largest + 1)
@@ -113,7 +114,8 @@ def _verify_run(record: RunRecord, path: Path, now: dt.datetime) -> None:
     # A record from the future would hide every later one of its method.
     latest = now + dt.timedelta(days=1)
     _expect(path, "created", record.created, created is not None and created <= latest, f"no later than {latest:%F}")
-    _expect(path, "id", "nothing", bool(record.id), "a SHA-256")
+    for field, digest in (("id", record.id), ("benchmark.fingerprint", record.benchmark.fingerprint)):
+        _expect(path, field, "nothing", bool(digest), "a SHA-256")
     names = [video.video for video in record.videos]
     unsafe = [name for name in names if not is_safe_video_name(name)]
     _expect(path, "videos", repr(unsafe[:1]), not unsafe, "names without separators, control characters, leading dot")

@@ -9,16 +9,16 @@ import pytest
 from harness.api.errors import DataError, VerificationFailed
 from harness.verification import LARGEST_RECORD, read_json, read_published, read_record, verify_place, verify_record
 
-GOOD = {"a": [(0.5, 0.7), (0.9, 0.3)], "b": [(0.2, 0.4)], "c": [(1.0, 0.0)]}
+GOOD = {"a": [(0.5, 0.75), (1.0, 0.25)], "b": [(0.25, 0.5)], "c": [(1.0, 0.0)]}  # mean J 11 / 16
 
 
 def changed(record, path, value):
-    """The record's JSON with one field replaced; ``path`` is dotted, numbers index lists."""
+    """The record's JSON with one field replaced; ``path`` has slashes, numbers index lists."""
     data = json.loads(record.to_json())
-    *folders, last = [int(part) if part.isdigit() else part for part in path.split("/")]
+    *folders, last = path.split("/")
     place = data
     for part in folders:
-        place = place[part]
+        place = place[int(part)] if isinstance(place, list) else place[part]
     place[last] = value
     return data
 
@@ -128,15 +128,19 @@ def test_links_folders_and_pipes_are_refused_and_nothing_is_said_to_be_missing(t
         ("videos/0/video", "b", "videos: found 2 names for 3 rows"),
         ("videos/0/video", "d", r"videos: found \['d'\], expected videos of toy-val only"),
         ("videos/0/video", "../x", r"videos: found \['\.\./x'\], expected names without separators"),
-        ("scores/j_and_f/J-mean/value", 0.66, "scores.j_and_f.J-mean.value: found 0.66, expected 0.65"),
-        ("scores/j_and_f/J-mean/value", None, "scores.j_and_f.J-mean.value: found None, expected 0.65"),
+        (
+            "scores/j_and_f/J-mean/value",
+            0.66,
+            "scores.j_and_f.J-mean.value: found 0.66, expected 0.6875, the mean of the rows",
+        ),
+        ("scores/j_and_f/J-mean/value", None, "scores.j_and_f.J-mean.value: found None, expected 0.6875"),
         ("scores/j_and_f/J-mean/value", 65.0, "scores.j_and_f.J-mean.value: found 65.0, expected a fraction"),
-        ("scores/j_and_f/J-mean/low", 0.64, "scores.j_and_f.J-mean.low: found 0.64, expected 0.2"),
+        ("scores/j_and_f/J-mean/low", 0.64, "scores.j_and_f.J-mean.low: found 0.64, expected 0.25"),
         ("scores/j_and_f/J-mean/low", None, "expected both ends of the interval or none"),
-        ("videos/0/objects/1/J-mean", 0.6, "scores.j_and_f.J-mean.value: found 0.65, expected 0.67"),
+        ("videos/0/objects/1/J-mean", 1.0, "scores.j_and_f.J-mean.value: found 0.6875, expected 0.8125"),
         ("scores/j_and_f/Q", {"value": 1.0, "low": None, "high": None}, "expected only J&F, J-mean, F-mean"),
         ("scores", {}, "scores: found no j_and_f, expected what davis2017-semi/1 measures"),
-        ("scores", {"j_and_g": {}}, "scores: no metric named 'j_and_g'; did you mean 'j_and_f'"),
+        ("scores/j_and_g", {}, "scores: no metric named 'j_and_g'.*did you mean 'j_and_f'"),
         ("timing/model/fps", 1000.0, "timing.model.fps: found 1000.0, expected 10.0"),
         ("timing/model/p50_ms", 200.0, "timing.model: .*expected p50 <= p90 <= p99"),
         ("timing/e2e/mean_ms", -80.0, "timing.e2e: .*expected positive figures"),
@@ -147,6 +151,7 @@ def test_links_folders_and_pipes_are_refused_and_nothing_is_said_to_be_missing(t
         ("created", "2026-01-01T00:00:00+02:00", "expected a time in UTC"),
         ("created", "2999-01-01T00:00:00+00:00", "created: .*expected no later than 2026-06-02"),
         ("id", "", "id: found nothing"),
+        ("benchmark/fingerprint", "", "benchmark.fingerprint: found nothing, expected a SHA-256"),
         ("failures", [{"video": "a", "kind": "crashed", "message": "boom"}], "failures: found 1, expected none"),
     ],
 )

@@ -234,8 +234,8 @@ def _first_difference(found: Path, expected: Path) -> str:
     if found.read_bytes() == expected.read_bytes():
         return ""
     before, after = (path.read_text(encoding="utf-8", errors="replace").splitlines() for path in (found, expected))
-    changed = [line for line in difflib.unified_diff(before, after, lineterm="", n=0)][2:]
-    changed = [line for line in changed if not line.startswith("@@")]
+    difference = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
+    changed = [line for line in difference if not line.startswith("@@")]
     if not changed:
         return "found other line ends, expected those of build"
     old = next((line[1:121] for line in changed if line[0] == "-"), "(no line)")

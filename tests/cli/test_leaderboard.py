@@ -1,0 +1,214 @@
+"""``harness leaderboard``: what is taken in, what is refused and with which exit code, what check notices."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.cli import main
+from harness.verification import read_published
+
+THREE = {"a": [(0.5, 0.5)], "b": [(0.75, 0.25)], "c": [(1.0, 0.0)]}
+BETTER = {video: [(j, j) for j, _ in objects] for video, objects in THREE.items()}
+PUBLISHED = Path(__file__).resolve().parents[2] / "leaderboard" / "published"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, toy_catalog):
+    """A folder with an empty leaderboard, in which commands run with the toy catalog."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Catalog, "load", classmethod(lambda cls: toy_catalog))
+    (tmp_path / "leaderboard" / "published").mkdir(parents=True)
+    return tmp_path
+
+
+def run(*arguments):
+    """The exit code of ``harness leaderboard ...``."""
+    with pytest.raises(SystemExit) as end:
+        main(["leaderboard", *map(str, arguments)])
+    return end.value.code
+
+
+def saved(place, record, name="run"):
+    folder = place / name
+    folder.mkdir(exist_ok=True)
+    (folder / "record.json").write_text(record.to_json())
+    return folder
+
+
+def test_add_build_check(place, make_record, capsys):
+    assert run("add", saved(place, make_record(THREE)), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"record": "leaderboard/records/toy-val/one-shot/ours.json", "replaced": False, "partial": False}
+    assert run("build", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"written": ["leaderboard/README.md", "leaderboard/json/toy-val/one-shot.json"]}
+    assert "75.0 [50.0, 100.0]" in (place / "leaderboard/README.md").read_text()
+    assert run("check", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"records": 1, "papers": 0}
+
+
+def test_without_json_standard_output_stays_empty(place, make_record, capsys):
+    run("add", saved(place, make_record(THREE)))
+    run("build")
+    run("check")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_record_file_is_taken_like_its_folder(place, make_record):
+    assert run("add", saved(place, make_record(THREE)) / "record.json") == 0
+    assert (place / "leaderboard/records/toy-val/one-shot/ours.json").exists()
+
+
+def test_the_preset_or_the_given_name_ends_the_file_name(place, make_record):
+    assert run("add", saved(place, make_record(THREE, preset="paper"))) == 0
+    assert run("add", saved(place, make_record(THREE, preset="paper", device="GPU")), "--name", "gpu") == 0
+    names = sorted(path.name for path in (place / "leaderboard/records/toy-val/one-shot").iterdir())
+    assert names == ["ours-gpu.json", "ours-paper.json"]
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "a/b", "a b", ".hidden", "x\n", "-"])
+def test_a_name_that_leaves_its_folder_is_refused(place, make_record, name, capsys):
+    assert run("add", saved(place, make_record(THREE)), f"--name={name}") == 2
+    assert "as the ending of a file name" in capsys.readouterr().err
+    assert not (place / "leaderboard/records").exists()
+
+
+def test_a_partial_record_needs_the_flag_and_is_listed_apart(place, make_record, capsys):
+    part = saved(place, make_record({"a": [(1.0, 1.0)]}, expected=3, partial_reason="--limit 1"))
+    assert run("add", part) == 2
+    assert "holds 1 of 3 videos of toy-val (--limit 1), expected all of them" in capsys.readouterr().err
+    assert run("add", part, "--partial") == 0
+    assert run("build") == 0
+    text = (place / "leaderboard/README.md").read_text()
+    assert "Not ranked:" in text
+    assert "| rank" not in text
+
+
+def test_a_newer_equal_or_better_record_takes_the_place(place, make_record):
+    old = make_record(THREE, created="2026-01-01T00:00:00+00:00")
+    new = make_record(BETTER, created="2026-02-01T00:00:00+00:00")
+    assert run("add", saved(place, old)) == 0
+    assert run("add", saved(place, new)) == 0
+    assert new.id in (place / "leaderboard/records/toy-val/one-shot/ours.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"created": "2026-02-01T00:00:00+00:00"}, {}, "holds a newer record, of 2026-02-01"),
+        ({"videos": BETTER}, {"created": "2026-02-01T00:00:00+00:00"}, "holds a better record, 0.7500 against 0.5"),
+        ({"config": {"topk": 5}}, {"config": {"topk": 3}}, "holds another preset, constants"),
+        ({"device": "CPU"}, {"device": "GPU"}, "holds speeds under other conditions"),
+    ],
+)
+def test_nothing_worth_keeping_is_lost_without_replace(place, make_record, capsys, first, second, said):
+    records = [make_record(**{"videos": THREE, **fields}) for fields in (first, second)]
+    target = place / "leaderboard/records/toy-val/one-shot/ours.json"
+    assert run("add", saved(place, records[0])) == 0
+    assert run("add", saved(place, records[1])) == 2
+    assert said in capsys.readouterr().err
+    assert records[0].id in target.read_text()
+    assert run("add", saved(place, records[1]), "--replace") == 0
+    assert records[1].id in target.read_text()
+
+
+def test_a_partial_record_never_takes_the_place_of_a_whole_one(place, make_record, capsys):
+    part = make_record({"a": [(1.0, 1.0)]}, expected=3, created="2026-03-01T00:00:00+00:00")
+    assert run("add", saved(place, make_record(THREE))) == 0
+    assert run("add", saved(place, part), "--partial") == 2
+    assert "holds a record of all videos" in capsys.readouterr().err
+
+
+def test_a_forged_record_is_not_added(place, make_record, capsys):
+    folder = saved(place, make_record(THREE))
+    forged = json.loads((folder / "record.json").read_text())
+    forged["scores"]["j_and_f"]["J&F"]["value"] = 0.99
+    (folder / "record.json").write_text(json.dumps(forged))
+    assert run("add", folder) == 8
+    told = capsys.readouterr().err
+    assert "record.json: scores.j_and_f.J&F.value: found 0.99, expected 0.5" in told
+    assert not (place / "leaderboard/records").exists()
+
+
+def test_a_missing_record_is_missing_data(place, capsys):
+    assert run("add", "nowhere") == 3
+    assert "nowhere: found nothing" in capsys.readouterr().err
+
+
+def test_check_names_every_bad_file_at_once_and_build_writes_nothing(place, make_record, capsys):
+    assert run("add", saved(place, make_record(THREE))) == 0
+    folder = place / "leaderboard/records/toy-val/one-shot"
+    (folder / "theirs.json").write_text((folder / "ours.json").read_text())
+    (folder / "notes.txt").write_text("hello")
+    (folder / "away.json").symlink_to("/etc/passwd")
+    (folder / ".gitkeep").write_text("")
+    for verb in ("check", "build"):
+        assert run(verb) == 8
+        told = capsys.readouterr().err
+        assert "3 of 4 files below leaderboard/records are refused" in told
+        assert "theirs.json: file name: found theirs.json, expected ours.json" in told
+        assert "notes.txt: found no readable JSON" in told
+        assert "away.json: found a link" in told
+    assert not (place / "leaderboard/README.md").exists()
+
+
+def test_the_same_run_twice_is_refused(place, make_record, capsys):
+    assert run("add", saved(place, make_record(THREE))) == 0
+    folder = place / "leaderboard/records/toy-val/one-shot"
+    (folder / "ours-again.json").write_text((folder / "ours.json").read_text())
+    assert run("check") == 8
+    assert "ours.json: id: found the id of" in capsys.readouterr().err
+
+
+def test_check_notices_edited_missing_and_left_over_files(place, make_record, capsys):
+    run("add", saved(place, make_record(THREE)))
+    run("build")
+    readme, table = place / "leaderboard/README.md", place / "leaderboard/json/toy-val/one-shot.json"
+    readme.write_text(readme.read_text().replace("75.0 [50.0, 100.0]", "99.9 [50.0, 100.0]"))
+    table.rename(table.with_name("vis.json"))
+    capsys.readouterr()
+    assert run("check") == 8
+    told = capsys.readouterr().err
+    assert "3 generated files are not what the records say" in told
+    assert "leaderboard/README.md: 2 lines differ, the first: found '" in told
+    assert "one-shot.json: found nothing, expected it" in told
+    assert "vis.json: found it, expected nothing" in told
+    assert "next: harness leaderboard build" in told
+    assert run("build") == 0
+    assert run("check") == 0
+
+
+def test_check_notices_a_record_that_was_added_without_build(place, make_record, capsys):
+    run("build")
+    run("add", saved(place, make_record(THREE)))
+    capsys.readouterr()
+    assert run("check") == 8
+    assert "json/toy-val/one-shot.json: found nothing, expected it" in capsys.readouterr().err
+
+
+def test_an_unknown_reporter_is_a_usage_error(place, capsys):
+    assert run("build", "--reporter", "markdwon") == 2
+    assert "did you mean 'markdown'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*.json")), ids=lambda path: path.name)
+def test_printed_figures_are_whole_and_their_contradictions_noted(path):
+    paper = read_published(path)
+    assert path.stem == paper.plugin
+    for row in paper.rows:
+        assert all(-100 <= figure <= 100 for figure in row.figures.values())
+        if {"J&F", "J-mean", "F-mean"} <= set(row.figures):
+            mean = (row.figures["J-mean"] + row.figures["F-mean"]) / 2
+            # Each printed figure is rounded to 0.05, so an honest J&F is at most 0.1 from the mean of the printed two.
+            assert abs(mean - row.figures["J&F"]) < 0.0999 or "have the mean" in row.note
+
+
+def test_the_five_papers_are_there():
+    assert {path.stem for path in PUBLISHED.glob("*.json")} == {"tvos", "selfsup", "mug", "dtnet", "imas"}
+
+
+def test_the_leaderboard_in_this_repository_is_sound(monkeypatch):
+    monkeypatch.chdir(PUBLISHED.parents[1])
+    assert run("check") == 0
