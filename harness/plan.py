@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -96,11 +96,14 @@ def resolve(request: Request, catalog: Catalog) -> Plan:
     method = catalog.methods.get(request.plugin)
     benchmark = catalog.benchmarks.get(request.bench)
     task = _task(request, method, benchmark)
+    scoring = request.protocol or benchmark.scorings[task.name]
+    for metric in scoring.metrics if benchmark.scored else ():
+        catalog.metrics.get(metric)
     config = configure(method, request.preset, request.overrides)
     weights, weights_path = _weights(method, request.weights)
     everything = _open(benchmark, request)
     samples, subset_reason = _chosen(everything, request)
-    expected = max(len(benchmark.expected), len(everything))
+    expected = max(benchmark.videos_expected, len(everything))
     missing = expected - len(everything)
     reasons = [f"{missing} of {expected} videos are not in the data"] if missing else []
     return Plan(
@@ -109,7 +112,7 @@ def resolve(request: Request, catalog: Catalog) -> Plan:
         plugin=_plugin_info(catalog, method),
         benchmark=benchmark,
         task=task,
-        scoring=request.protocol or benchmark.scorings[task.name],
+        scoring=scoring,
         config=config,
         weights=weights,
         weights_path=weights_path,
@@ -227,8 +230,3 @@ def code_digest(module: str) -> str:
     path = Path(file)
     files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
     return digest_of_files(files)
-
-
-def with_root(request: Request, root: Path | None) -> Request:
-    """The same request with another data root."""
-    return replace(request, data_root=root)

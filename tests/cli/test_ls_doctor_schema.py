@@ -1,0 +1,79 @@
+"""``harness ls``, ``doctor`` and ``schema``: what is installed, what is broken, what is written."""
+
+import json
+
+import pytest
+
+from harness.api.records import RunRecord
+from harness.cli import main
+
+
+def harness(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return stop.value.code, out, err
+
+
+@pytest.fixture
+def broken_plugin(tmp_path, monkeypatch):
+    """An installed plugin whose module cannot be imported."""
+    site = tmp_path / "site"
+    (site / "rotten-2.0.dist-info").mkdir(parents=True)
+    (site / "rotten.py").write_text("raise RuntimeError('needs torch 1.4')")
+    (site / "rotten-2.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: rotten\nVersion: 2.0\n")
+    (site / "rotten-2.0.dist-info/entry_points.txt").write_text("[harness]\nrotten = rotten\n")
+    monkeypatch.syspath_prepend(site)
+
+
+def test_plugins_benches_and_metrics_are_listed(capsys):
+    code, out, _ = harness(capsys, "ls", "plugins", "--json")
+    assert code == 0
+    assert {"tvos", "replay", "copyfirst"} <= {row["method"] for row in json.loads(out)}
+    assert "davis17-test-dev" in harness(capsys, "ls", "benches")[1]
+    assert "J-recall" in harness(capsys, "ls", "metrics")[1]
+
+
+@pytest.mark.usefixtures("broken_plugin")
+def test_a_broken_plugin_is_named_by_ls_and_doctor_and_stops_nobody(capsys):
+    code, out, err = harness(capsys, "ls", "plugins")
+    assert code == 0
+    assert "copyfirst" in out
+    assert "broken: rotten 2.0 (rotten = rotten): RuntimeError: needs torch 1.4" in err
+    code, out, _ = harness(capsys, "doctor")
+    assert code == 4
+    assert "Traceback" in out
+    code, _, err = harness(capsys, "run", "--plugin", "rotten", "--bench", "mini")
+    assert code == 4
+    assert "plugin 'rotten' of rotten 2.0 is broken: RuntimeError: needs torch 1.4" in err
+
+
+def test_a_sound_installation_has_a_doctor_with_nothing_to_say(capsys):
+    code, out, _ = harness(capsys, "doctor")
+    assert code == 0
+    assert "0 broken" in out
+
+
+def test_runs_are_listed_with_their_state(capsys, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/plan.json").write_text("{}")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/plan.json").write_text("{}")
+    (tmp_path / "b/record.json").write_text('{"schema": "harness.run/9"}')
+    _, out, _ = harness(capsys, "ls", "runs", "--runs", tmp_path, "--json")
+    states = [row["state"] for row in json.loads(out)]
+    assert states[0] == "unfinished (0 videos done)"
+    assert states[1].startswith("unreadable: ")
+    assert harness(capsys, "ls", "runs", "--runs", tmp_path / "none")[1].strip() == f"no runs below {tmp_path / 'none'}"
+
+
+def test_the_schema_is_the_record_s(capsys):
+    code, out, _ = harness(capsys, "schema", "run")
+    assert code == 0
+    assert json.loads(out) == RunRecord.model_json_schema(by_alias=True)
+
+
+def test_an_unknown_verb_gets_a_did_you_mean(capsys):
+    code, _, err = harness(capsys, "scroe")
+    assert code == 2
+    assert "Did you mean 'score'?" in err

@@ -1,0 +1,283 @@
+"""``harness run`` and ``harness score`` as a user types them, with the exit code each mistake gets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.api.mask_files import read_mask, write_mask
+from harness.cli import main
+
+LENGTH = 6
+
+
+def square(t, ids=1):
+    mask = np.zeros((24, 32), np.uint8)
+    for id_ in range(1, ids + 1):
+        mask[4 * id_ : 4 * id_ + 6, 4 + t : 14 + t] = id_
+    return mask
+
+
+PLUGIN = """
+import functools, time
+from harness import Benchmark, DAVIS_2017, Method, hookimpl
+from harness.datasets.davis import Split, open_split
+
+class Slow:
+    def propagate(self, video, prompts):
+        for t in range(len(video)):
+            time.sleep(0.15)
+            yield prompts[0]
+
+@hookimpl
+def harness_methods():
+    return [Method(name="slow", tasks=("one-shot",), build=lambda context: Slow())]
+
+@hookimpl
+def harness_benchmarks():
+    split = Split("tiny-val", ("ImageSets/2017/val.txt",))
+    return [Benchmark(name="tiny-val", title="Tiny", scorings={"one-shot": DAVIS_2017},
+                      open=functools.partial(open_split, split), expected=("blackswan", "dog", "gold-fish", "absent"))]
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A folder on the path that holds one installed plugin: a slow method and a benchmark of tiny videos."""
+    site = tmp_path / "site"
+    (site / "slow-1.0.dist-info").mkdir(parents=True)
+    (site / "slow_plugin.py").write_text(PLUGIN)
+    (site / "slow-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
+    (site / "slow-1.0.dist-info/entry_points.txt").write_text("[harness]\nslow = slow_plugin\n")
+    return site
+
+
+@pytest.fixture
+def davis(tmp_path, site, monkeypatch):
+    """A DAVIS 2017 tree of two videos, one with two objects."""
+    root = tmp_path / "DAVIS"
+    for name, ids in (("blackswan", 1), ("dog", 1), ("gold-fish", 2)):
+        frames, masks = root / "JPEGImages/480p" / name, root / "Annotations/480p" / name
+        frames.mkdir(parents=True)
+        masks.mkdir(parents=True)
+        for t in range(LENGTH):
+            cv2.imwrite(str(frames / f"{t:05d}.jpg"), np.repeat(square(t, ids)[..., None] * 60, 3, axis=2))
+            write_mask(masks / f"{t:05d}.png", square(t, ids))
+    (root / "ImageSets/2017").mkdir(parents=True)
+    (root / "ImageSets/2017/val.txt").write_text("blackswan\ndog\ngold-fish\n")
+    monkeypatch.syspath_prepend(site)
+    return root
+
+
+def harness(capsys, *arguments):
+    """Run the command line in this process; returns (exit code, stdout, stderr)."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return stop.value.code, out, err
+
+
+def run_tiny(capsys, davis, out, *more, plugin="copyfirst"):
+    arguments = ("run", "--plugin", plugin, "--bench", "tiny-val", "--data-root", davis, "--allow-partial")
+    return harness(capsys, *arguments, "--out", out, *more)
+
+
+def score(capsys, davis, predictions, *more):
+    arguments = ("score", predictions, "--bench", "tiny-val", "--data-root", davis, "--allow-partial")
+    return harness(capsys, *arguments, *more)
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """Perfect predictions for the tree."""
+    for name, ids in (("blackswan", 1), ("dog", 1), ("gold-fish", 2)):
+        (tmp_path / "predictions" / name).mkdir(parents=True)
+        for t in range(LENGTH):
+            write_mask(tmp_path / "predictions" / name / f"{t:05d}.png", square(t, ids))
+    return tmp_path / "predictions"
+
+
+def test_a_run_prints_scores_and_clocks_and_leaves_masks(capsys, davis, tmp_path):
+    code, out, err = run_tiny(capsys, davis, tmp_path / "run")
+    assert code == 0
+    assert "J&F" in out
+    assert "model, steady" in out
+    assert "PARTIAL (1 of 4 videos are not in the data)" in out
+    assert "[3/3] gold-fish: 6 frames" in err
+    assert np.array_equal(read_mask(tmp_path / "run/masks/gold-fish/00005.png"), square(0, 2))
+
+
+def test_json_alone_goes_to_standard_output(capsys, davis, tmp_path):
+    code, out, _ = run_tiny(capsys, davis, tmp_path / "run", "--json")
+    assert code == 0
+    assert json.loads(out)["benchmark"]["videos_done"] == 3
+
+
+def test_the_same_command_again_reuses_and_says_so(capsys, davis, tmp_path):
+    run_tiny(capsys, davis, tmp_path / "run")
+    code, _, err = run_tiny(capsys, davis, tmp_path / "run")
+    assert code == 0
+    assert "reused from an earlier run into this folder: blackswan, dog, gold-fish" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--plugin", "copyfist", "--bench", "davis17-val"], 4, "did you mean 'copyfirst'"),
+        (["--plugin", "copyfirst", "--bench", "davis17-vl"], 2, "did you mean 'davis17-val'"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val"], 3, "no --data-root was given"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val", "--data-root", "/nowhere"], 3, "/nowhere"),
+        (["--plugin", "copyfirst", "--bench", "davis17-unsup-val", "--data-root", "/"], 2, "no task in common"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val", "--set", "x=1"], 2, "no constant 'x'"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val", "--preset", "x"], 2, "no preset 'x'"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val", "--weights", "/no.pth"], 3, "no weights file"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val", "--task", "vos"], 2, "no task named 'vos'"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val", "--device", "tpu"], 6, "'tpu' is not known"),
+        (["--plugin", "copyfirst", "--bench", "davis17-val", "--executor", "magic"], 2, "no executor named"),
+        (["--plugin", "copyfirst"], 2, "Missing option '--bench'"),
+    ],
+)
+def test_wrong_calls_are_explained_with_their_exit_code(capsys, arguments, code, message):
+    found, out, err = harness(capsys, "run", *arguments)
+    assert (found, out) == (code, "")
+    assert message in err
+
+
+def test_a_videos_list_and_a_limit_must_leave_something(capsys, davis, tmp_path):
+    assert run_tiny(capsys, davis, tmp_path / "a", "--videos", "cat")[0] == 2
+    assert run_tiny(capsys, davis, tmp_path / "b", "--limit", "0")[0] == 2
+    code, out, _ = run_tiny(capsys, davis, tmp_path / "c", "--videos", "dog")
+    assert code == 0
+    assert "1 of 3 videos were chosen" in out
+
+
+def test_perfect_predictions_score_one(capsys, davis, predictions):
+    code, out, _ = score(capsys, davis, predictions)
+    assert code == 0
+    assert "J&F       1.0000" in out
+
+
+def test_scores_as_csv_and_json(capsys, davis, predictions, tmp_path):
+    code, out, _ = score(capsys, davis, predictions, "--json", "--csv", tmp_path / "table.csv")
+    assert code == 0
+    assert json.loads(out)["scores"]["j_and_f"]["J-mean"]["value"] == 1.0
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["Sequence", "blackswan_1", "dog_1", "gold-fish_1", "gold-fish_2"]
+
+
+def test_the_first_and_last_masks_are_not_needed(capsys, davis, predictions):
+    (predictions / "dog/00000.png").unlink()
+    (predictions / f"dog/{LENGTH - 1:05d}.png").write_bytes(b"not opened")
+    assert score(capsys, davis, predictions)[0] == 0
+
+
+def write_rgb(path):
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "message"),
+    [
+        (lambda p: p.unlink(), 7, "1 masks are missing"),
+        (lambda p: p.write_bytes(p.read_bytes()[:60]), 3, "truncated"),
+        (lambda p: p.write_bytes(b""), 3, "00002.png"),
+        (lambda p: p.write_bytes(b"GIF89a" * 20), 3, "00002.png"),
+        (write_rgb, 3, "RGB"),
+        (lambda p: write_mask(p, np.zeros((12, 16), np.uint8)), 3, "12 x 16"),
+        (lambda p: write_mask(p, np.full((24, 32), 9, np.uint8)), 3, "9"),
+        (lambda p: write_mask(p, np.full((24, 32), 255, np.uint8)), 3, "255"),
+    ],
+)
+def test_bad_predictions_are_refused_and_nothing_is_scored(capsys, davis, predictions, tmp_path, spoil, code, message):
+    spoil(predictions / "dog/00002.png")
+    found, out, err = score(capsys, davis, predictions, "--out", tmp_path / "out")
+    assert (found, out) == (code, "")
+    assert message in err
+    assert "dog" in err
+    assert not (tmp_path / "out/record.json").exists()
+
+
+def test_a_missing_folder_and_missing_videos_are_named(capsys, davis, predictions, tmp_path):
+    assert score(capsys, davis, tmp_path / "nowhere")[0] == 3
+    for path in sorted((predictions / "dog").iterdir()):
+        path.unlink()
+    (predictions / "dog").rmdir()
+    code, _, err = score(capsys, davis, predictions)
+    assert code == 7
+    assert "1 of 3 videos have no folder" in err
+    assert "dog" in err
+
+
+def test_replay_is_a_plugin_too(capsys, davis, predictions, tmp_path):
+    more = ("--set", f"directory={predictions}")
+    code, out, _ = run_tiny(capsys, davis, tmp_path / "run", *more, plugin="replay")
+    assert code == 0
+    assert "J&F       1.0000" in out
+    assert "model, steady" not in out
+
+
+@pytest.fixture
+def slow_command(tmp_path, davis, site):
+    arguments = ["run", "--plugin", "slow", "--bench", "tiny-val", "--data-root", str(davis), "--allow-partial"]
+    command = [sys.executable, "-c", "from harness.cli import main; main()", *arguments, "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    return lambda: subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_first_video(process, run):
+    deadline = time.monotonic() + 120
+    while not list((run / "videos").glob("[!.]*.json")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command, blow, code):
+    process = slow_command()
+    wait_for_first_video(process, tmp_path / "run")
+    process.send_signal(blow)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert not (tmp_path / "run/record.json").exists()
+    if blow == signal.SIGINT:
+        assert "the same command goes on from there" in err
+    again = slow_command()
+    _, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "reused from an earlier run into this folder: blackswan" in err
+    record = json.loads((tmp_path / "run/record.json").read_text())
+    assert record["benchmark"]["videos_done"] == 3
+    assert sorted(path.name for path in (tmp_path / "run/masks").iterdir()) == ["blackswan", "dog", "gold-fish"]
+
+
+def test_two_runs_at_once_into_one_folder_refuse_each_other(tmp_path, slow_command):
+    first = slow_command()
+    wait_for_first_video(first, tmp_path / "run")
+    second = slow_command()
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"another run (process {first.pid}) is writing" in err
+    assert first.wait(timeout=60) == 0
+    first.communicate()
+
+
+@pytest.mark.data
+def test_published_masks_score_as_the_official_toolkit_says(capsys, shared):
+    reference = json.loads((shared / "data/predictions/reference_scores.json").read_text())["segflow"]["per_sequence"]
+    arguments = ("--bench", "davis16-val", "--data-root", shared / "data/DAVIS", "--allow-partial", "--json")
+    code, out, _ = harness(capsys, "score", shared / "data/predictions/segflow", *arguments)
+    assert code == 0
+    rows = {row["video"]: row["objects"]["1"] for row in json.loads(out)["videos"]}
+    assert rows.keys() == reference.keys()
+    for video, figures in reference.items():
+        for measure in "JF":
+            ours = [rows[video][f"{measure}-{figure}"] for figure in ("mean", "recall", "decay")]
+            assert ours == pytest.approx(figures[measure], abs=1e-9)
