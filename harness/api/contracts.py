@@ -158,6 +158,9 @@ YOUTUBE_VOS = Scoring(
     objects="seen",
     note="by the published definition; the server's evaluator is not public, so not verified against it",
 )
+YOUTUBE_VIS = Scoring(
+    version="youtube-vis/1", metrics=("track_ap",), frames="all", objects="seen", matching="none", average="objects"
+)
 PROTOCOLS: dict[str, Scoring] = {
     "davis-2016": DAVIS_2016,
     "davis-2017": DAVIS_2017,
@@ -176,6 +179,7 @@ class Benchmark:
     ``open(root, partial)`` returns the samples in official order; it raises DataError for anything missing, unless
     ``partial`` (a bool) allows videos to be absent. ``expected`` holds the official video names where they are known
     before any data is read: fewer than these make a record partial. ``needs_root`` is False for embedded data.
+    ``size`` is the official number of videos where only the data name them.
     ``scored`` is False where the truth is not public (masks are written for a server).
     """
 
@@ -184,12 +188,18 @@ class Benchmark:
     scorings: Mapping[TaskName, Scoring]
     open: Callable[[Path | None, bool], Sequence[Sample]]
     expected: tuple[str, ...] = ()
+    size: int = 0
     needs_root: bool = True
     scored: bool = True
     licence: str = ""
     homepage: str = ""
     layout: str = ""
     """The folder layout in words, shown when data is missing."""
+
+    @property
+    def videos_expected(self) -> int:
+        """How many videos the whole benchmark has; 0 where only the data know."""
+        return max(self.size, len(self.expected))
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:

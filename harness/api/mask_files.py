@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -216,10 +216,28 @@ class RunLength:
         return cls(size=(int(code["size"][0]), int(code["size"][1])), counts=code["counts"])
 
     @classmethod
-    def from_runs(cls, size: tuple[int, int], runs: list[int]) -> RunLength:
+    def from_runs(cls, size: tuple[int, int], runs: Sequence[int]) -> RunLength:
         """Compress plain run lengths (the uncompressed form in COCO-like JSON)."""
-        flat = np.repeat(np.arange(len(runs)) % 2, _checked_runs(size, np.asarray(runs, np.int64))).astype(np.uint8)
-        return cls.encode(flat.reshape(size, order="F"))
+        from pycocotools import mask as coco
+
+        plain = _checked_runs(size, np.asarray(runs, np.int64))
+        code = coco.frPyObjects({"size": list(size), "counts": plain.tolist()}, *size)
+        return cls(size, code["counts"])
+
+    @classmethod
+    def from_polygons(cls, size: tuple[int, int], polygons: Sequence[Sequence[float]]) -> RunLength:
+        """Fill polygons, each [x, y, x, y, ...], as COCO does, and join them."""
+        from pycocotools import mask as coco
+
+        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
+            raise DataError.at("a polygon", found="fewer than 3 points, or half a point", expected="[x, y, x, y, ...]")
+        code = coco.merge(coco.frPyObjects([[float(value) for value in polygon] for polygon in polygons], *size))
+        return cls(size, code["counts"])
+
+    @property
+    def area(self) -> int:
+        """How many pixels the object has."""
+        return int(self.runs()[1::2].sum())
 
     def runs(self) -> np.ndarray:
         """The run lengths, int64; raise DataError unless they are whole and cover the mask exactly.

@@ -95,7 +95,7 @@ def _problems_of(sample: Sample, found: Findings) -> Iterator[DataError]:
 
 
 def _show(benchmark: Benchmark, found: Findings) -> None:
-    of = f" of {len(benchmark.expected)}" if benchmark.expected else ""
+    of = f" of {benchmark.videos_expected}" if benchmark.videos_expected else ""
     counts = f"{found.videos}{of} videos, {found.frames} frames, {found.truths} truths, {found.prompts} prompts"
     state = f"{len(found.problems)} problems" if found.problems else "no problems"
     click.echo(f"{benchmark.name}: {counts}; {state}")
@@ -110,7 +110,7 @@ def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[s
         "benchmark": benchmark.name,
         "data_root": None if root is None else str(root),
         "videos": found.videos,
-        "videos_expected": len(benchmark.expected) or None,
+        "videos_expected": benchmark.videos_expected or None,
         "frames": found.frames,
         "truths": found.truths,
         "prompts": found.prompts,
@@ -135,5 +135,5 @@ def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json
         click.echo(json.dumps({"benchmark": bench, "fingerprint": value, "videos": dict(digests)}, indent=2))
         return
     click.echo(value)
-    if len(samples) < len(benchmark.expected):
-        click.echo(f"partial: {len(samples)} of {len(benchmark.expected)} videos", err=True)
+    if len(samples) < benchmark.videos_expected:
+        click.echo(f"partial: {len(samples)} of {benchmark.videos_expected} videos", err=True)

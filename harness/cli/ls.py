@@ -69,7 +69,7 @@ def benches(as_json: bool) -> None:
         {
             "bench": bench.name,
             "tasks": ", ".join(bench.tasks),
-            "videos": len(bench.expected) or "-",
+            "videos": bench.videos_expected or "-",
             "scored": "yes" if bench.scored else "no (server)",
             "data": "--data-root" if bench.needs_root else "embedded",
             "title": bench.title,

@@ -44,7 +44,7 @@ def official_sequences() -> Mapping[str, Any]:
 class Split:
     """One split of one edition: where its list and masks lie, and how many frames each official sequence has.
 
-    An empty ``sequences`` means that the official names are taken from the list in the tree.
+    An empty ``sequences`` means that the official names, ``size`` of them, are taken from the list in the tree.
     """
 
     benchmark: str
@@ -53,6 +53,7 @@ class Split:
     kind: Literal["binary", "ids"] = "ids"
     truth: Literal["all", "first", "none"] = "all"
     sequences: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
 
     @property
     def layout(self) -> str:
@@ -100,7 +101,9 @@ def open_split(split: Split, root: Path | None, partial: bool) -> list[Sample]:
             return absent(path, f"a line with {name!r}", "no such line")
         return None
 
-    return open_all(names, absence, lambda name: _open_sequence(split, root, name), root, partial=partial)
+    return open_all(
+        names, absence, lambda name: _open_sequence(split, root, name), root, partial=partial, size=split.size
+    )
 
 
 def _find_list(split: Split, root: Path) -> Path:
@@ -184,6 +187,7 @@ def _benchmark(split: Split, title: str, scorings: Mapping[Any, Any]) -> Benchma
         scorings=scorings,
         open=functools.partial(open_split, split),
         expected=tuple(split.sequences),
+        size=split.size,
         scored=split.truth == "all",
         licence=LICENCE,
         homepage=HOMEPAGE,
@@ -216,7 +220,7 @@ def harness_benchmarks() -> list[Benchmark]:
     benchmarks.append(
         _benchmark(unsup, "DAVIS 2017 unsupervised, validation", {"instance-zvos": DAVIS_2017_UNSUPERVISED})
     )
-    unsup_test = Split("davis17-unsup-test-dev", ("ImageSets/2019/test-dev.txt",), truth="none")
+    unsup_test = Split("davis17-unsup-test-dev", ("ImageSets/2019/test-dev.txt",), truth="none", size=30)
     title = "DAVIS 2019 unsupervised, test-dev"
     benchmarks.append(_benchmark(unsup_test, title, {"instance-zvos": DAVIS_2017_UNSUPERVISED}))
     return benchmarks

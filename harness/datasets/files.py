@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -132,6 +133,16 @@ def read_image(path: Path, mode: str) -> np.ndarray:
         return np.array(image.convert(mode))
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; DataError where it is missing or malformed."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError.at(path, found="no such file", expected="a JSON file") from error
+    except (OSError, ValueError) as error:
+        raise DataError.at(path, found=f"no valid JSON ({error})", expected="a JSON file") from error
+
+
 def read_binary_mask(path: Path) -> np.ndarray:
     """A mask PNG with every non-zero value as object 1."""
     return read_mask(path, binary=True)
@@ -156,7 +167,8 @@ class VideoFiles:
     """The files of one video and how its masks are read; the methods are what a Sample calls.
 
     ``truths`` and ``prompts`` map a frame to its mask files; several files of one frame are merged: object 1 is
-    where any of them is not 0.
+    where any of them is not 0. ``prompt_ids`` says which objects a prompt introduces (all of its mask, where absent).
+    ``facts`` is everything else that may change a result (tracks, categories), as text for the digest.
     """
 
     name: str
@@ -164,10 +176,11 @@ class VideoFiles:
     size: tuple[int, int]
     truths: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
     prompts: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
+    prompt_ids: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     read: MaskReader = read_mask
     has_truth: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
-    frame_names: tuple[str, ...] = ()
+    facts: str = ""
 
     def sample(self) -> Sample:
         """The video as the rest of the harness knows it."""
@@ -176,7 +189,7 @@ class VideoFiles:
             length=len(self.frames),
             height=self.size[0],
             width=self.size[1],
-            frame_names=self.frame_names or tuple(path.stem for path in self.frames),
+            frame_names=tuple(path.stem for path in self.frames),
             read_frame=self.frame,
             digest=self.digest,
             read_truth=self.truth if self.has_truth else None,
@@ -188,7 +201,7 @@ class VideoFiles:
     def frame(self, index: int) -> np.ndarray:
         """Frame ``index`` as (H, W, 3) uint8 RGB."""
         image = read_image(self.frames[index], "RGB")
-        self._check_size(image, self.frames[index])
+        check_size(self.frames[index], image.shape[:2], self.size, self.name)
         return image
 
     def truth(self, index: int) -> np.ndarray | None:
@@ -196,22 +209,22 @@ class VideoFiles:
         return self._mask(self.truths[index]) if index in self.truths else None
 
     def prompt(self, index: int) -> np.ndarray:
-        """The prompt of frame ``index``; void is background in it, as in the official toolkit."""
+        """The objects that enter at frame ``index``; void is background in it, as in the official toolkit."""
         mask = self._mask(self.prompts[index])
-        return np.where(mask == VOID, 0, mask).astype(np.uint8)
+        kept = np.zeros(256, np.uint8)
+        ids = list(self.prompt_ids[index] if index in self.prompt_ids else range(1, VOID))
+        kept[ids] = ids
+        return kept[mask]
 
     def _mask(self, paths: tuple[Path, ...]) -> np.ndarray:
         masks = [self.read(path) for path in paths]
         for mask, path in zip(masks, paths, strict=True):
-            self._check_size(mask, path)
+            check_size(path, mask.shape, self.size, self.name)
         return masks[0] if len(masks) == 1 else np.any(masks, axis=0).astype(np.uint8)
 
-    def _check_size(self, image: np.ndarray, path: Path) -> None:
-        check_size(path, image.shape[:2], self.size, self.name)
-
     def digest(self) -> str:
-        """SHA-256 over the names and bytes of all frames, truths and prompts."""
-        total = hashlib.sha256(f"{self.name} {len(self.frames)}\n".encode())
+        """SHA-256 over the facts, and the names and bytes of all frames, truths and prompts."""
+        total = hashlib.sha256(f"{self.name} {len(self.frames)} {len(self.facts)}\n{self.facts}\n".encode())
         for kind, files in self._everything():
             for path in files:
                 try:
@@ -236,14 +249,20 @@ def open_all(
     root: Path,
     *,
     partial: bool,
+    size: int = 0,
 ) -> list[Sample]:
     """Open every video in order and raise all problems at once; ``partial`` forgives videos that are absent.
 
     ``absence(name)`` says why a video is not there, or None. A video that is there but broken is always an error.
+    ``size`` is how many videos there must be, where the names are only what the tree itself lists.
     """
     missing = {name: reason for name in names if (reason := absence(name)) is not None}
-    problems = list(missing.values()) if not partial or len(missing) == len(names) else []
-    summary = f"{root}: found {len(names) - len(missing)} of {len(names)} videos" if problems else ""
+    expected = max(size, len(names))
+    found = len(names) - len(missing)
+    problems = list(missing.values()) if not partial or not found else []
+    summary = f"{root}: found {found} of {expected} videos" if problems else ""
+    if len(names) < size and not partial:
+        problems.append(DataError.at(root, found=f"{len(names)} videos", expected=f"all {size}", hint=PARTIAL_HINT))
     samples = []
     for name in names:
         if name in missing:

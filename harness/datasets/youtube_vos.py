@@ -1,0 +1,198 @@
+"""YouTube-VOS 2018: objects that enter later, 6 fps annotation, read from the official folder tree."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.api.contracts import YOUTUBE_VOS, Benchmark
+from harness.api.errors import DataError
+from harness.api.hookspecs import hookimpl
+from harness.api.mask_files import read_mask_header
+from harness.api.video import Sample
+from harness.datasets.files import (
+    VideoFiles,
+    absent,
+    check_names,
+    check_size,
+    image_size,
+    list_images,
+    open_all,
+    open_root,
+    read_json,
+)
+
+LICENCE = "CC BY 4.0 for the annotations; the videos belong to their owners on YouTube (youtube-vos.org, terms of use)"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data: the folder of frames, the folder with masks and meta.json, how many videos it has."""
+
+    benchmark: str
+    frames: str
+    masks: str
+    size: int
+    has_truth: bool
+
+    @property
+    def layout(self) -> str:
+        """The folders, in words."""
+        which = "annotated frame" if self.has_truth else "first mask of each object"
+        return (
+            f"{self.frames}/JPEGImages/<video>/00000.jpg, {self.masks}/Annotations/<video>/00000.png ({which}), "
+            f"{self.masks}/meta.json"
+        )
+
+
+PARTS = (
+    Part("youtube-vos18-val", "valid", "valid", 474, has_truth=False),
+    Part("youtube-vos18-val-all-frames", "valid_all_frames", "valid", 474, has_truth=False),
+    Part("youtube-vos18-train", "train", "train", 3471, has_truth=True),
+)
+"""Numbers of videos: youtube-vos.org/dataset/vos, the 2018 version."""
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """One object as meta.json knows it: its category (where public) and the frames it is annotated in."""
+
+    id: int
+    category: str
+    frames: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        """The frame it enters in."""
+        return self.frames[0]
+
+
+def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
+    """The videos that meta.json lists, sorted by name; DataError for everything that is missing or malformed."""
+    root = open_root(root, part.benchmark, part.layout)
+    path = root / part.masks / "meta.json"
+    videos = _videos_of(path)
+    seen = seen_categories(root)
+    folder = root / part.frames / "JPEGImages"
+
+    def absence(name: str) -> DataError | None:
+        return None if (folder / name).is_dir() else absent(folder / name, f"the frames of {name!r}")
+
+    def open_one(name: str) -> Sample:
+        return _open_video(part, root, name, entrances(path, name, videos[name]), seen)
+
+    return open_all(sorted(videos), absence, open_one, root, partial=partial, size=part.size)
+
+
+def _videos_of(path: Path) -> Mapping[str, Any]:
+    content = read_json(path)
+    videos = content.get("videos") if isinstance(content, dict) else None
+    if not isinstance(videos, dict) or not videos:
+        raise DataError.at(path, found="no videos", expected='{"videos": {name: {"objects": {...}}}}')
+    check_names(videos, path)
+    return videos
+
+
+def entrances(path: Path, video: str, entry: Any) -> list[Entrance]:
+    """The objects of one video of meta.json, by id."""
+    try:
+        found = [
+            Entrance(int(id_), str(item.get("category", "")), tuple(sorted(map(str, item["frames"]))))
+            for id_, item in entry["objects"].items()
+        ]
+        if not all(entrance.frames for entrance in found):
+            raise ValueError("an empty list of frames")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError.at(
+            path,
+            found=f"video {video!r} without objects that list their frames ({error!r})",
+            expected="the official form",
+        ) from error
+    if not found or not all(1 <= entrance.id <= 254 for entrance in found):
+        raise DataError.at(path, found=f"the ids {[e.id for e in found]} of {video!r}", expected="ids 1..254")
+    return sorted(found, key=lambda entrance: entrance.id)
+
+
+@functools.cache
+def seen_categories(root: Path) -> frozenset[str]:
+    """The categories of the training part, where its meta.json lies in the tree; otherwise empty (unknown)."""
+    path = root / "train" / "meta.json"
+    if not path.is_file():
+        return frozenset()
+    videos = _videos_of(path)
+    return frozenset(e.category for name, entry in videos.items() for e in entrances(path, name, entry)) - {""}
+
+
+def _open_video(part: Part, root: Path, name: str, objects: list[Entrance], seen: frozenset[str]) -> Sample:
+    folder = root / part.frames / "JPEGImages" / name
+    mask_folder = root / part.masks / "Annotations" / name
+    frames = list_images(folder, root, (".jpg",), f"the frames of {name!r}")
+    masks = list_images(mask_folder, root, (".png",), f"the masks of {name!r}")
+    starts = sorted({entrance.first for entrance in objects})
+    needed = sorted({stem for entrance in objects for stem in entrance.frames}) if part.has_truth else starts
+    for stem in needed:
+        if stem not in masks:
+            expected = f"the mask of an object that meta.json annotates in {stem}"
+            raise DataError.at(mask_folder / f"{stem}.png", found="no such file", expected=expected)
+    for stem in masks if part.has_truth else starts:
+        if stem not in frames:
+            raise DataError.at(folder / f"{stem}.jpg", found="no such file", expected=f"the frame of {stem}.png")
+    # Frames before the first prompt ask nothing of a method and are not scored: the video begins with the prompt.
+    early = [stem for stem in frames if stem < starts[0]]
+    stems = [stem for stem in frames if stem >= starts[0]]
+    size = image_size(frames[stems[0]])
+    header = read_mask_header(masks[starts[0]])
+    check_size(masks[starts[0]], (header.height, header.width), size, name)
+    place = {stem: t for t, stem in enumerate(stems)}
+    enter = {place[stem]: tuple(e.id for e in objects if e.first == stem) for stem in starts}
+    extra = _extra(part, root, name, objects, seen, early)
+    return VideoFiles(
+        name=name,
+        frames=tuple(frames[stem] for stem in stems),
+        size=size,
+        truths={place[stem]: (masks[stem],) for stem in masks if stem in place} if part.has_truth else {},
+        prompts={place[stem]: (masks[stem],) for stem in starts},
+        prompt_ids=enter,
+        has_truth=part.has_truth,
+        extra=extra,
+        facts=json.dumps([enter, extra], sort_keys=True),
+    ).sample()
+
+
+def _extra(
+    part: Part, root: Path, name: str, objects: list[Entrance], seen: frozenset[str], early: list[str]
+) -> dict[str, Any]:
+    extra: dict[str, Any] = {"frames_before_first_prompt": tuple(early)}
+    categories = {e.id: e.category for e in objects if e.category}
+    if categories:
+        extra["categories"] = categories
+    if categories and seen:
+        extra["unseen"] = tuple(id_ for id_, category in categories.items() if category not in seen)
+    if part.frames != part.masks:
+        asked = list_images(root / part.masks / "JPEGImages" / name, root, (".jpg",), f"the 6 fps frames of {name!r}")
+        extra["submitted_frames"] = tuple(asked)
+    return extra
+
+
+@hookimpl
+def harness_benchmarks() -> list[Benchmark]:
+    """YouTube-VOS 2018: validation at 6 fps and at full rate (scored by the server), training (scored here)."""
+    titles = ("validation, 6 fps", "validation, all frames", "training")
+    return [
+        Benchmark(
+            name=part.benchmark,
+            title=f"YouTube-VOS 2018 {title}",
+            scorings={"one-shot": YOUTUBE_VOS},
+            open=functools.partial(open_part, part),
+            size=part.size,
+            scored=part.has_truth,
+            licence=LICENCE,
+            homepage="https://youtube-vos.org/dataset/vos/",
+            layout=part.layout,
+        )
+        for part, title in zip(PARTS, titles, strict=True)
+    ]
