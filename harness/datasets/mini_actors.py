@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness.datasets.mini_background import apply, grid
-from harness.datasets.mini_motion import Curve, Matrix, View, invert, product, still, turn_about
-from harness.datasets.mini_objects import Body, Surface, extent, surface
+from harness.datasets.mini_motion import Curve, Matrix, View, invert, product, turn_about
+from harness.datasets.mini_objects import Body, Surface, rim, surface
 from harness.datasets.mini_textures import Look
 
 Box = tuple[slice, slice]
@@ -30,9 +30,9 @@ class Actor:
     size: float
     x: Curve
     z: Curve
-    lift: Curve = still(0.0)
-    tilt: Curve = still(0.0)
-    squeeze: Curve = still(1.0)
+    lift: Curve = Curve(((0.0, 0.0),))
+    tilt: Curve = Curve(((0.0, 0.0),))
+    squeeze: Curve = Curve(((0.0, 1.0),))
     faces_right: bool = True
     turns: tuple[float, ...] = ()
     idle: float = 0.0
@@ -77,27 +77,27 @@ class Placed:
         x, y = self.actor.body.bend.inverse(*apply(self.from_picture, column, row), self.gait)
         return apply(self.rests[part], x, y)
 
-    def corners(self, part: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture points of a box that holds the whole part, however it is bent."""
-        left, top, right, bottom = extent(self.actor.body.parts[part].limbs)
-        x, y = apply(self.poses[part], np.array([left, right, right, left]), np.array([top, top, bottom, bottom]))
-        reach = self.actor.body.bend.reach
-        x = np.array([x.min() - reach, x.max() + reach] * 2)
-        y = np.array([y.min() - reach] * 2 + [y.max() + reach] * 2)
-        return apply(self.to_picture, x, y)
+    def rim(self, part: int) -> tuple[np.ndarray, np.ndarray]:
+        """Picture points (columns, rows) close together round a part, the bulge where limbs blend included."""
+        body = self.actor.body
+        return self.seen(part, *rim(body.parts[part].limbs, 0.01 + body.blend / 4))
 
     def box(self, part: int) -> Box | None:
-        """The rows and columns in which the part can be seen, with a margin of two pixels; None out of sight."""
-        columns, rows = self.corners(part)
-        left, right = max(int(columns.min()) - 2, 0), min(int(columns.max()) + 3, self.size[1])
-        top, bottom = max(int(rows.min()) - 2, 0), min(int(rows.max()) + 3, self.size[0])
-        return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+        """The rows and columns in which the part can be seen; None out of sight."""
+        return box_round(*self.rim(part), self.size)
 
     def outline(self, part: int, box: Box, dtype: type) -> tuple[np.ndarray, np.ndarray, Surface]:
         """The part's rest coordinates at the pixels of a box, and its surface there."""
         columns, rows = grid(self.size, dtype)
         x, y = self.at_rest(part, columns[:, box[1]], rows[box[0]])
         return x, y, surface(self.actor.body.parts[part].limbs, x, y, self.actor.body.blend)
+
+
+def box_round(columns: np.ndarray, rows: np.ndarray, size: tuple[int, int]) -> Box | None:
+    """The rows and columns round some picture points, two pixels more on every side; None outside the picture."""
+    left, right = max(int(columns.min()) - 2, 0), min(int(columns.max()) + 4, size[1])
+    top, bottom = max(int(rows.min()) - 2, 0), min(int(rows.max()) + 4, size[0])
+    return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
 
 def place(actor: Actor, start: View, view: View, time: float, size: tuple[int, int]) -> Placed:

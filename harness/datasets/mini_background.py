@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -82,14 +83,12 @@ def paint(world: Background, view: View, time: float, size: tuple[int, int]) -> 
     return picture
 
 
-def _last(is_wanted: np.ndarray) -> int:
+def _last(is_wanted: Any) -> int:
     """One past the last true entry; 0 where there is none."""
     return int(is_wanted.nonzero()[0].max(initial=-1)) + 1
 
 
-def _paint_far(
-    picture: np.ndarray, world: Background, view: View, x: np.ndarray, y: np.ndarray, scale: float
-) -> None:
+def _paint_far(picture: np.ndarray, world: Background, view: View, x: np.ndarray, y: np.ndarray, scale: float) -> None:
     edge = world.top(x[:1])
     sky_rows = _last((y < edge + 1 / scale).any(axis=1))
     solid = _last((y < edge - 1 / scale).all(axis=1))
@@ -160,9 +159,7 @@ def move(world: Background, before: View, after: View, size: tuple[int, int]) ->
     x, y = apply(invert(far_plane(world, before, size)), *grid(size, np.float64))
     columns, rows = apply(far_plane(world, after, size), x, y)
     ground, sky = y > 0, y < world.top(x)
-    columns[ground], rows[ground] = apply(
-        ground_plane(after, size), *on_ground(world, before, x[ground], y[ground])
-    )
+    columns[ground], rows[ground] = apply(ground_plane(after, size), *on_ground(world, before, x[ground], y[ground]))
     dome = after.plane(size, (0.0, 0.0, SKY_DEPTH), X_AXIS, Y_AXIS)
     columns[sky], rows[sky] = apply(dome, *_at_sky(world, before, x[sky], y[sky]))
     return columns, rows

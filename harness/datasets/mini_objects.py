@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 
 import numpy as np
 
-from harness.datasets.mini_motion import Matrix, product, sine, turn_about
+from harness.datasets.mini_motion import Matrix, cosine, product, sine, turn_about
 
-IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 Limb = tuple[float, float, float, float, float, float]
 """A tapered capsule: x, y, radius of one end, then of the other."""
 
@@ -67,11 +67,6 @@ class Bend:
         x = x - self._push(y, gait)
         return x, y - self._lift(x, gait)
 
-    @property
-    def reach(self) -> float:
-        """The farthest any point (of a body up to 1.6 tall) is moved."""
-        return abs(self.up[0]) + abs(self.along[0]) * (1.6 if self.rooted else 1.0)
-
     def _lift(self, x: np.ndarray, gait: float) -> np.ndarray | float:
         amplitude, waves, rate = self.up
         return wave(x * waves - (rate * gait) % 1.0) * amplitude if amplitude else 0.0
@@ -106,6 +101,12 @@ class Body:
             turn = part.turn(gait)
             poses.append(turn if part.parent is None else product(poses[part.parent], turn))
         return tuple(poses)
+
+    @property
+    def half_width(self) -> float:
+        """Half the width at rest."""
+        points = [rim(part.limbs, 0.0)[0] for part in self.parts]
+        return float(max(x.max() for x in points) - min(x.min() for x in points)) / 2
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,17 @@ def _limb(limb: Limb, x: np.ndarray, y: np.ndarray) -> Surface:
     return Surface(length - radius, px * over, py * over)
 
 
-def extent(limbs: Sequence[Limb]) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom) round some limbs at rest."""
-    circles = [c for limb in limbs for c in (limb[:3], limb[3:])]
-    return (
-        min(x - r for x, _, r in circles),
-        min(y - r for _, y, r in circles),
-        max(x + r for x, _, r in circles),
-        max(y + r for _, y, r in circles),
-    )
+@lru_cache(maxsize=4096)
+def rim(limbs: tuple[Limb, ...], swell: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points (x, y) at rest, close together, round the limbs and at most ``swell`` outside them."""
+    points = [
+        (x0 + s * (x1 - x0) + radius * cosine(i / 10), y0 + s * (y1 - y0) + radius * sine(i / 10))
+        for x0, y0, r0, x1, y1, r1 in limbs
+        for s in (0.0, 0.25, 0.5, 0.75, 1.0)
+        for i in range(10)
+        for radius in (r0 + s * (r1 - r0) + swell,)
+    ]
+    return np.array([x for x, _ in points]), np.array([y for _, y in points])
 
 
 def quadruped(rng: Random) -> Body:
@@ -259,7 +262,9 @@ def fish(rng: Random) -> Body:
         swing=0.03,
         rate=2,
     )
-    top = Part(((-0.12, -0.4 - girth, 0.06, -0.24, -0.52 - girth, 0.03),), joint=(-0.1, -0.4), swing=0.01, shade=0.9)
+    top = Part(
+        ((0.0, -0.4 - girth * 0.6, 0.1, -0.24, -0.45 - girth, 0.035),), joint=(-0.1, -0.4), swing=0.01, shade=0.9
+    )
     trunk = Part(
         (
             (-0.5, -0.4, 0.05, -0.05, -0.4, girth),
@@ -278,7 +283,7 @@ def bird(rng: Random) -> Body:
         (0.02, -0.44, 0.09, -0.1, -0.44 - span * 0.6, 0.075),
         (-0.1, -0.44 - span * 0.6, 0.075, -0.26, -0.44 - span, 0.03),
     )
-    far = Part(wing, joint=(0.02, -0.44), swing=0.12, base=0.05, rate=2, shade=0.66)
+    far = Part(wing, joint=(0.02, -0.44), swing=0.11, base=0.05, shade=0.66)
     trunk = Part(
         (
             (-0.3, -0.36, 0.07, 0.12, -0.42, girth),
@@ -287,8 +292,8 @@ def bird(rng: Random) -> Body:
             (-0.32, -0.36, 0.06, -0.52, -0.34, 0.05),
         )
     )
-    near = Part(wing, joint=(0.02, -0.44), swing=0.17, base=-0.02, rate=2, shade=1.08, look=1)
-    return Body((far, trunk, near), Bend(up=(0.03, 0.5, 2), rooted=False), stride=5.0)
+    near = Part(wing, joint=(0.02, -0.44), swing=0.15, base=-0.02, shade=1.08, look=1)
+    return Body((far, trunk, near), Bend(up=(0.03, 0.5, 1), rooted=False), stride=5.0)
 
 
 def cart(rng: Random) -> Body:

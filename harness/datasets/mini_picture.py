@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.datasets.mini_actors import Box, Placed
+from harness.datasets.mini_actors import Box, Placed, box_round
 from harness.datasets.mini_background import apply, far_plane, grid, ground_plane, on_ground, paint
 from harness.datasets.mini_motion import invert
 from harness.datasets.mini_scene import Scene, soft_edge
@@ -31,9 +31,7 @@ def _background(scene: Scene, frame: int) -> np.ndarray:
     """The background averaged over the exposure: (3, H, W) float32."""
     height, width = scene.size
     x, y = np.array([0.0, width - 1, 0.0]), np.array([0.0, height - 1, height - 1])
-    opened, closed = (
-        far_plane(scene.background, scene.view(frame + s * SHUTTER / 2), scene.size) for s in (-1, 1)
-    )
+    opened, closed = (far_plane(scene.background, scene.view(frame + s * SHUTTER / 2), scene.size) for s in (-1, 1))
     moments = _moments(np.stack([x, y]), np.stack(apply(closed, *apply(invert(opened), x, y))), most=3)
     return _mean([paint(scene.background, scene.view(frame + m), scene.time(frame + m), scene.size) for m in moments])
 
@@ -55,11 +53,13 @@ def _mean(pictures: list[np.ndarray]) -> np.ndarray:
 def _cast_shadow(planes: np.ndarray, scene: Scene, placed: Placed, frame: int) -> None:
     """Darken the ground in a soft ellipse below an actor, fainter the higher it floats."""
     view, (x0, lift, z0) = scene.view(frame), placed.foot
-    wide, deep = 0.85 * placed.actor.size, 0.3 * placed.actor.size
+    wide = 1.15 * placed.actor.size * placed.actor.body.half_width
+    deep = 0.4 * wide
     if z0 - deep < view.position[2] + 0.5:
         return
     edges_x, edges_z = np.array([-wide, wide, wide, -wide]) + x0, np.array([-deep, -deep, deep, deep]) + z0
-    box = _box(*apply(ground_plane(view, scene.size), edges_x, edges_z), scene.size)
+    columns, rows = apply(ground_plane(view, scene.size), edges_x, edges_z)
+    box = box_round(columns, rows, scene.size)
     if box is None:
         return
     columns, rows = grid(scene.size, np.float32)
@@ -71,16 +71,16 @@ def _cast_shadow(planes: np.ndarray, scene: Scene, placed: Placed, frame: int) -
     planes[(slice(None), *box)] *= 1 - inside * (0.6 / (1 - lift))
 
 
-def _paint(
-    planes: np.ndarray, scene: Scene, index: int, frame: int, ends: tuple[Placed, Placed]
-) -> None:
+def _paint(planes: np.ndarray, scene: Scene, index: int, frame: int, ends: tuple[Placed, Placed]) -> None:
     """Lay an actor over the picture, smeared by how it moves during the exposure."""
     opened, closed = (_points(placed) for placed in ends)
-    box = _box(*np.concatenate([opened, closed], axis=1), scene.size)
+    box = box_round(*np.concatenate([opened, closed], axis=1), scene.size)
     if box is None:
         return
-    moments = _moments(opened, closed, most=5)
-    sprite = _mean([_sprite(scene, scene.place(scene.actors[index], scene.view(frame + m), frame + m), box) for m in moments])
+    moments = _moments(opened, closed, most=7)
+    sprite = _mean(
+        [_sprite(scene, scene.place(scene.actors[index], scene.view(frame + m), frame + m), box) for m in moments]
+    )
     area = planes[(slice(None), *box)]
     area *= 1 - sprite[3]
     area += sprite[:3]
@@ -88,14 +88,7 @@ def _paint(
 
 def _points(placed: Placed) -> np.ndarray:
     """Picture points (2, n) round all parts of an actor."""
-    return np.concatenate([np.stack(placed.corners(part)) for part in range(len(placed.poses))], axis=1)
-
-
-def _box(columns: np.ndarray, rows: np.ndarray, size: tuple[int, int]) -> Box | None:
-    """The rows and columns round some points with a margin, inside the picture."""
-    left, right = max(int(columns.min()) - 3, 0), min(int(columns.max()) + 4, size[1])
-    top, bottom = max(int(rows.min()) - 3, 0), min(int(rows.max()) + 4, size[0])
-    return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+    return np.concatenate([np.stack(placed.rim(part)) for part in range(len(placed.poses))], axis=1)
 
 
 def _sprite(scene: Scene, placed: Placed, box: Box) -> np.ndarray:
@@ -105,9 +98,7 @@ def _sprite(scene: Scene, placed: Placed, box: Box) -> np.ndarray:
     for part in range(len(placed.poses)):
         inner = placed.box(part)
         if inner is not None:
-            rows, columns = (
-                slice(max(i.start, b.start), min(i.stop, b.stop)) for i, b in zip(inner, box, strict=True)
-            )
+            rows, columns = (slice(max(i.start, b.start), min(i.stop, b.stop)) for i, b in zip(inner, box, strict=True))
             if rows.start < rows.stop and columns.start < columns.stop:
                 area = sprite[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
                 _paint_part(area, scene, placed, part, (rows, columns))
@@ -138,7 +129,7 @@ def _develop(planes: np.ndarray, scene: Scene, frame: int) -> np.ndarray:
     columns, rows = grid(scene.size, np.float32)
     dx, dy = columns * (2 / width) - 1, rows * (2 / height) - 1
     lens = 1 - (dx * dx + dy * dy) * 0.09
-    bits = np.random.Philox(key=scene.key + frame).random_raw(-(-3 * height * width // 4)).view(np.uint8)
+    bits = np.random.Philox(key=scene.key + frame).random_raw(-(-3 * height * width // 4)).astype("<u8").view(np.uint8)
     bits = bits[: 6 * height * width].reshape(2, 3, height, width)
     grain = bits[0].astype(np.float32)
     grain += bits[1]

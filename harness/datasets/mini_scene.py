@@ -65,42 +65,41 @@ class Scene:
     def ids(self, frame: int) -> np.ndarray:
         """The (H, W) uint8 id map: what lies under each pixel's centre in the middle of the exposure."""
         owners, pieces = self._trace(frame)
-        return np.array([0, *(placed.actor.id for placed, _ in pieces)], np.uint8)[owners]
+        return np.array([0, *(self.actors[i].id for i, _ in pieces)], np.uint8)[owners]
 
     def flow(self, frame: int) -> np.ndarray:
         """(H, W, 2) float32 (dx, dy): where the surface under each pixel's centre goes until the next frame."""
         owners, pieces = self._trace(frame)
+        now, then = self.placed(frame), self.placed(frame + 1)
         to_x, to_y = move(self.background, self.view(frame), self.view(frame + 1), self.size)
-        then = {placed.actor: placed for placed in self.placed(frame + 1)}
-        for number, (now, part) in enumerate(pieces, 1):
+        for number, (i, part) in enumerate(pieces, 1):
             rows, columns = np.nonzero(owners == number)
-            if rows.size:
-                rest = now.at_rest(part, columns.astype(np.float64), rows.astype(np.float64))
-                to_x[rows, columns], to_y[rows, columns] = then[now.actor].seen(part, *rest)
+            rest = now[i].at_rest(part, columns.astype(np.float64), rows.astype(np.float64))
+            to_x[rows, columns], to_y[rows, columns] = then[i].seen(part, *rest)
         columns, rows = grid(self.size, np.float64)
         return np.stack([to_x - columns, to_y - rows], axis=-1).astype(np.float32)
 
     def coverage(self, frame: int) -> dict[int, np.ndarray]:
         """Object id -> (H, W) float64 share of each pixel it covers; edges are one pixel soft, without motion blur."""
+        placed = self.placed(frame)
         found = {actor.id: np.zeros(self.size) for actor in self.actors if actor.id}
-        for placed, part in self._pieces(frame):
-            if box := placed.box(part):
-                share = soft_edge(placed.outline(part, box, np.float64)[2].distance, placed.scale)
+        for i, part in self._pieces(frame):
+            if box := placed[i].box(part):
+                share = soft_edge(placed[i].outline(part, box, np.float64)[2].distance, placed[i].scale)
                 for object_id, layer in found.items():
-                    layer[box] = layer[box] * (1 - share) + share * (object_id == placed.actor.id)
+                    layer[box] = layer[box] * (1 - share) + share * (object_id == self.actors[i].id)
         return found
 
-    def _pieces(self, frame: float) -> list[tuple[Placed, int]]:
-        """Every part of every actor, from back to front."""
-        placed = self.placed(frame)
-        return [(placed[i], part) for i in self.back_to_front(frame) for part in range(len(placed[i].poses))]
+    def _pieces(self, frame: float) -> list[tuple[int, int]]:
+        """Every part of every actor (their indices), from back to front."""
+        return [(i, part) for i in self.back_to_front(frame) for part in range(len(self.actors[i].body.parts))]
 
-    def _trace(self, frame: float) -> tuple[np.ndarray, list[tuple[Placed, int]]]:
+    def _trace(self, frame: float) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """Which piece (1, 2, ...; 0: the background) is in front at each pixel, and the pieces."""
-        owners, pieces = np.zeros(self.size, np.int16), self._pieces(frame)
-        for number, (placed, part) in enumerate(pieces, 1):
-            if box := placed.box(part):
-                owners[box][placed.outline(part, box, np.float64)[2].distance < 0] = number
+        owners, pieces, placed = np.zeros(self.size, np.int16), self._pieces(frame), self.placed(frame)
+        for number, (i, part) in enumerate(pieces, 1):
+            if box := placed[i].box(part):
+                owners[box][placed[i].outline(part, box, np.float64)[2].distance < 0] = number
         return owners, pieces
 
 

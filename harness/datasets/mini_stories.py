@@ -15,9 +15,13 @@ from harness.datasets.mini_scene import Scene
 from harness.datasets.mini_textures import Look
 
 Thing = TypeVar("Thing")
+Floor = tuple[Look, float]
+"""A look of the ground and the metres one photograph spans."""
+End = tuple[Look, float, float, tuple[tuple[float, float, float], ...]]
+"""A look of what closes the view, the metres one photograph spans, its height, and the waves of its top edge."""
 
 COATS = (
-    Look("chelsea.png", 0.0, 0.2, 0.75),
+    Look("chelsea.png", 0.5, 0.0, 0.38),
     Look("chelsea.png", 0.9, 0.3, 0.6, (0.75, 0.78, 0.85), 0.5, 1.15),
     Look("astronaut.png", 0.35, 1.0, 0.5),
     Look("astronaut.png", 0.0, 0.0, 0.45, (1.0, 0.9, 0.8)),
@@ -30,19 +34,39 @@ COATS = (
     Look("brick.png", 0.2, 0.2, 0.4, (1.2, 0.75, 0.55), 1.0, 1.2),
     Look("gravel.png", 0.4, 0.1, 0.35, (0.8, 0.9, 1.25), 1.0, 1.1),
 )
-GROUNDS = (
+SECOND_COATS = tuple(COATS[i] for i in (0, 1, 3, 4, 5, 8))
+"""For heads, hands, wheels and wings."""
+GROUNDS: tuple[Floor, ...] = (
     (Look("grass.png", colour=(0.78, 0.92, 0.42), side=512), 2.2),
     (Look("gravel.png", colour=(0.98, 0.9, 0.78), side=512), 2.6),
     (Look("grass.png", colour=(1.05, 0.98, 0.6), contrast=0.8, side=512), 2.6),
     (Look("gravel.png", colour=(0.72, 0.74, 0.78), contrast=0.6, side=512), 3.2),
 )
-FARS = (
-    (Look("grass.png", colour=(0.42, 0.62, 0.36), side=512), 4.0, 3.4, ((0.5, 0.13, 0.2), (0.22, 0.47, 0.5), (0.1, 1.3, 0.1))),
+FARS: tuple[End, ...] = (
+    (
+        Look("grass.png", colour=(0.42, 0.62, 0.36), side=512),
+        4.0,
+        3.4,
+        ((0.5, 0.13, 0.2), (0.22, 0.47, 0.5), (0.1, 1.3, 0.1)),
+    ),
     (Look("brick.png", 0.05, 0.05, 0.55, (1.25, 0.86, 0.7), side=512, turned=True), 2.6, 3.8, ()),
     (Look("gravel.png", colour=(0.62, 0.6, 0.66), side=512), 6.0, 3.0, ((0.7, 0.08, 0.6), (0.25, 0.31, 0.0))),
     (Look("brick.png", 0.4, 0.3, 0.5, (1.0, 0.98, 0.9), contrast=0.8, side=512, turned=True), 3.0, 3.0, ()),
+    (Look("ihc.png", contrast=0.6, side=512), 4.5, 3.6, ()),
+    (Look("coffee.png", 0.3, 0.5, colour=(0.8, 0.8, 0.8), side=512), 5.0, 4.0, ()),
+    (Look("camera.png", 0.5, 0.2, 0.9, (0.9, 0.95, 1.0), side=512), 5.0, 3.4, ()),
+    (Look("astronaut.png", colour=(0.85, 0.85, 0.85), contrast=0.8, side=512), 5.0, 4.0, ()),
 )
-SKY = Look("gravel.png", 0.2, 0.3, 0.8, (1.25, 1.45, 1.68), contrast=0.45, soft=14)
+SKY = Look("gravel.png", 0.2, 0.3, 0.8, (1.25, 1.45, 1.68), contrast=0.4, soft=10)
+
+
+PLACES = {
+    "cross": (GROUNDS[2], FARS[0]),
+    "return": (GROUNDS[0], FARS[1]),
+    "crowd": (GROUNDS[3], FARS[3]),
+    "deform": (GROUNDS[1], FARS[2]),
+}
+"""Ground and far end of the benchmark's own stories; any other story draws them."""
 
 
 def tell(story: str, seed: str, length: int, size: tuple[int, int]) -> Scene:
@@ -56,7 +80,7 @@ def tell(story: str, seed: str, length: int, size: tuple[int, int]) -> Scene:
     side = rng.uniform(-0.6, 0.6)
     return Scene(
         camera=camera,
-        background=_background(rng),
+        background=_background(rng, *PLACES.get(story, (pick(rng, GROUNDS), pick(rng, FARS)))),
         actors=actors,
         light=tuple(
             Curve(tuple((t, g + s * warm) for t, g in gain), ((0.01, 7.0, rng.random()),)) for s in (1.0, 0.0, -1.0)
@@ -75,7 +99,10 @@ def _camera(rng: Random, *, pan: float, push: float, shake: float) -> Camera:
     way = pan if rng.random() < 0.5 else -pan
 
     def unsteady(scale: float) -> tuple[tuple[float, float, float], ...]:
-        return tuple((scale * a, cycles * rng.uniform(0.8, 1.2), rng.random()) for a, cycles in ((1.0, 2.0), (0.5, 5.0), (0.3, 9.0)))
+        return tuple(
+            (scale * a, cycles * rng.uniform(0.8, 1.2), rng.random())
+            for a, cycles in ((1.0, 2.0), (0.5, 5.0), (0.3, 9.0))
+        )
 
     turn = shake / 7  # a picture height is about a seventh of a turn
     return Camera(
@@ -89,9 +116,9 @@ def _camera(rng: Random, *, pan: float, push: float, shake: float) -> Camera:
     )
 
 
-def _background(rng: Random) -> Background:
-    ground, ground_tile = pick(rng, GROUNDS)
-    far, far_tile, height, ridge = pick(rng, FARS)
+def _background(rng: Random, floor: Floor, end: End) -> Background:
+    ground, ground_tile = floor
+    far, far_tile, height, ridge = end
     return Background(
         ground=_tinted(rng, ground),
         ground_tile=ground_tile,
@@ -120,7 +147,15 @@ FLOATERS = ("fish", "bird", "jelly")
 
 
 def _actor(
-    rng: Random, id: int, kind: str, coat: Look, x: Curve, depth: float, *, turns: tuple[float, ...] = (), grown: float = 1.0
+    rng: Random,
+    id: int,
+    kind: str,
+    coat: Look,
+    x: Curve,
+    depth: float,
+    *,
+    turns: tuple[float, ...] = (),
+    grown: float = 1.0,
 ) -> Actor:
     """An actor of a kind on its way; floaters get a height, a tilt and a beat of their own."""
     floats = kind in FLOATERS
@@ -129,7 +164,7 @@ def _actor(
     return Actor(
         id=id,
         body=KINDS[kind](rng),
-        looks=(_tinted(rng, coat), _tinted(rng, pick(rng, COATS), 0.15)),
+        looks=(_tinted(rng, coat), _tinted(rng, pick(rng, SECOND_COATS), 0.15)),
         size=size,
         x=x,
         z=Curve(((0.0, depth), (0.5, depth + rng.uniform(-0.4, 0.4)), (1.0, depth + rng.uniform(-0.9, 0.9)))),
@@ -148,7 +183,14 @@ def _scenery(rng: Random, kind: str, x: float, depth: float, size: float) -> Act
     leaves = Look("grass.png", 0.3, 0.2, 0.5, (0.6, 0.82, 0.42), contrast=1.2)
     body, look = (pole(rng), trunk) if kind == "pole" else (bush(rng), leaves)
     return Actor(
-        id=0, body=body, looks=(_tinted(rng, look, 0.15),), size=size, x=still(x), z=still(depth), idle=2.0, anchored=True
+        id=0,
+        body=body,
+        looks=(_tinted(rng, look, 0.15),),
+        size=size,
+        x=still(x),
+        z=still(depth),
+        idle=2.0,
+        anchored=True,
     )
 
 
@@ -221,6 +263,7 @@ def free(rng: Random) -> tuple[Actor, ...]:
     slots = [(-0.66 + 1.32 * i / (count - 1)) for i in range(count)]
     actors = []
     for i, start in enumerate(slots, 1):
+        turns: tuple[float, ...] = ()
         mine = coat if alike else pick(rng, COATS)
         form = kind if alike else pick(rng, tuple(KINDS))
         depth = 4.8 + rng.random() * 2.4
@@ -230,8 +273,8 @@ def free(rng: Random) -> tuple[Actor, ...]:
             ways, turns = _out_and_back(start, side, rng.uniform(-0.4, 0.6) * side, when=when), (when,)
         else:
             side = -1 if start > 0 else 1
-            ways, turns = _way(rng, start, start + side * rng.uniform(0.25, 1.3)), ()
-        actors.append(_actor(rng, i, form, mine, ways, depth, turns=turns))
+            ways = _way(rng, start, start + side * rng.uniform(0.25, 1.3))
+        actors.append(_actor(rng, i, form, mine, ways, depth, turns=turns, grown=rng.uniform(0.85, 1.45)))
     props = [
         _scenery(rng, *pick(rng, (("pole", 0.0, 3.4, 1.9), ("bush", 0.0, 4.0, 1.6), ("bush", 0.0, 8.5, 2.4))))
         for _ in range(int(rng.random() * 4))

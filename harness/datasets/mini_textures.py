@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ Free of known copyright restrictions, as scikit-image states for each: docs/mini
 """
 
 
-@lru_cache(maxsize=None)
+@cache
 def photograph(name: str) -> np.ndarray:
     """One photograph as (H, W, 3) uint8 RGB; DataError where it is missing or is not the one `mini` was made from."""
     from PIL import Image
