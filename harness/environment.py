@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,25 +41,39 @@ def conditions(
     executor: str,
 ) -> Conditions:
     """The conditions of a run on this machine, read now."""
-    import torch
-
-    cuda = device.startswith("cuda")
     return Conditions(
-        device=torch.cuda.get_device_name(device) if cuda else _cpu_name(),
-        device_type="cuda" if cuda else "cpu",
-        threads=None if cuda else torch.get_num_threads(),
-        cuda=torch.version.cuda or "" if cuda else "",
-        torch=torch.__version__,
+        torch=version("torch"),
         python=platform.python_version(),
         platform=platform.platform(),
         precision=precision,
-        tf32=bool(cuda and torch.backends.cuda.matmul.allow_tf32),
         resolutions=resolutions,
         objects=objects,
         load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         executor=executor,
-        **(_nvml(device) if cuda else {}),
+        **(_cuda(device) if device.startswith("cuda") else _cpu()),
     )
+
+
+def _cpu() -> dict[str, Any]:
+    """Name and torch's threads; the latter are unknown where nothing has needed torch (scores of saved masks)."""
+    torch = sys.modules.get("torch")
+    return {
+        "device": _cpu_name(),
+        "device_type": "cpu",
+        "threads": torch.get_num_threads() if torch is not None else None,
+    }
+
+
+def _cuda(device: str) -> dict[str, Any]:
+    import torch
+
+    return {
+        "device": torch.cuda.get_device_name(device),
+        "device_type": "cuda",
+        "cuda": torch.version.cuda or "",
+        "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        **_nvml(device),
+    }
 
 
 def _cpu_name() -> str:

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -64,8 +65,6 @@ class Plan:
     @property
     def key_parts(self) -> dict[str, Any]:
         """What a result depends on beside its video; equal parts, equal results."""
-        import torch
-
         return {
             "harness": __version__,
             "harness_code": code_digest("harness"),
@@ -78,7 +77,7 @@ class Plan:
             "device": self.request.device,
             "precision": self.request.precision,
             "seed": self.request.seed,
-            "torch": torch.__version__,
+            "torch": version("torch"),
         }
 
     @property

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from harness.api.errors import DataError
+from harness.api.errors import DataError, IncompletePredictions
 
 
 def _inflate_with_zlib(stream: bytes, size: int) -> bytes | bytearray:
@@ -274,6 +274,24 @@ def _checked_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
         found = f"runs that add up to {int(runs.sum())}" if (runs >= 0).all() else "a negative run"
         raise DataError.at("a run-length code", found=found, expected=f"{height} x {width} = {height * width} pixels")
     return runs
+
+
+def read_prediction(path: Path, size: tuple[int, int], *, binary: bool = False) -> np.ndarray:
+    """Read one mask made elsewhere; IncompletePredictions where it is absent, DataError where its size is not ``size``.
+
+    ``size`` is (rows, columns) of the video's frames; ``binary`` and every other refusal are ``read_mask``'s.
+    """
+    if not path.is_file():
+        raise IncompletePredictions(f"no mask {path}; expected one PNG for each scored frame of the video")
+    mask = read_mask(path, binary=binary)
+    if mask.shape != size:
+        raise DataError.at(
+            path,
+            found=f"a mask of {mask.shape[0]} x {mask.shape[1]} (rows x columns)",
+            expected=f"{size[0]} x {size[1]} as the video's frames",
+            hint="resize the masks with nearest neighbour",
+        )
+    return mask
 
 
 def ids_in(mask: np.ndarray) -> set[int]:

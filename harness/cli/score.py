@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
-from harness.api.errors import DataError, IncompletePredictions
-from harness.api.records import RunRecord
+from harness.api.contracts import Benchmark
+from harness.api.records import RunRecord, VideoResult
+from harness.api.tasks import TaskName
 from harness.catalog import Catalog
 
 
@@ -39,29 +40,42 @@ def command(
 
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
-    import tempfile
-
     from harness.cli.run import finish
+    from harness.plan import resolve
+    from harness.results import RunFolder
+    from harness.scoring import score
 
     catalog = Catalog.load()
     benchmark = catalog.benchmarks.get(bench)
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    request = _request(pred_dir, bench, task or benchmark.tasks[0], names, data_root, allow_partial, catalog)
-    with tempfile.TemporaryDirectory(prefix="harness-score-") as scratch:
-        folder = out or Path(scratch)
-        record = _scored(request, catalog, folder)
-        if csv_path is not None:
-            _write_csv(record, csv_path)
-        return finish(record, folder if out else None, as_json=as_json)
+    plan = resolve(_request(pred_dir, benchmark, task, names, data_root, allow_partial), catalog)
+    done = 0
+
+    def say(result: VideoResult) -> None:
+        nonlocal done
+        done += 1
+        click.echo(f"[{done}/{len(plan.samples)}] {result.video}: {result.length} frames", err=True)
+
+    record, results = score(plan, pred_dir, catalog, on_video=say)
+    if out is not None:
+        with RunFolder(out) as folder:
+            folder.claim(plan.key_parts, fresh=True)
+            for result in results:
+                folder.append(result)
+            folder.write_record(record)
+    if csv_path is not None:
+        _write_csv(record, csv_path)
+    return finish(record, out, as_json=as_json)
 
 
 def _request(
-    pred_dir: Path, bench: str, task: str, videos: tuple[str, ...], root: Path | None, partial: bool, catalog: Catalog
+    pred_dir: Path, benchmark: Benchmark, task: str | None, videos: tuple[str, ...], root: Path | None, partial: bool
 ) -> Any:
+    """The request of a replay run over the masks, so that its record can be ranked beside others."""
     from harness.plan import Request
 
-    benchmark = catalog.benchmarks.get(bench)
-    scoring = benchmark.scorings.get(task)  # type: ignore[call-overload]
+    task = task or benchmark.tasks[0]
+    scoring = dict(benchmark.scorings).get(cast(TaskName, task))
     settings = {
         "directory": json.dumps(str(pred_dir.resolve())),
         "binary": json.dumps(scoring is not None and scoring.objects == "single"),
@@ -69,32 +83,13 @@ def _request(
     }
     return Request(
         plugin="replay",
-        bench=bench,
+        bench=benchmark.name,
         task=task,
         overrides=tuple(f"{key}={value}" for key, value in settings.items()),
         videos=videos,
         data_root=root,
         allow_partial=partial,
     )
-
-
-def _scored(request: Any, catalog: Catalog, folder: Path) -> RunRecord:
-    """Look everything over, run replay over it, and refuse a result with a hole in it."""
-    from harness.cli.progress import progress_for
-    from harness.plan import resolve
-    from harness.predictions import look_over
-    from harness.runner import run
-
-    plan = resolve(request, catalog)
-    look_over(Path(plan.config.directory), plan.samples, plan.scoring)
-    with progress_for(plan) as progress:
-        record = run(plan, folder, catalog, fresh=True, progress=progress.frame, on_video=progress.video)
-    if record.failures:
-        failure = record.failures[0]
-        (folder / "record.json").unlink(missing_ok=True)
-        kind = IncompletePredictions if failure.kind == "incomplete" else DataError
-        raise kind(f"{failure.message}\n  nothing was scored: {len(record.failures)} videos cannot be read")
-    return record
 
 
 def _write_csv(record: RunRecord, path: Path) -> None:

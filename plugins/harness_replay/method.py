@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from harness import DataError, IncompletePredictions, Prompts, Video
-from harness.api.mask_files import read_mask
+from harness import DataError, Prompts, Video
+from harness.api.mask_files import read_prediction
 from harness_replay import ReplayConfig
 
 
@@ -42,12 +41,5 @@ class Replay:
             if self._config.frames == "inner" and frame in (0, last):
                 yield torch.zeros(video.size, dtype=torch.uint8)
             else:
-                yield torch.from_numpy(self._mask(self._root / video.name / f"{name}.png", video))
-
-    def _mask(self, path: Path, video: Video) -> np.ndarray:
-        if not path.is_file():
-            raise IncompletePredictions(f"no mask {path}; expected one PNG for each scored frame of {video.name}")
-        mask = read_mask(path, binary=self._config.binary)
-        if mask.shape != video.size:
-            raise DataError(f"{path} has {mask.shape} pixels (rows, columns), the video's frames have {video.size}")
-        return mask
+                path = self._root / video.name / f"{name}.png"
+                yield torch.from_numpy(read_prediction(path, video.size, binary=self._config.binary))
