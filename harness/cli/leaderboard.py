@@ -83,6 +83,8 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
             f"{record.benchmark.name} ({record.partial_reason or 'no reason given'}), expected all of them",
             hint="run the rest, or add --partial to list it apart, unranked",
         )
+    if record.plugin.replays:
+        record = _named_replay(record, suffix)
     records = to / "records"
     target = records / record.benchmark.name / record.benchmark.task / _file_name(record, suffix)
     verify_place(record, target, records)
@@ -182,6 +184,17 @@ def _report(
     catalog: Catalog, records: list[RunRecord], papers: list[PublishedPaper], out: Path, names: Sequence[str]
 ) -> list[Path]:
     return [path for name in names for path in catalog.reporters.get(name).report(records, out, papers)]
+
+
+def _named_replay(record: RunRecord, name: str) -> RunRecord:
+    """A replay under the name of what made its masks; where they lay on this machine is nobody's business."""
+    if not name:
+        raise UsageError("a replay was given without a name, expected what made the masks", hint="add --name METHOD")
+    config = {
+        key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        for key, value in record.config.items()
+    }
+    return record.model_copy(update={"preset": name, "config": config})
 
 
 def _file_name(record: RunRecord, suffix: str) -> str:

@@ -86,6 +86,17 @@ def test_a_partial_record_needs_the_flag_and_is_listed_apart(place, make_record,
     assert "| rank" not in text
 
 
+def test_a_replay_goes_by_the_name_of_what_made_its_masks(place, make_record, capsys):
+    record = make_record(THREE, method="replay", replays=True, config={"directory": "/home/me/masks", "binary": True})
+    assert run("add", saved(place, record)) == 2
+    assert "a replay was given without a name" in capsys.readouterr().err
+    assert run("add", saved(place, record), "--name", "segflow") == 0
+    text = (place / "leaderboard/records/toy-val/one-shot/replay-segflow.json").read_text()
+    assert "/home/me" not in text
+    assert run("build") == 0
+    assert "| replay (segflow) " in (place / "leaderboard/README.md").read_text()
+
+
 def test_a_newer_equal_or_better_record_takes_the_place(place, make_record):
     old = make_record(THREE, created="2026-01-01T00:00:00+00:00")
     new = make_record(BETTER, created="2026-02-01T00:00:00+00:00")
