@@ -32,6 +32,7 @@ FLOORS = {
     "harness.verification": 5,
     "harness.promises": 6,
     "harness.summary": 6,
+    "harness.scoring": 7,
     "harness.runner": 7,
     "harness.compare": 7,
     "harness.training": 7,

@@ -97,7 +97,14 @@ def metrics(as_json: bool) -> None:
 
 
 @command.command("runs")
-@click.option("--runs", "base", type=click.Path(path_type=Path), envvar="HARNESS_RUNS", default="runs")
+@click.option(
+    "--runs",
+    "base",
+    type=click.Path(path_type=Path),
+    envvar="HARNESS_RUNS",
+    default="runs",
+    help="Folder to look below.",
+)
 @_json_option
 def runs(base: Path, as_json: bool) -> None:
     """List the runs below a folder, finished and interrupted."""
