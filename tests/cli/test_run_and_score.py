@@ -26,14 +26,14 @@ def square(t, ids=1):
 
 
 PLUGIN = """
-import functools, time
+import functools, os, time
 from harness import Benchmark, DAVIS_2017, Method, hookimpl
 from harness.datasets.davis import Split, open_split
 
 class Slow:
     def propagate(self, video, prompts):
         for t in range(len(video)):
-            time.sleep(0.15)
+            time.sleep(float(os.environ["SLOW_SECONDS"]))
             yield prompts[0]
 
 @hookimpl
@@ -228,7 +228,13 @@ def slow_command(tmp_path, davis, site):
     arguments = ["run", "--plugin", "slow", "--bench", "tiny-val", "--data-root", str(davis), "--allow-partial"]
     command = [sys.executable, "-c", "from harness.cli import main; main()", *arguments, "--out", str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
-    return lambda: subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def start(seconds):
+        """Start the run; its method takes so many seconds a frame."""
+        given = {**environment, "SLOW_SECONDS": str(seconds)}
+        return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
 
 
 def wait_for_first_video(process, run):
@@ -241,7 +247,7 @@ def wait_for_first_video(process, run):
 
 @pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command, blow, code):
-    process = slow_command()
+    process = slow_command(0.5)
     wait_for_first_video(process, tmp_path / "run")
     process.send_signal(blow)
     _, err = process.communicate(timeout=60)
@@ -249,7 +255,7 @@ def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command
     assert not (tmp_path / "run/record.json").exists()
     if blow == signal.SIGINT:
         assert "the same command goes on from there" in err
-    again = slow_command()
+    again = slow_command(0)
     _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert "reused from an earlier run into this folder: blackswan" in err
@@ -259,14 +265,13 @@ def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command
 
 
 def test_two_runs_at_once_into_one_folder_refuse_each_other(tmp_path, slow_command):
-    first = slow_command()
-    wait_for_first_video(first, tmp_path / "run")
-    second = slow_command()
-    _, err = second.communicate(timeout=60)
+    with slow_command(2) as first:
+        wait_for_first_video(first, tmp_path / "run")
+        second = slow_command(0)
+        _, err = second.communicate(timeout=60)
+        first.kill()
     assert second.returncode == 2
     assert f"another run (process {first.pid}) is writing" in err
-    assert first.wait(timeout=60) == 0
-    first.communicate()
 
 
 @pytest.mark.data
