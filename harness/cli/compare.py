@@ -1,0 +1,131 @@
+"""``harness compare``: two records, what changed between them, and a gate for CI."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+from tabulate import tabulate
+
+from harness.api.errors import GateFailed, UsageError
+from harness.api.records import RunRecord, VideoResult
+from harness.catalog import Catalog
+from harness.compare import Comparison, Gate, compare, gate_from
+from harness.verification import read_json, read_record
+
+
+@click.command("compare")
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("head", type=click.Path(path_type=Path))
+@click.option(
+    "--gate", "gate_file", type=click.Path(path_type=Path), help="TOML file of rules; exit code 1 if one fails."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> None:
+    """Compare run HEAD with run BASE (run folders or record files): accuracy by video, speed under equal conditions."""
+    gate = None if gate_file is None else read_gate(gate_file)
+    before, after = (read_record(_record_of(path)) for path in (base, head))
+    times = (frame_ms(base), frame_ms(head))
+    found = compare(
+        before,
+        after,
+        gate,
+        lower_is_better=lower_is_better(before, Catalog.load()),
+        frame_ms=times if all(times) else None,
+    )
+    click.echo(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else _told(found))
+    if not found.passed:
+        failed = [f"{ruling.rule}: found {ruling.found}" for ruling in found.rulings if not ruling.passed]
+        raise GateFailed(f"the gate {gate_file} says no:\n  " + "\n  ".join(failed))
+
+
+def read_gate(path: Path) -> Gate:
+    """Read the rules of a gate."""
+    try:
+        return gate_from(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected a gate") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: found no TOML ({error}), expected a gate", hint="docs/ci-gate.md") from error
+
+
+def lower_is_better(record: RunRecord, catalog: Catalog) -> set[str]:
+    """The figures of a record of which less is better, as their metrics say."""
+    metrics = [catalog.metrics.get(name) for name in record.scores]
+    return {column.name for metric in metrics for column in metric.columns if not column.higher_is_better}
+
+
+def frame_ms(run: Path) -> dict[str, float]:
+    """Mean model milliseconds of a steady frame by video, from a run folder; empty for a record file alone."""
+    found = {}
+    for path in sorted((run / "videos").glob("*.json")):
+        try:
+            result = VideoResult.model_validate(read_json(path, largest=256 * 2**20))
+        except ValidationError as error:
+            raise UsageError(f"{path}: found no result of a video ({error.error_count()} problems)") from error
+        steady = result.timing.model[max(1, result.timing.warm_up) :]
+        if steady and sum(steady) > 0:
+            found[result.video] = 1000 * sum(steady) / len(steady)
+    return found
+
+
+def _record_of(path: Path) -> Path:
+    return path / "record.json" if path.is_dir() else path
+
+
+def _told(found: Comparison) -> str:
+    parts = [_accuracy_table(found), _videos_table(found), _speed_table(found)]
+    if found.rulings:
+        rows = [["pass" if ruling.passed else "FAIL", ruling.rule, ruling.found] for ruling in found.rulings]
+        parts.append(tabulate(rows, headers=["gate", "rule", "found"], disable_numparse=True))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _accuracy_table(found: Comparison) -> str:
+    rows = [
+        [
+            change.column,
+            _number(change.base),
+            _number(change.head),
+            _number(change.difference.value, "+.4f"),
+            f"[{_number(change.difference.low, '+.4f')}, {_number(change.difference.high, '+.4f')}]",
+            _number(change.difference.doubt, ".3f"),
+        ]
+        for change in found.accuracy
+    ]
+    heads = ["figure", "base", "head", "difference", "95 % interval", "doubt"]
+    return tabulate(rows, headers=heads, disable_numparse=True) if rows else "no figure is in both records"
+
+
+def _videos_table(found: Comparison) -> str:
+    """The five videos that lost most and the five that gained most on the first figure."""
+    if not found.accuracy:
+        return ""
+    change = found.accuracy[0]
+    order = list(change.videos.items())
+    shown = order if len(order) <= 10 else [*order[:5], *order[-5:]]
+    return tabulate(
+        [[video, f"{by:+.4f}"] for video, by in shown], headers=["video", change.column], disable_numparse=True
+    )
+
+
+def _speed_table(found: Comparison) -> str:
+    if found.not_comparable:
+        return f"speeds are not compared: {found.not_comparable}"
+    rows = [
+        [change.clock, f"{change.base:.2f}", f"{change.head:.2f}", f"{change.worse_by:+.1%}"] for change in found.speed
+    ]
+    table = tabulate(rows, headers=["clock", "base", "head", "worse by"], disable_numparse=True)
+    if found.frame_time is None:
+        return table
+    ratio = found.frame_time
+    ends = f"[{_number(ratio.low, '.3f')}, {_number(ratio.high, '.3f')}]"
+    return f"{table}\nmodel time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}"
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,93 @@
+"""``harness compare``: exit codes, what is printed where, the gate's file, per-video times of run folders."""
+
+import json
+
+import pytest
+
+from harness.api.records import VideoResult, VideoTiming
+from harness.catalog import Catalog
+from harness.cli import main
+
+THREE = {"a": [(0.5, 0.5)], "b": [(0.75, 0.25)], "c": [(1.0, 0.0)]}
+WORSE = {video: [(j / 2, f / 2) for j, f in objects] for video, objects in THREE.items()}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, toy_catalog, make_record):
+    """A folder with the runs base and head (half as good), in which commands run with the toy catalog."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Catalog, "load", classmethod(lambda cls: toy_catalog))
+    for name, videos in (("base", THREE), ("head", WORSE)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(make_record(videos).to_json())
+    return tmp_path
+
+
+def run(*arguments):
+    """The exit code of ``harness compare ...``."""
+    with pytest.raises(SystemExit) as end:
+        main(["compare", *map(str, arguments)])
+    return end.value.code
+
+
+def test_without_a_gate_a_loss_is_told_and_passes(place, capsys):
+    assert run("base", "head/record.json") == 0
+    told = capsys.readouterr().out
+    # J&F is 0.5 on every video of base, 0.25 on every video of head.
+    assert "J&F       0.5000  0.2500  -0.2500       [-0.2500, -0.2500]  0.000" in told
+    assert "model_fps" in told
+
+
+def test_a_gate_that_says_no_is_exit_code_1_and_names_the_rule(place, capsys):
+    (place / "gate.toml").write_text('[accuracy]\n"J&F" = {max_loss = 0.1}\n[speed]\nmodel_fps = {max_loss = 0.1}\n')
+    assert run("base", "head", "--gate", "gate.toml") == 1
+    told = capsys.readouterr()
+    assert "FAIL    J&F worse by at most 0.1        -0.2500" in told.out
+    assert "pass    model_fps worse by at most 10%" in told.out
+    assert "the gate gate.toml says no:\n  J&F worse by at most 0.1: found -0.2500" in told.err
+    assert run("head", "base", "--gate", "gate.toml") == 0
+
+
+def test_json_says_the_same_and_the_exit_code_stays(place, capsys):
+    (place / "gate.toml").write_text('[accuracy]\n"J&F" = {at_worst = 0.4}\n')
+    assert run("base", "head", "--gate", "gate.toml", "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"] is False
+    assert told["rulings"] == [{"rule": "J&F at worst 0.4", "passed": False, "found": "0.2500"}]
+    assert told["accuracy"][0]["videos"] == {"a": -0.25, "b": -0.25, "c": -0.25}
+
+
+def test_run_folders_give_frame_times_by_video(place, capsys):
+    for name, seconds in (("base", 0.1), ("head", 0.2)):
+        (place / name / "videos").mkdir()
+        for video in THREE:
+            result = VideoResult(
+                video=video,
+                key="",
+                digest="",
+                length=3,
+                height=8,
+                width=8,
+                timing=VideoTiming(model=[9.0, seconds, seconds], e2e=[9.0, seconds, seconds]),
+            )
+            (place / name / "videos" / f"{video}.json").write_text(result.model_dump_json(by_alias=True))
+    assert run("base", "head") == 0
+    assert "head / base, paired by video: 2.000 [2.000, 2.000]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[accuracy", "found no TOML"), ("[acuracy]\n", "acuracy: found"), (None, "gate.toml: found nothing readable")],
+)
+def test_a_wrong_gate_is_a_usage_error(place, capsys, text, said):
+    if text is not None:
+        (place / "gate.toml").write_text(text)
+    assert run("base", "head", "--gate", "gate.toml") == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_run_is_missing_data_and_a_broken_one_fails_verification(place, capsys):
+    assert run("base", "nowhere") == 3
+    (place / "head" / "record.json").write_text("{")
+    assert run("base", "head") == 8
+    assert "head/record.json: found no readable JSON" in capsys.readouterr().err
