@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from harness.datasets.mini_background import apply, grid
-from harness.datasets.mini_motion import Curve, Matrix, View, invert, product, turn_about
+from harness.datasets.mini_motion import Curve, Matrix, View, invert, product, still, turn_about
 from harness.datasets.mini_objects import Body, Surface, rim, surface
 from harness.datasets.mini_textures import Look
 
 Box = tuple[slice, slice]
+ZERO, ONE = still(0.0), still(1.0)
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Actor:
     size: float
     x: Curve
     z: Curve
-    lift: Curve = Curve(((0.0, 0.0),))
-    tilt: Curve = Curve(((0.0, 0.0),))
-    squeeze: Curve = Curve(((0.0, 1.0),))
+    lift: Curve = ZERO
+    tilt: Curve = ZERO
+    squeeze: Curve = ONE
     faces_right: bool = True
     turns: tuple[float, ...] = ()
     idle: float = 0.0

@@ -74,7 +74,8 @@ def _cast_shadow(planes: np.ndarray, scene: Scene, placed: Placed, frame: int) -
 def _paint(planes: np.ndarray, scene: Scene, index: int, frame: int, ends: tuple[Placed, Placed]) -> None:
     """Lay an actor over the picture, smeared by how it moves during the exposure."""
     opened, closed = (_points(placed) for placed in ends)
-    box = box_round(*np.concatenate([opened, closed], axis=1), scene.size)
+    columns, rows = np.concatenate([opened, closed], axis=1)
+    box = box_round(columns, rows, scene.size)
     if box is None:
         return
     moments = _moments(opened, closed, most=7)

@@ -79,17 +79,6 @@ class Scene:
         columns, rows = grid(self.size, np.float64)
         return np.stack([to_x - columns, to_y - rows], axis=-1).astype(np.float32)
 
-    def coverage(self, frame: int) -> dict[int, np.ndarray]:
-        """Object id -> (H, W) float64 share of each pixel it covers; edges are one pixel soft, without motion blur."""
-        placed = self.placed(frame)
-        found = {actor.id: np.zeros(self.size) for actor in self.actors if actor.id}
-        for i, part in self._pieces(frame):
-            if box := placed[i].box(part):
-                share = soft_edge(placed[i].outline(part, box, np.float64)[2].distance, placed[i].scale)
-                for object_id, layer in found.items():
-                    layer[box] = layer[box] * (1 - share) + share * (object_id == self.actors[i].id)
-        return found
-
     def _pieces(self, frame: float) -> list[tuple[int, int]]:
         """Every part of every actor (their indices), from back to front."""
         return [(i, part) for i in self.back_to_front(frame) for part in range(len(self.actors[i].body.parts))]

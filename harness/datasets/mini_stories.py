@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
-from harness.datasets.mini_actors import Actor
+from harness.datasets.mini_actors import ZERO, Actor
 from harness.datasets.mini_background import Background
 from harness.datasets.mini_motion import Camera, Curve, still
 from harness.datasets.mini_objects import KINDS, bush, pole, with_bend
@@ -168,8 +168,8 @@ def _actor(
         size=size,
         x=x,
         z=Curve(((0.0, depth), (0.5, depth + rng.uniform(-0.4, 0.4)), (1.0, depth + rng.uniform(-0.9, 0.9)))),
-        lift=Curve(((0.0, height),), ((0.16, rng.uniform(1.0, 2.0), rng.random()),)) if floats else still(0.0),
-        tilt=Curve(((0.0, 0.0),), ((0.03, rng.uniform(1.0, 2.0), rng.random()),)) if floats else still(0.0),
+        lift=Curve(((0.0, height),), ((0.16, rng.uniform(1.0, 2.0), rng.random()),)) if floats else ZERO,
+        tilt=Curve(((0.0, 0.0),), ((0.03, rng.uniform(1.0, 2.0), rng.random()),)) if floats else ZERO,
         squeeze=Curve(((0.0, 1.0), (0.5, rng.uniform(0.8, 1.0)), (1.0, rng.uniform(0.88, 1.0)))),
         faces_right=x(0.1) >= x(0.0),
         turns=turns,
@@ -205,11 +205,11 @@ def _out_and_back(start: float, side: int, end: float, *, when: float = 0.5) -> 
     return Curve(
         (
             (0.0, start),
-            (when - 0.18, 0.95 * side),
-            (when - 0.09, 1.45 * side),
-            (when, 1.55 * side),
-            (when + 0.09, 1.45 * side),
-            (when + 0.18, 0.95 * side),
+            (when - 0.16, 0.95 * side),
+            (when - 0.06, 1.3 * side),
+            (when, 1.36 * side),
+            (when + 0.06, 1.3 * side),
+            (when + 0.16, 0.95 * side),
             (1.0, end),
         )
     )
@@ -229,8 +229,8 @@ def cross(rng: Random) -> tuple[Actor, ...]:
 def comeback(rng: Random) -> tuple[Actor, ...]:
     """A walker leaves and comes back, a flier leaves on the other side and comes back, a cart rolls behind a bush."""
     return (
-        _actor(rng, 1, "biped", COATS[2], _out_and_back(0.1, 1, -0.1), 5.0, turns=(0.5,)),
-        _actor(rng, 2, "bird", COATS[6], _out_and_back(-0.15, -1, 0.1, when=0.62), 6.6, turns=(0.62,), grown=1.1),
+        _actor(rng, 1, "biped", COATS[2], _out_and_back(0.3, 1, 0.25), 5.0, turns=(0.5,)),
+        _actor(rng, 2, "bird", COATS[6], _out_and_back(-0.25, -1, -0.3, when=0.62), 6.6, turns=(0.62,), grown=1.1),
         _actor(rng, 3, "cart", COATS[4], _way(rng, -0.78, 0.45), 6.2, grown=0.9),
         _scenery(rng, "bush", -0.3, 4.3, 1.9),
     )
