@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import click
 
-from harness.api.errors import HarnessError, UsageError, VerificationFailed
+from harness.api.errors import DataError, HarnessError, UsageError, VerificationFailed
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
@@ -20,20 +20,21 @@ from harness.results import write_atomically
 from harness.verification import is_suffix, read_published, read_record, verify_place, verify_record
 
 GENERATED = ("README.md", "json/**/*.json")
+RECORDS, PUBLISHED = Path("leaderboard/records"), Path("leaderboard/published")
 T = TypeVar("T")
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 _records = click.option(
     "--records",
     type=click.Path(path_type=Path),
-    default=Path("leaderboard/records"),
+    default=RECORDS,
     show_default=True,
     help="Folder of <benchmark>/<task>/<method>[-<suffix>].json.",
 )
 _published = click.option(
     "--published",
     type=click.Path(path_type=Path),
-    default=Path("leaderboard/published"),
+    default=PUBLISHED,
     show_default=True,
     help="Folder of the figures printed in papers.",
 )
@@ -105,6 +106,7 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
 @_json
 def build(records: Path, published: Path, out: Path, reporters: Sequence[str], as_json: bool) -> None:
     """Check every record, then write the tables; nothing is written when one record is wrong."""
+    _refuse_missing(records, published)
     catalog = Catalog.load()
     written = _report(catalog, read_records(records, catalog), read_papers(published), out, reporters)
     for path in written:
@@ -121,6 +123,7 @@ def build(records: Path, published: Path, out: Path, reporters: Sequence[str], a
 @_json
 def check(records: Path, published: Path, out: Path, reporters: Sequence[str], as_json: bool) -> None:
     """Check every record and that the generated files are what they should be; exit code 8 otherwise."""
+    _refuse_missing(records, published)
     catalog = Catalog.load()
     found, papers = read_records(records, catalog), read_papers(published)
     with tempfile.TemporaryDirectory() as folder:
@@ -178,6 +181,17 @@ def _each(folder: Path, read: Callable[[Path], T]) -> dict[Path, T]:
             hint="mend or remove them; a record is added by harness leaderboard add RUN",
         )
     return found
+
+
+def _refuse_missing(records: Path, published: Path) -> None:
+    """Raise for a folder that was asked for and is not there: an empty page would take the place of a full one."""
+    missing = [str(path) for path in (records, published) if not path.is_dir()]
+    asked = [name for name in missing if Path(name) not in (RECORDS, PUBLISHED)]
+    if asked or len(missing) == 2:
+        raise DataError(
+            f"{(asked or missing)[0]}: found no such folder, expected the leaderboard's files",
+            hint="change to the folder that holds leaderboard/, or harness leaderboard add RUN",
+        )
 
 
 def _report(

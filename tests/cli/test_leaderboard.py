@@ -199,6 +199,23 @@ def test_check_notices_a_record_that_was_added_without_build(place, make_record,
     assert "json/toy-val/one-shot.json: found nothing, expected it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [("--records", "recods"), ("--published", "publishd")])
+def test_a_mistyped_folder_does_not_empty_the_page(place, make_record, capsys, options):
+    run("add", saved(place, make_record(THREE)))
+    run("build")
+    before = (place / "leaderboard/README.md").read_text()
+    assert run("build", *options) == 3
+    assert f"{options[1]}: found no such folder" in capsys.readouterr().err
+    assert (place / "leaderboard/README.md").read_text() == before
+
+
+def test_where_there_is_no_leaderboard_nothing_is_built(place, monkeypatch):
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    assert run("build") == 3
+    assert list((place / "elsewhere").iterdir()) == []
+
+
 def test_an_unknown_reporter_is_a_usage_error(place, capsys):
     assert run("build", "--reporter", "markdwon") == 2
     assert "did you mean 'markdown'" in capsys.readouterr().err
