@@ -17,6 +17,8 @@ FLOORS = {
     "harness.models": 2,
     "harness.environment": 2,
     "harness.intervals": 2,
+    "harness.archives": 2,
+    "harness.fetching": 3,
     "harness.ranking": 3,
     "harness.configure": 2,
     "harness.datasets": 4,

@@ -173,6 +173,16 @@ PROTOCOLS: dict[str, Scoring] = {
 
 
 @dataclass(frozen=True)
+class Archive:
+    """One file a benchmark's data come in; ``strip`` is a top folder inside it that is left out when unpacking."""
+
+    url: str
+    checksum: str = ""
+    """``sha256:...`` or ``md5:...``, where it is known."""
+    strip: str = ""
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A dataset, a split, and how each task on it is scored.
 
@@ -195,6 +205,9 @@ class Benchmark:
     homepage: str = ""
     layout: str = ""
     """The folder layout in words, shown when data is missing."""
+    archives: tuple[Archive, ...] = ()
+    """What ``harness data fetch`` downloads; empty where a person has to register first (``manual`` says how)."""
+    manual: str = ""
 
     @property
     def videos_expected(self) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import click
 
 from harness.api.contracts import Benchmark
-from harness.api.errors import DataError, DataProblems
+from harness.api.errors import DataError, DataProblems, UsageError
 from harness.api.video import Sample
 from harness.catalog import Catalog
 
@@ -137,3 +139,73 @@ def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json
     click.echo(value)
     if len(samples) < benchmark.videos_expected:
         click.echo(f"partial: {len(samples)} of {benchmark.videos_expected} videos", err=True)
+
+
+@command.command("fetch")
+@_bench
+@_root
+@click.option("--accept-licence", is_flag=True, help="You have read the licence shown and accept it.")
+@click.option("--keep-archives", is_flag=True, help="Keep the archives after unpacking.")
+def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archives: bool) -> None:
+    """Download and unpack the data of BENCH, or say how to get them by hand."""
+    from harness.fetching import fetch as fetch_benchmark
+
+    benchmark = Catalog.load().benchmarks.get(bench)
+    if not benchmark.needs_root:
+        click.echo(f"{bench} is embedded: there is nothing to fetch")
+        return
+    if data_root is None:
+        raise UsageError(f"{bench}: no --data-root was given, expected the folder to unpack into")
+    if _is_whole(benchmark, data_root):
+        click.echo(f"{bench} is whole below {data_root}: there is nothing to fetch")
+        return
+    click.echo(f"{benchmark.title}\n  licence:  {benchmark.licence}\n  homepage: {benchmark.homepage}", err=True)
+    if benchmark.archives and not accept_licence:
+        raise UsageError(
+            f"{bench}: the licence above was not accepted", hint="read it and add --accept-licence to the same command"
+        )
+    with _download_progress() as on_bytes:
+        written = fetch_benchmark(benchmark, data_root, on_bytes, keep=keep_archives)
+    click.echo(f"{written} files written below {data_root}; next: harness data check {bench} --data-root {data_root}")
+
+
+def _is_whole(benchmark: Benchmark, root: Path) -> bool:
+    """Whether the benchmark opens without a problem (counts and first masks; ``check`` reads everything)."""
+    try:
+        benchmark.open(root, False)
+    except DataError:
+        return False
+    return True
+
+
+@contextmanager
+def _download_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal, one line every 64 MiB elsewhere; on standard error."""
+    if not sys.stderr.isatty():
+        yield _line_a_step()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name)
+            bars.update(tasks[name], completed=done, total=total or None)
+
+        yield show
+
+
+def _line_a_step() -> Callable[[str, int, int], None]:
+    shown: dict[str, int] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        step = done >> 26
+        if step != shown.get(name) or done == total:
+            shown[name] = step
+            click.echo(f"{name}: {done >> 20} of {f'{total >> 20}' if total else '?'} MiB", err=True)
+
+    return show

@@ -11,7 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.api.contracts import DAVIS_2016, DAVIS_2016_ZERO_SHOT, DAVIS_2017, DAVIS_2017_UNSUPERVISED, Benchmark
+from harness.api.contracts import (
+    DAVIS_2016,
+    DAVIS_2016_ZERO_SHOT,
+    DAVIS_2017,
+    DAVIS_2017_UNSUPERVISED,
+    Archive,
+    Benchmark,
+)
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import read_mask, read_mask_header
@@ -32,6 +39,19 @@ from harness.datasets.files import (
 
 LICENCE = "CC BY-NC 4.0 (some sequences from YouTube, under their own terms; see SOURCES.md of the data)"
 HOMEPAGE = "https://davischallenge.org"
+_SHARE = "https://data.vision.ee.ethz.ch/csergi/share/davis"
+# Checksums: fperazzi/davis-2017 data/get_davis.sh (2016), tensorflow/datasets davis/checksums.tsv (2017 trainval).
+ARCHIVE_2016 = Archive(
+    "https://graphics.ethz.ch/Downloads/Data/Davis/DAVIS-data.zip", "md5:464ebb594dcbc34e012487f4cd0f8213", "DAVIS/"
+)
+ARCHIVE_2017 = Archive(
+    f"{_SHARE}/DAVIS-2017-trainval-480p.zip",
+    "sha256:e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492",
+    "DAVIS/",
+)
+ARCHIVE_2017_TEST = Archive(f"{_SHARE}/DAVIS-2017-test-dev-480p.zip", strip="DAVIS/")
+ARCHIVE_UNSUPERVISED = Archive(f"{_SHARE}/DAVIS-2017-Unsupervised-trainval-480p.zip", strip="DAVIS/")
+ARCHIVE_UNSUPERVISED_TEST = Archive(f"{_SHARE}/DAVIS-2019-Unsupervised-test-dev-480p.zip", strip="DAVIS/")
 
 
 @functools.cache
@@ -180,7 +200,7 @@ def _official(name: str, *years: int) -> dict[str, int]:
     return {key: value["frames"] for key, value in facts if value["split"] == name and value["year"] in years}
 
 
-def _benchmark(split: Split, title: str, scorings: Mapping[Any, Any]) -> Benchmark:
+def _benchmark(split: Split, title: str, scorings: Mapping[Any, Any], archive: Archive) -> Benchmark:
     return Benchmark(
         name=split.benchmark,
         title=title,
@@ -192,6 +212,7 @@ def _benchmark(split: Split, title: str, scorings: Mapping[Any, Any]) -> Benchma
         licence=LICENCE,
         homepage=HOMEPAGE,
         layout=split.layout,
+        archives=(archive,),
     )
 
 
@@ -203,24 +224,24 @@ def harness_benchmarks() -> list[Benchmark]:
         lists_2016 = (f"ImageSets/2016/{name}.txt", f"ImageSets/480p/{name}.txt")
         split = Split(f"davis16-{name}", lists_2016, kind="binary", sequences=_official(name, 2016))
         scorings = {"one-shot": DAVIS_2016, "object-zvos": DAVIS_2016_ZERO_SHOT}
-        benchmarks.append(_benchmark(split, f"DAVIS 2016 {title}", scorings))
+        benchmarks.append(_benchmark(split, f"DAVIS 2016 {title}", scorings, ARCHIVE_2016))
     for name, title in (("val", "validation"), ("train", "training")):
         split = Split(f"davis17-{name}", (f"ImageSets/2017/{name}.txt",), sequences=_official(name, 2016, 2017))
-        benchmarks.append(_benchmark(split, f"DAVIS 2017 {title}", {"one-shot": DAVIS_2017}))
+        benchmarks.append(_benchmark(split, f"DAVIS 2017 {title}", {"one-shot": DAVIS_2017}, ARCHIVE_2017))
     test = Split(
         "davis17-test-dev", ("ImageSets/2017/test-dev.txt",), truth="first", sequences=_official("test-dev", 2017)
     )
-    benchmarks.append(_benchmark(test, "DAVIS 2017 test-dev", {"one-shot": DAVIS_2017}))
+    benchmarks.append(_benchmark(test, "DAVIS 2017 test-dev", {"one-shot": DAVIS_2017}, ARCHIVE_2017_TEST))
     unsup = Split(
         "davis17-unsup-val",
         ("ImageSets/2017/val.txt",),
         masks="Annotations_unsupervised",
         sequences=_official("val", 2016, 2017),
     )
-    benchmarks.append(
-        _benchmark(unsup, "DAVIS 2017 unsupervised, validation", {"instance-zvos": DAVIS_2017_UNSUPERVISED})
-    )
+    scorings_unsup = {"instance-zvos": DAVIS_2017_UNSUPERVISED}
+    title = "DAVIS 2017 unsupervised, validation"
+    benchmarks.append(_benchmark(unsup, title, scorings_unsup, ARCHIVE_UNSUPERVISED))
     unsup_test = Split("davis17-unsup-test-dev", ("ImageSets/2019/test-dev.txt",), truth="none", size=30)
     title = "DAVIS 2019 unsupervised, test-dev"
-    benchmarks.append(_benchmark(unsup_test, title, {"instance-zvos": DAVIS_2017_UNSUPERVISED}))
+    benchmarks.append(_benchmark(unsup_test, title, scorings_unsup, ARCHIVE_UNSUPERVISED_TEST))
     return benchmarks

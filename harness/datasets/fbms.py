@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.api.contracts import Benchmark
+from harness.api.contracts import Archive, Benchmark
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.video import Sample
@@ -25,6 +25,8 @@ from harness.datasets.files import (
     read_image,
 )
 from harness.datasets.merged import MERGED_ZERO_SHOT
+
+URL = "https://lmb.informatik.uni-freiburg.de/resources/datasets/fbms"
 
 # fmt: off
 TEST = (
@@ -172,6 +174,7 @@ def harness_benchmarks() -> list[Benchmark]:
             licence="research only (no licence file in the archive; see the homepage)",
             homepage="https://lmb.informatik.uni-freiburg.de/resources/datasets/moseg.en.html",
             layout=part.layout,
+            archives=(Archive(f"{URL}/FBMS_{part.folder}.zip"),),
         )
         for part in PARTS
     ]

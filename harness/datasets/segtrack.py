@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.api.contracts import Benchmark
+from harness.api.contracts import Archive, Benchmark
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.video import Sample
@@ -22,6 +22,7 @@ from harness.datasets.files import (
 from harness.datasets.merged import MERGED_ONE_SHOT, MERGED_ZERO_SHOT, read_thresholded_mask
 
 NAME = "segtrackv2"
+URL = "https://web.engr.oregonstate.edu/~lif/SegTrack2/SegTrackv2.zip"
 IMAGES = (".bmp", ".png", ".jpg", ".jpeg")
 OBJECTS = {
     "bird_of_paradise": 1,
@@ -107,5 +108,6 @@ def harness_benchmarks() -> list[Benchmark]:
             licence="non-commercial research (no licence file in the archive; see the homepage)",
             homepage="https://web.engr.oregonstate.edu/~lif/SegTrack2/dataset.html",
             layout=LAYOUT,
+            archives=(Archive(URL, strip="SegTrackv2/"),),
         )
     ]

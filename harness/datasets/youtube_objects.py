@@ -134,5 +134,6 @@ def harness_benchmarks() -> list[Benchmark]:
             licence="non-commercial research; the videos belong to their owners on YouTube",
             homepage="https://vision.cs.utexas.edu/projects/videoseg/data_download_register.html",
             layout=LAYOUT,
+            manual="fill in the form on the homepage; it leads to the archive of frames and masks (youtube_masks)",
         )
     ]

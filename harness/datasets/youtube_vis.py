@@ -199,6 +199,7 @@ def harness_benchmarks() -> list[Benchmark]:
             licence=LICENCE,
             homepage="https://youtube-vos.org/dataset/vis/",
             layout=part.layout,
+            manual="register for the challenge on the homepage, accept its terms, and unpack the archives it offers",
         )
         for part in PARTS
     ]

@@ -193,6 +193,7 @@ def harness_benchmarks() -> list[Benchmark]:
             licence=LICENCE,
             homepage="https://youtube-vos.org/dataset/vos/",
             layout=part.layout,
+            manual="register for the challenge on the homepage, accept its terms, and unpack the archives it offers",
         )
         for part, title in zip(PARTS, titles, strict=True)
     ]
