@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import Any, no_type_check
 
 import numba
-import numba.core.config
 import numpy as np
 from numba import boolean, int64, uint64, void
 
 from harness.metrics.pair_counts import INTERSECTION, PREDICTED, PREDICTED_NEAR_TRUE, TRUE, TRUE_NEAR_PREDICTED, UNION
 
-if numba.core.config.DISABLE_JIT:
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("Numba is switched off (NUMBA_DISABLE_JIT); the plain form is faster than this one uncompiled")
 
 MAX_RADIUS = 63

@@ -7,7 +7,7 @@ is used where Numba is there, and this form, in NumPy and OpenCV, where it is no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -18,6 +18,7 @@ INTERSECTION, UNION, PREDICTED, TRUE, PREDICTED_NEAR_TRUE, TRUE_NEAR_PREDICTED =
 """Columns of the counts: pixels of the masks, pixels of the boundaries, and those within the radius of the other's."""
 
 
+@runtime_checkable
 class PairCounter(Protocol):
     """Counts for the frames of one video; it may keep arrays from frame to frame, so it serves one thread."""
 
