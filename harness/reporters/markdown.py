@@ -88,8 +88,7 @@ def _measured(standing: Standing) -> list[str]:
         parts.append(_board(board, standing.task, letters))
         parts += [_speed(group, standing.task, letters) for group in board.speeds]
     if standing.apart:
-        rows = [[cell(row.label), cell(row.record.created[:10]), cell(row.reason)] for row in standing.apart]
-        parts.append(f"Not ranked:\n\n{_table(rows, ['method', 'date', 'why'])}")
+        parts.append(f"Not ranked, and not comparable with ranked rows:\n\n{_apart(standing)}")
     if standing.older:
         noun = "record has" if standing.older == 1 else "records have"
         parts.append(f"{standing.older} older {noun} a later one of the same method, preset, constants and weights.\n")
@@ -135,6 +134,21 @@ def _clocks(record: RunRecord, letters: dict[Hashable, str]) -> list[str]:
         NONE if first is None else f"{first:.1f} ms",
         NONE if memory is None else f"{memory:.0f} MiB",
     ]
+
+
+def _apart(standing: Standing) -> str:
+    columns = shown_columns(standing.task)
+    rows = [
+        [
+            cell(row.label),
+            cell(row.record.weights.name),
+            *(percent(figure(row.record, column)) for column in columns),
+            cell(row.record.created[:10]),
+            cell(row.reason),
+        ]
+        for row in standing.apart
+    ]
+    return _table(rows, ["method", "weights", *(_head(column) for column in columns), "date", "why"])
 
 
 def _speed(group: SpeedGroup, task: str, letters: dict[Hashable, str]) -> str:

@@ -82,7 +82,7 @@ def test_a_partial_record_needs_the_flag_and_is_listed_apart(place, make_record,
     assert run("add", part, "--partial") == 0
     assert run("build") == 0
     text = (place / "leaderboard/README.md").read_text()
-    assert "Not ranked:" in text
+    assert "Not ranked, and not comparable" in text
     assert "| rank" not in text
 
 

@@ -104,8 +104,9 @@ def test_a_partial_record_stands_under_not_ranked(make_record, tmp_path):
     text = page(tmp_path, [make_record(THREE), part])
     board, _, apart = tables(text)
     assert [row[1] for row in board[1:]] == ["ours"]
-    assert text.index("Not ranked:") > text.index("| rank")
-    assert apart[1] == ["part", "2026-01-02", "partial: 1 of 3 videos (1 of 3 videos were chosen)"]
+    assert text.index("Not ranked, and not comparable") > text.index("| rank")
+    why = "partial: 1 of 3 videos (1 of 3 videos were chosen)"
+    assert apart[1] == ["part", "default", "100.0", "100.0", "100.0", "2026-01-02", why]
 
 
 def test_a_replay_shows_no_speed(make_record, tmp_path):
