@@ -60,9 +60,10 @@ def _content(benchmark: str, task: str, found: Standing | None, published: Seque
         "title": TASKS[task].title,
         "ranked_by": main_column(task),
         "measured": [_board(board) for board in found.boards] if found else [],
-        "not_ranked": [{**_identity(row.record, row.label), "reason": row.reason} for row in found.apart]
-        if found
-        else [],
+        "not_ranked": [
+            {**_identity(row.record, row.label), "reason": row.reason, "scores": _scores(row.record)}
+            for row in (found.apart if found else ())
+        ],
         "older_records": found.older if found else 0,
         "reported": [
             {
@@ -95,11 +96,15 @@ def _row(row: Row) -> dict[str, Any]:
         "best_rank": row.best_rank,
         "worst_rank": row.worst_rank,
         **_identity(row.record, row.label),
-        "scores": {
-            metric: {column: interval.model_dump() for column, interval in columns.items()}
-            for metric, columns in row.record.scores.items()
-        },
+        "scores": _scores(row.record),
         **_clocks(row.record),
+    }
+
+
+def _scores(record: RunRecord) -> dict[str, Any]:
+    return {
+        metric: {column: interval.model_dump() for column, interval in columns.items()}
+        for metric, columns in record.scores.items()
     }
 
 

@@ -42,6 +42,15 @@ def test_a_replay_has_no_clocks(make_record, tmp_path):
     assert board["speeds"] == []
 
 
+def test_a_partial_record_is_not_ranked_and_keeps_its_figures(make_record, tmp_path):
+    (path,) = Json().report([make_record({"a": [(0.5, 0.25)]}, expected=3)], tmp_path)
+    content = json.loads(path.read_text())
+    assert content["measured"] == []
+    (row,) = content["not_ranked"]
+    assert row["reason"] == "partial: 1 of 3 videos"
+    assert row["scores"]["j_and_f"]["J&F"]["value"] == 0.375
+
+
 def test_what_is_gone_is_removed_and_strange_files_stay(make_record, tmp_path):
     Json().report([make_record(THREE, bench="old-val")], tmp_path)
     stranger = tmp_path / "json" / "old-val" / "mine.json"
