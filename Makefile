@@ -15,7 +15,8 @@ demo: $(INSTALLED)
 	$(BIN)/harness run --plugin tvos --bench mini-small --out $(DEMO)/tvos --resume never
 	$(BIN)/harness leaderboard add $(DEMO)/copyfirst --to $(DEMO)/leaderboard --replace
 	$(BIN)/harness leaderboard add $(DEMO)/tvos --to $(DEMO)/leaderboard --replace
-	$(BIN)/harness leaderboard build --records $(DEMO)/leaderboard/records --out $(DEMO)/leaderboard
+	$(BIN)/harness leaderboard build --records $(DEMO)/leaderboard/records \
+		--published $(DEMO)/leaderboard/published --out $(DEMO)/leaderboard
 	@echo
 	@cat $(DEMO)/leaderboard/README.md
 	@echo

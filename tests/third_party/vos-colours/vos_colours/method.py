@@ -43,6 +43,11 @@ class Colours:
             scores = likelihood(cells, torch.stack([histograms[int(i)] for i in ids]))  # (N, H, W)
         with stage("reach"):
             was_here = (mask == ids[:, None, None]).float()
-            window = 2 * self.config.reach + 1
-            near = max_pool2d(was_here[None], window, stride=1, padding=self.config.reach)[0]  # (N, H, W)
+            near = self.widened(was_here[None])[0]  # (N, H, W)
         return ids[(scores * near).argmax(dim=0)]
+
+    def widened(self, masks: torch.Tensor) -> torch.Tensor:
+        """(1, N, H, W), each mask grown by the reach in all directions: rows first, then columns."""
+        reach = self.config.reach
+        rows = max_pool2d(masks, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+        return max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach))
