@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.api.errors import DataError, UsageError, VerificationFailed
+from harness.api.errors import DataError, UsageError
 from harness.api.records import RunRecord, VideoResult, is_safe_video_name
 
 
@@ -169,19 +169,3 @@ class MaskFolder:
     def discard(self) -> None:
         """Remove what was collected."""
         shutil.rmtree(self.building, ignore_errors=True)
-
-
-def read_record(path: Path, *, limit_bytes: int = 64 * 2**20) -> RunRecord:
-    """Read ``record.json`` (or the folder that holds it); VerificationFailed names what is wrong with it."""
-    path = path / "record.json" if path.is_dir() else path
-    try:
-        size = path.stat().st_size
-        if size > limit_bytes:
-            raise VerificationFailed(f"{path} has {size} bytes, at most {limit_bytes} are read")
-        return RunRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"no record at {path}: {error.strerror}", hint="harness ls runs") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        raise VerificationFailed(f"{path}: {where}: {first['msg']}; expected a {'harness.run/1'} record") from error

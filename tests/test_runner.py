@@ -11,8 +11,9 @@ from harness.api.contracts import DAVIS_2017, Method
 from harness.api.errors import PluginError, UsageError
 from harness.api.mask_files import read_mask
 from harness.plan import Request, resolve
-from harness.results import RunFolder, read_record
+from harness.results import RunFolder
 from harness.runner import run
+from harness.verification import read_record
 
 
 class CopyFirst:
@@ -45,7 +46,7 @@ def test_a_run_stores_masks_scores_clocks_and_record(tmp_path, tests_tools):
     assert record.timing.model.frames == 5 - 3 + 4  # warm-up: 3 frames of the first video, the first frame of the other
     assert record.timing.model_first_frame.frames == 2
     assert np.array_equal(read_mask(tmp_path / "run/masks/first/00004.png"), tests_tools.moving_square(0))
-    assert read_record(tmp_path / "run") == record
+    assert read_record(tmp_path / "run/record.json") == record
 
 
 def test_finished_videos_are_reused_and_named(tmp_path, tests_tools):

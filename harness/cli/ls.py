@@ -114,13 +114,13 @@ def runs(base: Path, as_json: bool) -> None:
 
 def _run_row(folder: Path) -> dict[str, Any]:
     from harness.api.errors import HarnessError
-    from harness.results import read_record
+    from harness.verification import read_record
 
     done = len(list((folder / "videos").glob("[!.]*.json")))
     if not (folder / "record.json").exists():
         return {"run": str(folder), "state": f"unfinished ({done} videos done)", "score": "-", "created": "-"}
     try:
-        record = read_record(folder)
+        record = read_record(folder / "record.json")
     except HarnessError as error:
         return {"run": str(folder), "state": f"unreadable: {error.message}", "score": "-", "created": "-"}
     figures = [f"{c} {v.value:.4f}" for cs in record.scores.values() for c, v in cs.items() if v.value is not None]
