@@ -156,16 +156,24 @@ def read_mask(path: Path | str, *, binary: bool = False) -> np.ndarray:
     ids = None
     if header.bits == 8 and not header.interlaced:
         rows = _inflate(path, stream, header.height * (header.width + 1))
-        table = np.frombuffer(rows, np.uint8).reshape(header.height, header.width + 1)
-        if not table[:, 0].any():  # filter 0 on every row: the inflated bytes are the label map
-            ids = table[:, 1:].copy()
+        ids = _unfilter(np.frombuffer(rows, np.uint8).reshape(header.height, header.width + 1))
     if ids is None:
         ids = _decode_with_pillow(path, data)
     return (ids != 0).astype(np.uint8) if binary else ids
 
 
+def _unfilter(table: np.ndarray) -> np.ndarray | None:
+    """Undo the row filter where all rows have the same one of 0 (none), 1 (left) or 2 (up); None for the others."""
+    filters, differences = table[:, 0], table[:, 1:]
+    if (filters != filters[0]).any() or filters[0] > 2:
+        return None
+    if filters[0] == 0:
+        return differences.copy()
+    return np.cumsum(differences, axis=1 if filters[0] == 1 else 0, dtype=np.uint8)
+
+
 def _decode_with_pillow(path: Path, data: bytes) -> np.ndarray:
-    """Filtered rows, 1- to 4-bit palettes and interlaced files: rare, and Pillow knows them all."""
+    """Other row filters, 1- to 4-bit palettes and interlaced files: rare, and Pillow knows them all."""
     from PIL import Image
 
     try:

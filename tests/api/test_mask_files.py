@@ -44,16 +44,26 @@ def test_the_palette_begins_as_the_official_one():
     assert DAVIS_PALETTE[22 * 3 :] == tuple(grey for grey in range(22, 256) for _ in range(3))
 
 
+@pytest.mark.parametrize("filters", ["none", "left", "up", "all"])
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (17, 31)])
-def test_filtered_interlaced_and_grey_files_give_ids_as_stored(tmp_path, shape):
+def test_every_row_filter_gives_ids_as_stored(tmp_path, shape, filters):
     ids = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    height, width = shape
-    filtered = np.diff(ids.astype(np.int16), axis=0, prepend=0).astype(np.uint8)  # PNG filter 2 (up)
-    rows = np.concatenate([np.full((height, 1), 2, np.uint8), filtered], axis=1)
-    (tmp_path / "up.png").write_bytes(_png(width, height, 8, 0, rows.tobytes()))
-    _save(tmp_path / "grey.png", ids)
-    assert read_mask(tmp_path / "up.png").tolist() == ids.tolist()
-    assert read_mask(tmp_path / "grey.png").tolist() == ids.tolist()
+    left = np.diff(ids.astype(np.int16), axis=1, prepend=0)
+    up = np.diff(ids.astype(np.int16), axis=0, prepend=0)
+    rows = np.zeros((shape[0], shape[1] + 1), np.int16)
+    for y in range(shape[0]):
+        kind = {"none": 0, "left": 1, "up": 2, "all": y % 3}[filters]
+        rows[y, 0], rows[y, 1:] = kind, (ids, left, up)[kind][y]
+    (tmp_path / "a.png").write_bytes(_png(shape[1], shape[0], 8, 0, rows.astype(np.uint8).tobytes()))
+    assert read_mask(tmp_path / "a.png").tolist() == ids.tolist()
+
+
+def test_grey_and_interlaced_files_give_ids_as_stored(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 256, (17, 31), np.uint8)
+    assert read_mask(_save(tmp_path / "grey.png", ids)).tolist() == ids.tolist()
+    first_pass_only = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)  # 1 x 1 pixel, Adam7
+    (tmp_path / "adam7.png").write_bytes(_png_of(first_pass_only, b"\0\7"))
+    assert read_mask(tmp_path / "adam7.png").tolist() == [[7]]
 
 
 def test_a_one_bit_file_gives_zero_and_one(tmp_path):
@@ -67,15 +77,16 @@ def test_binary_makes_every_non_zero_value_one(tmp_path):
     assert read_mask(path, binary=True).tolist() == [[0, 1, 1]]
 
 
-def _png(width, height, bits, colour, rows, *, extra=b""):
+def _png(width, height, bits, colour, rows):
+    return _png_of(struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0), rows)
+
+
+def _png_of(header, rows):
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    pixels = zlib.compress(rows)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )  # fmt: skip
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 @pytest.mark.parametrize(
@@ -202,3 +213,17 @@ def test_plain_runs_that_do_not_cover_the_mask_are_refused():
         RunLength.from_runs((2, 2), [1, 2])
     with pytest.raises(DataError, match="a negative run"):
         RunLength.from_runs((2, 2), [5, -1])
+
+
+def test_polygons_are_filled_as_pycocotools_fills_them():
+    code = RunLength.from_polygons((6, 8), [[2, 1, 5, 1, 5, 4, 2, 4], [6, 4, 8, 4, 8, 6, 6, 6]])
+    expected = np.zeros((6, 8), int)
+    expected[1:4, 2:5], expected[4:6, 6:8] = 1, 1
+    assert code.decode().tolist() == expected.tolist()
+    assert code.area == 9 + 4
+
+
+@pytest.mark.parametrize("polygons", [[[1, 1, 2]], [[0, 0, 1, 1, 2]]])
+def test_polygons_of_half_points_or_too_few_are_refused(polygons):
+    with pytest.raises(DataError, match="a polygon"):
+        RunLength.from_polygons((4, 4), polygons)
