@@ -39,7 +39,7 @@ def _background(scene: Scene, frame: int) -> np.ndarray:
 def _moments(opened: np.ndarray, closed: np.ndarray, most: int) -> list[float]:
     """Moments of the exposure, in frames, dense enough that no point jumps far between two of them."""
     way = float(np.abs(closed - opened).max())
-    count = min(max(int(way / 2 + 0.5), 1), most)
+    count = min(max(int(way / 2.5 + 0.5), 1), most)
     return [((i + 0.5) / count - 0.5) * SHUTTER for i in range(count)]
 
 
@@ -53,7 +53,7 @@ def _mean(pictures: list[np.ndarray]) -> np.ndarray:
 def _cast_shadow(planes: np.ndarray, scene: Scene, placed: Placed, frame: int) -> None:
     """Darken the ground in a soft ellipse below an actor, fainter the higher it floats."""
     view, (x0, lift, z0) = scene.view(frame), placed.foot
-    wide = 1.15 * placed.actor.size * placed.actor.body.half_width
+    wide = placed.actor.size * (placed.actor.body.half_width + 0.12)
     deep = 0.4 * wide
     if z0 - deep < view.position[2] + 0.5:
         return
@@ -78,7 +78,7 @@ def _paint(planes: np.ndarray, scene: Scene, index: int, frame: int, ends: tuple
     box = box_round(columns, rows, scene.size)
     if box is None:
         return
-    moments = _moments(opened, closed, most=7)
+    moments = _moments(opened, closed, most=5)
     sprite = _mean(
         [_sprite(scene, scene.place(scene.actors[index], scene.view(frame + m), frame + m), box) for m in moments]
     )
