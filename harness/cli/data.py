@@ -39,6 +39,7 @@ class Findings:
     frames: int = 0
     truths: int = 0
     prompts: int = 0
+    tracks: int = 0
     problems: list[DataError] = field(default_factory=list)
 
 
@@ -72,6 +73,7 @@ def read_everything(benchmark: Benchmark, root: Path | None, *, partial: bool) -
     for sample in samples:
         click.echo(f"{sample.name}: {sample.length} frames", err=True)
         found.videos += 1
+        found.tracks += len(sample.extra.get("tracks", ()))
         found.problems.extend({problem.message: problem for problem in _problems_of(sample, found)}.values())
     return found
 
@@ -99,6 +101,8 @@ def _problems_of(sample: Sample, found: Findings) -> Iterator[DataError]:
 def _show(benchmark: Benchmark, found: Findings) -> None:
     of = f" of {benchmark.videos_expected}" if benchmark.videos_expected else ""
     counts = f"{found.videos}{of} videos, {found.frames} frames, {found.truths} truths, {found.prompts} prompts"
+    if found.tracks:
+        counts += f", {found.tracks} tracks"
     state = f"{len(found.problems)} problems" if found.problems else "no problems"
     click.echo(f"{benchmark.name}: {counts}; {state}")
     for problem in found.problems:
@@ -116,6 +120,7 @@ def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[s
         "frames": found.frames,
         "truths": found.truths,
         "prompts": found.prompts,
+        "tracks": found.tracks,
         "problems": [{"message": problem.message, "hint": problem.hint} for problem in found.problems],
     }
 

@@ -73,9 +73,13 @@ def list_folder(folder: Path, root: Path, what: str) -> dict[str, Path]:
 
 
 def list_images(folder: Path, root: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
-    """The images of a folder, stem -> path in sorted order; an empty folder or a foreign file is a DataError."""
+    """The images of a folder, stem -> path in sorted order; DataError for none, or two of one stem."""
     entries = list_folder(folder, root, what)
-    images = {path.stem: path for path in entries.values() if path.suffix.lower() in suffixes}
+    paths = [path for path in entries.values() if path.suffix.lower() in suffixes]
+    images = {path.stem: path for path in paths}
+    if len(images) < len(paths):
+        twice = [path.name for path in paths if images[path.stem] != path]
+        raise DataError.at(folder, found=f"{twice[0]} and {images[Path(twice[0]).stem].name}", expected="one of them")
     if not images:
         raise DataError.at(folder, found=_in_words(entries, "files"), expected=f"{what} ({', '.join(suffixes)})")
     return images
@@ -126,9 +130,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_image(path: Path, mode: str) -> np.ndarray:
-    """Decode a whole image strictly: ``mode`` "RGB" gives (H, W, 3), "L" gives (H, W); uint8."""
+    """Decode a whole image strictly: ``mode`` "RGB" gives (H, W, 3), "L" gives (H, W); uint8, without its alpha."""
     with _opened(path) as image:
-        if image.mode not in ("RGB", "L", "P", "1"):
+        if image.mode not in ("RGB", "RGBA", "L", "LA", "P", "1"):
             raise DataError.at(path, found=f"an image of kind {image.mode}", expected="an RGB or grey image")
         return np.array(image.convert(mode))
 

@@ -5,8 +5,11 @@ import pickle
 import struct
 import zlib
 
+import hypothesis.extra.numpy
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from harness.api import mask_files
@@ -227,3 +230,24 @@ def test_polygons_are_filled_as_pycocotools_fills_them():
 def test_polygons_of_half_points_or_too_few_are_refused(polygons):
     with pytest.raises(DataError, match="a polygon"):
         RunLength.from_polygons((4, 4), polygons)
+
+
+@given(
+    hypothesis.extra.numpy.arrays(
+        np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20)), elements=st.integers(0, 1)
+    )
+)
+def test_any_mask_survives_run_lengths(mask):
+    code = RunLength.encode(mask)
+    assert code.decode().tolist() == mask.tolist()
+    assert code.area == mask.sum()
+    assert RunLength.from_runs(code.size, code.runs().tolist()) == code
+
+
+@given(st.binary(max_size=30))
+def test_any_bytes_are_either_whole_run_lengths_or_refused(counts):
+    try:
+        mask = RunLength((5, 4), counts).decode()
+    except DataError:
+        return
+    assert mask.shape == (5, 4)

@@ -1,13 +1,14 @@
 """``harness data`` reads everything, lists every problem and says by its exit code whether there was one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from harness.api.contracts import DAVIS_2017, Benchmark
+from harness.api.contracts import DAVIS_2017, YOUTUBE_VIS, Benchmark
 from harness.api.mask_files import write_mask
 from harness.catalog import Catalog, Source
 from harness.cli import main
@@ -90,6 +91,16 @@ def test_a_missing_video_is_a_problem_unless_partial_is_allowed(tree, capsys):
     assert (report["videos"], report["videos_expected"], report["frames"]) == (1, 2, 2)
     assert "--allow-partial" in report["problems"][0]["hint"]
     assert _harness("check", "tiny", "--data-root", tree, "--allow-partial") == 0
+
+
+def test_tracks_are_counted_where_a_sample_has_them(tree, capsys, monkeypatch):
+    samples = [replace(sample, extra={"tracks": [{}, {}, {}]}) for sample in open_tiny(tree, False)]
+    bench = Benchmark("vis", "VIS", {"vis": YOUTUBE_VIS}, lambda root, partial: samples)
+    catalog = Catalog()
+    catalog.benchmarks._add("vis", bench, Source("vis", "vis", "test", "0"))
+    monkeypatch.setattr(Catalog, "load", lambda: catalog)
+    assert _harness("check", "vis") == 0
+    assert "2 prompts, 6 tracks; no problems" in capsys.readouterr().out
 
 
 def test_no_root_is_a_problem_with_the_layout(tmp_path, capsys, monkeypatch):

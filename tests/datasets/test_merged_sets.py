@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from harness.api.errors import DataError
+from harness.catalog import Catalog
 from harness.datasets import fbms, segtrack, youtube_objects
 from harness.datasets.merged import read_thresholded_mask
+from harness.plan import Request, resolve
 
 
 def _square(value, row):
@@ -207,6 +209,26 @@ def test_fbms_refuses_a_mask_of_another_size_and_a_malformed_definition(fbms_tre
     assert "found 4 x 4 pixels, expected 10 x 8" in _problem(_open_fbms, fbms_tree)
     (fbms_tree / "Testset/cars1/GroundTruth/cars1Def.dat").write_text("Total number of regions:\nmany\n")
     assert "a malformed definition" in _problem(_open_fbms, fbms_tree)
+
+
+def test_two_files_of_one_name_are_refused(segtrack_tree):
+    _save(segtrack_tree / "JPEGImages/girl/girl_1.png", np.zeros((8, 10, 3), np.uint8))
+    assert "expected one of them" in _problem(segtrack.open_segtrack, segtrack_tree)
+
+
+def test_masks_with_an_alpha_channel_are_read_without_it(segtrack_tree):
+    square = _square(255, 1)
+    _save(segtrack_tree / "GroundTruth/bmx/1/bmx_1.png", np.dstack([square, square, square, square * 0 + 9]))
+    bmx = segtrack.open_segtrack(segtrack_tree, True)[0]
+    assert bmx.read_truth(1).tolist() == (_square(1, 1) + _square(1, 4)).tolist()
+
+
+@pytest.mark.data
+def test_a_tree_of_one_shot_makes_a_plan_that_is_partial(shared):
+    root = shared / "data/YouTube-Objects"
+    request = Request("copyfirst", "youtube-objects", task="one-shot", data_root=root, allow_partial=True)
+    plan = resolve(request, Catalog.load())
+    assert (plan.videos_expected, plan.partial_reason) == (126, "125 of 126 videos are not in the data")
 
 
 @pytest.mark.data
