@@ -30,7 +30,6 @@ FLOORS = {
     "harness.frames": 4,
     "harness.plan": 5,
     "harness.track_files": 5,
-    "harness.scoring": 6,
     "harness.verification": 5,
     "harness.promises": 6,
     "harness.summary": 6,
