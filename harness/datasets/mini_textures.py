@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -98,24 +98,25 @@ class Texture:
         return packed.view(np.uint8).reshape(*u.shape, 4)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=48)
 def texture(look: Look) -> Texture:
-    """Crop, resize, colour, mirror into a tile that wraps without a seam, and halve."""
-    tile = _coloured(_crop(look), look)
-    tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
-    tile = np.concatenate([tile, tile[::-1]], axis=0)
+    """Crop, resize, colour, halve, and mirror each level into a tile that wraps without a seam."""
+    photo = _coloured(_crop(replace(look, colour=(1.0, 1.0, 1.0), saturation=1.0, contrast=1.0)), look)
     levels, sides = [], []
-    while tile.shape[0] >= 8:
-        sides.append(tile.shape[0])
-        padded = np.concatenate([tile, np.zeros_like(tile[..., :1])], axis=2)
-        levels.append(np.ascontiguousarray(padded).view(np.uint32).reshape(-1))
-        wide = tile.astype(np.uint16)
-        tile = ((wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2] + 2) // 4).astype(np.uint8)
+    while photo.shape[0] >= 4:
+        sides.append(2 * photo.shape[0])
+        packed = np.concatenate([photo, np.zeros_like(photo[..., :1])], axis=2).view(np.uint32)[..., 0]
+        wide = np.concatenate([packed, packed[:, ::-1]], axis=1)
+        levels.append(np.concatenate([wide, wide[::-1]], axis=0).reshape(-1))
+        sums = photo.astype(np.uint16)
+        sums = sums[::2, ::2] + sums[1::2, ::2] + sums[::2, 1::2] + sums[1::2, 1::2]
+        photo = ((sums + 2) // 4).astype(np.uint8)
     return Texture(tuple(sides), tuple(levels))
 
 
+@lru_cache(maxsize=16)
 def _crop(look: Look) -> np.ndarray:
-    """The square crop as (side, side, 3) float64."""
+    """The square crop as (side, side, 3) float64, not yet coloured."""
     photo: np.ndarray = photograph(look.photograph)
     if look.turned:
         photo = photo.transpose(1, 0, 2)
