@@ -139,9 +139,9 @@ def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
     )
     _expect(path, "failures", len(record.failures), record.partial or not record.failures, "none in a whole run")
     _expect(path, "benchmark.scored", claimed.scored, claimed.scored == benchmark.scored, str(benchmark.scored))
-    if benchmark.expected:
-        size = len(benchmark.expected)
+    if size := benchmark.videos_expected:
         _expect(path, "benchmark.videos_expected", expected, expected == size, f"{size}, the videos of {claimed.name}")
+    if benchmark.expected:
         foreign = sorted({video.video for video in record.videos} - set(benchmark.expected))
         _expect(path, "videos", foreign[:1], not foreign, f"videos of {claimed.name} only")
     scoring = next((rule for rule in scorings.values() if rule.version == claimed.scoring), None)
