@@ -36,9 +36,9 @@ class CompiledCounter:
     ) -> Int64[np.ndarray, "pairs 6"]:
         """As ``PairCounter``."""
         height, width = truth.shape
-        if boundary_radius(height, width) > kernels.MAX_RADIUS:
-            return PlainCounter().count_pairs(prediction, truth, slots, crossed=crossed)
         self._fit_size(height, width)
+        if self._half_widths.size > kernels.MAX_RADIUS + 1:
+            return PlainCounter().count_pairs(prediction, truth, slots, crossed=crossed)
         self._fit_slots(slots.proposals, slots.objects)
         sides = (
             (prediction, slots.prediction, self._runs[:2], slice(0, slots.proposals)),
