@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from harness_tvos.network import IMAGENET_MEAN, IMAGENET_STD, STRIDE, EmbeddingNetwork
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from harness import DataError
+from harness_tvos.network import IMAGENET_MEAN, IMAGENET_STD, STRIDE, EmbeddingNetwork
 
 
 @dataclass(frozen=True)

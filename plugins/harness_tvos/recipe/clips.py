@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from harness_tvos.network import STRIDE
-from harness_tvos.training import ClipBatch, TrainingConfig
 from numpy.typing import NDArray
 
 from harness import DataError
+from harness_tvos.network import STRIDE
+from harness_tvos.training import ClipBatch, TrainingConfig
 
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (3, 3), source pixels (x, y, 1) to crop pixels

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from harness_tvos.network import EmbeddingNetwork, for_inference
-from harness_tvos.training import normalised
 from numpy.typing import NDArray
 from torch import Tensor
 
 from harness import DataError
+from harness_tvos.network import EmbeddingNetwork, for_inference
+from harness_tvos.training import normalised
 
 NEAR = 3  # how many of the last frames are references, beside three spread over the frames before
 NEAR_SIGMA, FAR_SIGMA = 8 / 60, 21 / 60  # of the feature grid's height: 8 and 21 cells at 480 lines
@@ -24,8 +24,12 @@ def read_video(root: Path, video: str, frames: int, every: int) -> tuple[Tensor,
     """Every ``every``-th frame, at most ``frames``: (T, H, W, 3) uint8 RGB and the truth (T, H, W)."""
     images = sorted(root.glob(f"JPEGImages/*/{video}/*.jpg"))[::every][:frames]
     masks = sorted(root.glob(f"Annotations/*/{video}/*.png"))[::every][:frames]
-    if not images or len(images) != len(masks):
-        raise DataError(f"{root}: video {video!r} has {len(images)} frames and {len(masks)} masks", hint="check --data")
+    if len(images) < 3 or len(images) != len(masks):
+        raise DataError(
+            f"{root}: every {every}th frame of video {video!r} is {len(images)} frames and {len(masks)} masks; "
+            "expected 3 or more, as many of both",
+            hint="give --data the folder that holds JPEGImages and Annotations",
+        )
     rgb = [np.asarray(cv2.imread(str(path)))[..., ::-1] for path in images]
     truth = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127 for path in masks]
     return torch.from_numpy(np.stack(rgb)), np.stack(truth)

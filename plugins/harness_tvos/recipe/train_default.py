@@ -16,11 +16,13 @@ from typing import Any
 import click
 import cv2
 import torch
-from harness_tvos.network import build_network
+from safetensors.torch import save_file
+from torch import Tensor
+
+from harness_tvos.network import EmbeddingNetwork, build_network
 from harness_tvos.recipe.clips import ClipSource
 from harness_tvos.recipe.held_out import held_out_similarity
 from harness_tvos.training import StepReport, Training, TrainingConfig, soften_logits
-from safetensors.torch import save_file
 
 HELD_OUT = ("motorbike", "rollerblade", "surf")
 SOFT_SCALE = 0.24
@@ -94,12 +96,14 @@ def _log(path: Path, line: Mapping[str, Any]) -> None:
         file.write(json.dumps({"utc": now, **line}) + "\n")
 
 
+def in_halves(network: EmbeddingNetwork) -> dict[str, Tensor]:
+    """The state dict as it is shipped: fp16, whole numbers as they are."""
+    state = network.state_dict().items()
+    return {name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in state}
+
+
 def export(training: Training, path: Path, commit: str) -> None:
-    """The network's weights in halves, with what a reader must know of them."""
-    state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in training.network.state_dict().items()
-    }
+    """Write the weights with what a reader must know of them."""
     metadata = {
         "architecture": training.network.architecture,
         "trained_on": DATA,
@@ -110,7 +114,7 @@ def export(training: Training, path: Path, commit: str) -> None:
         "seed": str(training.config.seed),
     }
     temporary = path.with_suffix(".tmp")
-    save_file(state, temporary, metadata)
+    save_file(in_halves(training.network), temporary, metadata)
     temporary.replace(path)
 
 

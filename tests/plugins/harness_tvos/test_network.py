@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
+from harness import DataError
 from harness_tvos.network import (
     EmbeddingNetwork,
     architecture_of,
@@ -16,9 +19,6 @@ from harness_tvos.network import (
     load_checkpoint,
     network_for,
 )
-from safetensors.torch import save_file
-
-from harness import DataError
 
 
 def with_lived_in_norms(network: EmbeddingNetwork) -> EmbeddingNetwork:

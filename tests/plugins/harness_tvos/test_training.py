@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from harness import DataError
 from harness_tvos.network import build_network, load_checkpoint, network_for
+from harness_tvos.recipe.choose_scale import main as choose_scale
 from harness_tvos.recipe.clips import PASTED, Augmentation, ClipSource
 from harness_tvos.recipe.held_out import propagate, region_similarity
-from harness_tvos.recipe.train_default import main
+from harness_tvos.recipe.train_default import in_halves, main
 from harness_tvos.training import (
     ClipBatch,
     Training,
@@ -26,8 +32,6 @@ from harness_tvos.training import (
     rescale_features,
     soften_logits,
 )
-
-from harness import DataError
 
 TINY = TrainingConfig(iterations=4, clips=1, crop=32, late_crop=48, late_from=0.5, warm_up=1)
 
@@ -54,7 +58,7 @@ def write_video(root: Path, video: str, frames: int, seed: int) -> None:
 @pytest.fixture(name="tree")
 def fixture_tree(tmp_path: Path) -> Path:
     for seed, video in enumerate(("disc", "wheel", "motorbike", "rollerblade", "surf")):
-        write_video(tmp_path / "data", video, 8, seed)
+        write_video(tmp_path / "data", video, 12, seed)
     return tmp_path / "data"
 
 
@@ -230,6 +234,20 @@ def test_the_recipe_goes_on_where_it_was_and_exports_loadable_halves(tree: Path,
     assert network_for(load_checkpoint(out / "weights.safetensors")).architecture == "r18"
 
 
+def test_the_chosen_temperature_is_folded_into_the_weights(tree: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+    save_file(in_halves(build_network("r18")), before, {"seed": "0"})
+    options = ["--data", str(tree), "--temperature", "4", "--frames", "3", str(before), str(after)]
+    result = CliRunner().invoke(choose_scale, options, catch_exceptions=False)
+    assert json.loads(result.output)["temperature"] == 4
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, two = (network_for(load_checkpoint(path)).eval()(images) for path in (before, after))
+    assert torch.allclose(two, 2 * one, rtol=1e-2, atol=1e-3 * one.max().item())
+    with safe_open(after, "pt") as file:
+        assert file.metadata() == {"seed": "0", "folded_temperature": "4.0"}
+
+
 def test_a_still_video_keeps_its_first_mask() -> None:
     rng = np.random.default_rng(0)
     frame = torch.from_numpy(cv2.resize(rng.integers(0, 255, (8, 12, 3)).astype(np.uint8), (96, 64)))
@@ -252,7 +270,7 @@ def test_region_similarity_leaves_out_the_ends_and_counts_two_empty_masks_as_one
 
 def test_a_video_without_as_many_masks_as_frames_is_refused(tree: Path) -> None:
     next((tree / "Annotations/240p/disc").glob("*.png")).unlink()
-    with pytest.raises(DataError, match=r"'disc' has 8 frames under JPEGImages and 7 masks"):
+    with pytest.raises(DataError, match=r"'disc' has 12 frames under JPEGImages and 11 masks"):
         ClipSource(tree, ["disc"])
 
 
