@@ -79,10 +79,9 @@ class PlainCounter:
         """As ``PairCounter``."""
         proposals, objects = slots.proposals, slots.objects
         predicted, true = slots.prediction[prediction], slots.truth[truth]
-        codes = predicted.astype(np.int64) * (objects + 1) + true
-        joint = np.bincount(codes.ravel(), minlength=(proposals + 1) * (objects + 1)).reshape(
-            proposals + 1, objects + 1
-        )
+        occupied = np.flatnonzero(predicted | true)  # pixels that are background twice enter no count
+        codes = predicted.ravel()[occupied].astype(np.int64) * (objects + 1) + true.ravel()[occupied]
+        joint = np.bincount(codes, minlength=(proposals + 1) * (objects + 1)).reshape(proposals + 1, objects + 1)
         areas = joint.sum(axis=1)[1:, None] + joint.sum(axis=0)[None, 1:]
 
         counts = np.zeros((proposals, objects, 6), np.int64)

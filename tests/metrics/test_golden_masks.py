@@ -1,4 +1,4 @@
-"""J and F against the official toolkits' own numbers: made masks and real ones (segflow on DAVIS)."""
+"""J and F against the official toolkits' own numbers: made masks and real ones (SegFlow and OSVOS on DAVIS)."""
 
 import json
 from pathlib import Path
@@ -30,14 +30,20 @@ def _load(path):
 
 CASES = _load(GOLDEN / "cases.json")
 EXPECTED = _load(GOLDEN / "expected.json")
-SEGFLOW = _load(PREDICTIONS / "reference_scores.json").get("segflow", {}).get("per_sequence", {})
+REFERENCE = _load(PREDICTIONS / "reference_scores.json")
+FOLDERS = {
+    "osvos(davis17 ids merged to foreground)": "osvos",
+    "segflow": "segflow",
+    "segflow-ol-unsup": "segflow-ol-unsup",
+}
+REAL = [(run, video) for run in FOLDERS for video in REFERENCE.get(run, {}).get("per_sequence", {})]
 ONE_SHOT = sorted(name for name, case in CASES.items() if case["task"] == "semi")
 UNSUPERVISED = sorted(name for name, case in CASES.items() if case["task"] == "unsup")
 STATISTICS = {"M": "mean", "R": "recall", "D": "decay"}
 
 pytestmark = [
     pytest.mark.data,
-    pytest.mark.skipif(not (CASES and SEGFLOW), reason=f"golden figures and predictions are not at {SHARED}"),
+    pytest.mark.skipif(not (CASES and REAL), reason=f"golden figures and predictions are not at {SHARED}"),
 ]
 
 
@@ -72,7 +78,7 @@ def measure(name, prediction, truth, scoring):
 
 
 def test_every_golden_case_is_here():
-    assert (len(ONE_SHOT), len(UNSUPERVISED)) == (26, 10)
+    assert (len(ONE_SHOT), len(UNSUPERVISED), len(REAL)) == (26, 10, 30)
 
 
 @pytest.mark.parametrize("case", ONE_SHOT)
@@ -157,13 +163,14 @@ def test_single_object_equals_davis2016(case, counter):
         assert found == pytest.approx(expected[quantity]["MOD"], abs=1e-12)
 
 
-@pytest.mark.parametrize("video", sorted(SEGFLOW))
-def test_real_masks_equal_the_reference_scores(video):
+@pytest.mark.parametrize(("run", "video"), REAL)
+def test_real_masks_equal_the_reference_scores(run, video):
+    expected = REFERENCE[run]["per_sequence"][video]
     paths = sorted((DAVIS / "Annotations" / "480p" / video).glob("*.png"))
     truth = np.stack([read_mask(path) for path in paths])
-    prediction = np.stack([read_mask(PREDICTIONS / "segflow" / video / path.name) for path in paths])
+    prediction = np.stack([read_mask(PREDICTIONS / FOLDERS[run] / video / path.name) for path in paths])
     scores = measure(video, prediction, truth, DAVIS_2016)
-    assert len(scores.frames) == SEGFLOW[video]["n"]
+    assert len(scores.frames) == expected["n"]
     for quantity in "JF":
         found = [scores.summary["1"][f"{quantity}-{name}"] for name in STATISTICS.values()]
-        assert found == pytest.approx(SEGFLOW[video][quantity], abs=1e-9)
+        assert found == pytest.approx(expected[quantity], abs=1e-9)
