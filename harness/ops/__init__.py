@@ -1,0 +1,1 @@
+"""Tensor arithmetic that methods and metrics share: label maps, label propagation."""

@@ -1,0 +1,78 @@
+"""The card of TVOS: label propagation by dense, long-range affinities (Zhang et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import BuildContext, Citation, Kernel, Method, Weights, hookimpl
+from harness_tvos.config import OFFICIAL, PAPER, Config
+
+SHIPPED = "tvos-r18-davis240p"
+# The README of the official code (00826da) links these; the repository's code is MIT, the files state no licence.
+PUBLISHED = "https://drive.google.com/open?id="
+NOT_STATED = "not stated (code: MIT; training data: non-commercial research)"
+
+
+def build(context: BuildContext) -> Any:
+    """Build the method; torch is imported here and not before."""
+    from harness_tvos.method import build
+
+    return build(context)
+
+
+def kernels() -> Sequence[Kernel[Any, Any]]:
+    """The hot functions, for listings and benches."""
+    from harness_tvos.kernels import propagate
+
+    return (propagate,)
+
+
+def published(name: str, drive_id: str, trained_on: str) -> Weights:
+    """A ResNet-50 checkpoint of the authors, to be fetched by hand and given with ``--weights FILE``."""
+    return Weights(
+        name=name,
+        licence=NOT_STATED,
+        url=PUBLISHED + drive_id,
+        trained_on=trained_on,
+        preset="official",
+        note="ResNet-50 in the official .pth.tar format; its sha256 is published nowhere",
+    )
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [
+        Method(
+            name="tvos",
+            tasks=("one-shot",),
+            build=build,
+            summary="Propagates labels from nine earlier frames along affinities of pixels; all objects at once.",
+            causality="online",
+            config=Config,
+            presets={"official": OFFICIAL, "paper": PAPER},
+            kernels=kernels,
+            weights=(
+                Weights(
+                    name=SHIPPED,
+                    licence="CC-BY-NC-4.0 (that of the training data)",
+                    path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
+                    trained_on="DAVIS 2016 train at 240p and generated video",
+                    preset="official",
+                    note="ResNet-18, made by this project; recipe/ says how",
+                ),
+                published("resnet50-davis17-train", "1N5lanFvdRf4CgjjZX4uQU1MMiRinANz9", "DAVIS 2017 train"),
+                published("resnet50-davis17-trainval", "1Zw7FOMXVcoOTczvLiyQ49ABEZRpIlfkR", "DAVIS 2017 train and val"),
+                published("resnet50-youtube-vos-train", "1U6sX9EUpOvDRFyaqDVpsi3plTnI2Witp", "YouTube-VOS 2018 train"),
+            ),
+            default_weights=SHIPPED,
+            supervision="masks of video frames (DAVIS train); the published ResNet-50 also ImageNet classes",
+            paper=Citation(
+                title="A Transductive Approach for Video Object Segmentation",
+                authors="Yizhuo Zhang, Zhirong Wu, Houwen Peng, Stephen Lin",
+                year=2020,
+                url="https://arxiv.org/abs/2004.07193",
+            ),
+        )
+    ]
