@@ -40,11 +40,10 @@ def contour_points(mask: UInt8[np.ndarray, "H W"]) -> Float64[np.ndarray, "P 2"]
     framed = np.zeros((inside.shape[0] + 2, inside.shape[1] + 2), np.uint8)
     framed[1:-1, 1:-1] = inside
     edges = np.count_nonzero(framed[1:] != framed[:-1]) + np.count_nonzero(framed[:, 1:] != framed[:, :-1])
-    polygon = _richest_polygon(*_trace(framed, edges))
-    if len(polygon) == 0:
-        return None
-    polygon += np.array([columns[0], rows[0]], np.float64)
-    return _upsample(polygon)
+    corners, ends = _trace(framed, edges)
+    corners += np.array([rows[0], columns[0], 0], np.int32)  # float rounding below depends on where the object lies
+    polygon = _richest_polygon(corners[: ends[-1]], ends)
+    return _upsample(polygon) if len(polygon) else None
 
 
 def simplify(line: Float64[np.ndarray, "V 2"], tolerance: float) -> Float64[np.ndarray, "K 2"]:
