@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, no_type_check
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64
 
 from harness.api.contracts import Column
-from harness.metrics.stability_compile import compiled
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-_FALSE, _TRUE, _IGNORED = range(3)
+FALSE, TRUE, IGNORED = range(3)
+"""What a detection turns out to be."""
 
 COLUMNS: tuple[Column, ...] = (
     Column("AP", "average precision, mean over overlap thresholds 0.5, 0.55, ... 0.95"),
@@ -143,8 +143,8 @@ def _curve(
     precision = np.zeros((len(outcomes), len(RECALLS)))
     if outcomes.shape[1] == 0:
         return precision, np.zeros(len(outcomes))
-    true = np.cumsum(outcomes == _TRUE, axis=1, dtype=np.float64)
-    false = np.cumsum(outcomes == _FALSE, axis=1, dtype=np.float64)
+    true = np.cumsum(outcomes == TRUE, axis=1, dtype=np.float64)
+    false = np.cumsum(outcomes == FALSE, axis=1, dtype=np.float64)
     recall = true / positives
     falling = true / (false + true + np.spacing(1))
     falling = np.maximum.accumulate(falling[:, ::-1], axis=1)[:, ::-1]
@@ -159,6 +159,8 @@ def _match_group(
     group: Group, ranges: Float64[np.ndarray, "A 2"]
 ) -> tuple[Int8[np.ndarray, "A T D"], Int64[np.ndarray, " A"]]:
     """What each detection is for each range and threshold, and how many truths count for each range."""
+    from harness.metrics.average_precision_match import match  # Numba is not for those who only list metrics
+
     outcomes = np.empty((len(ranges), len(THRESHOLDS), len(group.scores)), np.int8)
     counts = np.empty(len(ranges), np.int64)
     for a, (low, high) in enumerate(ranges):
@@ -167,34 +169,5 @@ def _match_group(
         order = np.argsort(is_ignored, kind="stable")
         counts[a] = len(order) - np.count_nonzero(is_ignored)
         is_out = (group.areas < low) | (group.areas > high)
-        _match(group.overlaps, order, is_ignored, group.is_crowd, is_out, THRESHOLDS, outcomes[a])
+        match(group.overlaps, order, is_ignored, group.is_crowd, is_out, THRESHOLDS, outcomes[a])
     return outcomes, counts
-
-
-@compiled
-@no_type_check
-def _match(overlaps, order, is_ignored, is_crowd, is_out, thresholds, outcomes):
-    """Give each detection, best first, the truth it overlaps most that is still free; a crowd is always free.
-
-    Truths come in ``order``, the ignored last; of equal overlaps the later wins, but no ignored one over one that
-    counts.
-    """
-    taken = np.empty(len(order), np.bool_)
-    for t in range(len(thresholds)):
-        taken[:] = False
-        for d in range(len(is_out)):
-            best = -1
-            overlap = min(thresholds[t], 1 - 1e-10)
-            for g in order:
-                if taken[g] and not is_crowd[g]:
-                    continue
-                if best >= 0 and is_ignored[g] and not is_ignored[best]:
-                    break
-                if overlaps[d, g] >= overlap:
-                    overlap = overlaps[d, g]
-                    best = g
-            if best >= 0:
-                taken[best] = True
-                outcomes[t, d] = _IGNORED if is_ignored[best] else _TRUE
-            else:
-                outcomes[t, d] = _IGNORED if is_out[d] else _FALSE
