@@ -90,7 +90,7 @@ def _trace(framed, edges):
     walk = np.empty((edges, 3), np.int32)
     corners = np.empty((edges, 3), np.int32)
     ends = np.empty(edges // 4 + 1, np.int32)
-    curves = written = 0
+    curves = written = np.int64(0)  # a plain 0 would be a type of its own to Numba
     for y in range(leaving.shape[0]):
         for x in range(leaving.shape[1]):
             while leaving[y, x] & 15:
@@ -102,12 +102,12 @@ def _trace(framed, edges):
 @no_type_check
 def _follow(y, x, leaving, place, walk, corners, written, ends, curves):
     """Walk from one corner until it is left again the same way; each return to a junction cuts off a curve."""
-    direction = _only_direction(leaving[y, x], 0)
+    direction = _only_direction(leaving[y, x], np.int64(0))
     length = 0
     while (leaving[y, x] >> direction) & 1:
         is_junction = leaving[y, x] & _JUNCTION
         if is_junction and place[y, x] >= 0:
-            first = place[y, x]
+            first = np.int64(place[y, x])
             written = _cut_off(walk, first, length, place, corners, written)
             ends[curves] = written
             curves += 1
@@ -121,7 +121,7 @@ def _follow(y, x, leaving, place, walk, corners, written, ends, curves):
         x += (direction == _RIGHT) - (direction == _LEFT)
         is_junction = leaving[y, x] & _JUNCTION  # turn right: keep to the same object pixel
         direction = (direction - 1) % 4 if is_junction else _only_direction(leaving[y, x], direction)
-    written = _cut_off(walk, 0, length, place, corners, written)
+    written = _cut_off(walk, np.int64(0), length, place, corners, written)
     ends[curves] = written
     return curves + 1, written
 
@@ -141,7 +141,8 @@ def _only_direction(bits, otherwise):
 def _cut_off(walk, first, length, place, corners, written):
     """Copy the curve ``walk[first:length]`` to ``corners``, forget its junctions; return how many are written."""
     for k in range(first, length):
-        corners[written] = walk[k]
+        for value in range(3):
+            corners[written, value] = walk[k, value]
         written += 1
         if walk[k, 2]:
             place[walk[k, 0], walk[k, 1]] = -1
@@ -248,14 +249,14 @@ def _simplify(line, tolerance):
 def _thin(line, near):
     """Drop the points nearer to the last one kept than the root of ``near``; both ends stay."""
     kept = np.empty_like(line)
-    kept[0] = line[0]
+    kept[0, 0], kept[0, 1] = line[0, 0], line[0, 1]
     count = 1
     for k in range(1, len(line) - 1):
         dx, dy = line[k, 0] - kept[count - 1, 0], line[k, 1] - kept[count - 1, 1]
         if dx * dx + dy * dy >= near:
-            kept[count] = line[k]
+            kept[count, 0], kept[count, 1] = line[k, 0], line[k, 1]
             count += 1
-    kept[count] = line[-1]
+    kept[count, 0], kept[count, 1] = line[-1, 0], line[-1, 1]
     return kept[: count + 1]
 
 
@@ -295,5 +296,5 @@ def _upsample(polygon):
                 points[written + part, axis] = value
                 value = np.float32(value + step)
         written += parts[k]
-    points[written] = polygon[-1]
+    points[written, 0], points[written, 1] = polygon[-1, 0], polygon[-1, 1]
     return points
