@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    Frames = Sequence[torch.Tensor]
+else:
+    Frames = Sequence  # a run-time type checker that knew what a frame is would read one, perhaps of the future
+
 
 @dataclass
 class Horizon:
@@ -28,7 +32,7 @@ class Horizon:
             )
 
 
-class Video(Sequence["torch.Tensor"]):
+class Video(Frames):
     """One video as a method sees it: lazy, indexable, without truth and without its real name.
 
     ``video[t]`` is a (H, W, 3) uint8 RGB tensor on the run's device; it belongs to the harness and must not be

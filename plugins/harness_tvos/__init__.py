@@ -22,8 +22,8 @@ def build(context: BuildContext) -> Any:
     return build(context)
 
 
-def kernels() -> Sequence[Kernel[Any, Any]]:
-    """The hot functions, for listings and benches."""
+def hot_functions() -> Sequence[Kernel]:
+    """The kernels, for listings and benches; not called ``kernels``, which is the module."""
     from harness_tvos.kernels import propagate
 
     return (propagate,)
@@ -52,7 +52,7 @@ def harness_methods() -> list[Method]:
             causality="online",
             config=Config,
             presets={"official": OFFICIAL, "paper": PAPER},
-            kernels=kernels,
+            kernels=hot_functions,
             weights=(
                 Weights(
                     name=SHIPPED,

@@ -88,7 +88,7 @@ def operations(query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int]
 def traffic(query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int], *_: object, **__: object) -> float:
     """Every feature and label read once, every score written once."""
     features = (query.numel() + len(slots) * keys[0].numel()) * keys.element_size()
-    return features + (len(slots) + 1) * labels[0].numel() * labels.element_size()
+    return float(features) + (len(slots) + 1) * labels[0].numel() * labels.element_size()
 
 
 @kernel(example=examples, reference=propagate_plain, flops=operations, bytes=traffic, tolerance=1e-3)

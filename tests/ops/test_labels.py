@@ -1,0 +1,22 @@
+"""Id maps become planes and planes are resized the way the official codes do it."""
+
+import torch
+
+from harness.ops.labels import one_hot, resize_bilinear
+
+
+def test_planes_follow_the_given_ids():
+    mask = torch.tensor([[0, 7], [3, 255]], dtype=torch.uint8)
+    planes = one_hot(mask, (0, 3, 7))
+    assert planes.tolist() == [[[1, 0], [0, 0]], [[0, 0], [1, 0]], [[0, 1], [0, 0]]]
+
+
+def test_down_by_eight_is_the_mean_of_the_centre_two_by_two():
+    plane = torch.rand(1, 16, 24, generator=torch.Generator().manual_seed(0))
+    blocks = plane.view(2, 8, 3, 8)
+    assert torch.allclose(resize_bilinear(plane, (2, 3))[0], blocks[:, 3:5, :, 3:5].mean((1, 3)), atol=1e-6)
+
+
+def test_up_by_two_mixes_neighbours_three_to_one():
+    row = torch.tensor([[[0.0, 1.0]]])
+    assert resize_bilinear(row, (1, 4))[0, 0].tolist() == [0, 1 / 4, 3 / 4, 1]

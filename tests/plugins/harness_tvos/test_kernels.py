@@ -1,0 +1,126 @@
+"""Propagation: the plain form against numbers made by hand, the fast forms against the plain one."""
+
+import importlib.util
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from harness_tvos.kernels import examples, propagate, propagate_plain
+
+SMALL = examples("cpu")[:2]
+
+
+def as_double(example):
+    return [part.double() if isinstance(part, torch.Tensor) else part for part in example.args]
+
+
+def test_plain_form_by_hand():
+    # Two pixels side by side, one channel, two references. Pixel 0: logits 1*(1, 0) and 1*(2, 0).
+    query = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+    keys = torch.tensor([[[1.0], [0.0]], [[2.0], [0.0]]], dtype=torch.float64)
+    labels = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]], dtype=torch.float64)
+    scores = propagate_plain(query, keys, labels, (0, 1), (1.0, 2.0), size=(1, 2))
+    z = math.e + 1 + math.e**2 + 1
+    one_apart_near, one_apart_far = math.exp(-1), math.exp(-1 / 4)
+    assert scores[:, 0].tolist() == pytest.approx(
+        [math.e / z, (one_apart_near + math.e**2 + one_apart_far) / z], abs=1e-15
+    )
+    assert scores[:, 1].tolist() == pytest.approx([one_apart_near / 4, (1 + one_apart_far + 1) / 4], abs=1e-15)
+
+
+def test_prior_comes_after_the_softmax_and_is_not_renormalised():
+    scores = propagate(*SMALL[0].args, **SMALL[0].kwargs).sum(0)
+    assert scores.max() <= 1 + 1e-6
+    assert scores.mean() < 0.95
+
+
+def test_streaming_equals_plain_in_double():
+    example = SMALL[0]
+    assert example.kwargs["size"] == (16, 24)
+    plain = propagate.reference(*as_double(example), **example.kwargs)
+    assert (propagate(*as_double(example), **example.kwargs) - plain).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("example", SMALL, ids=lambda example: example.name)
+def test_streaming_equals_plain_in_single(example):
+    plain = propagate.reference(*as_double(example), **example.kwargs)
+    fast = propagate(*example.args, **example.kwargs)
+    assert (fast - plain).abs().max() < propagate.tolerance
+    assert (fast.argmax(0) == plain.argmax(0)).float().mean() >= 0.9999
+
+
+def test_slots_pick_references_out_of_the_ring():
+    query, keys, labels, _, _ = SMALL[0].args
+    chosen = [3, 0]
+    picked = propagate(query, keys[chosen], labels[chosen], (0, 1), (21.0, 8.0), **SMALL[0].kwargs)
+    assert torch.allclose(propagate(query, keys, labels, chosen, (21.0, 8.0), **SMALL[0].kwargs), picked, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 30.0, 1e4])
+def test_temperature_scales_the_logits_and_large_ones_stay_finite(temperature):
+    query, *rest = SMALL[0].args
+    scaled = propagate(query * temperature, *rest, **SMALL[0].kwargs)
+    assert scaled.isfinite().all()
+    assert torch.allclose(propagate(query, *rest, **SMALL[0].kwargs, temperature=temperature), scaled, atol=1e-5)
+
+
+def test_a_far_match_is_kept_in_the_normaliser_and_lost_in_the_sum():
+    # One row of 100 pixels; the target's pixel 0 looks like the reference's pixel 99 alone.
+    query, keys = torch.zeros(100, 2), torch.zeros(1, 100, 2)
+    query[0, 0], keys[0, 99, 0] = 10, 10
+    scores = propagate(query, keys, torch.ones(1, 1, 100), (0,), (8.0,), size=(1, 100))
+    assert scores[0, 0] < 1e-20
+    assert scores[0, 50] > 0.1
+
+
+def test_work_and_traffic_of_the_largest_example():
+    # 60 x 107 targets, 9 times as many references, 256 channels: 190 GFLOP and 2.2 more for two classes.
+    query, keys, labels = torch.empty(6420, 256), torch.empty(9, 6420, 256), torch.empty(9, 2, 6420)
+    assert propagate.flops(query, keys, labels, range(9), ()) == 2 * 6420 * 9 * 6420 * (256 + 2)
+    assert propagate.bytes(query, keys, labels, range(9), ()) == 4 * 10 * 6420 * (256 + 2)
+
+
+def test_triton_kernel_in_the_interpreter_equals_plain(tmp_path):
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed (it comes with PyTorch for CUDA)")
+    script = tmp_path / "interpreted.py"
+    script.write_text(
+        "import torch\n"
+        "from harness.ops.propagation_cuda import propagate_fused\n"
+        "from harness_tvos.kernels import examples, propagate_plain\n"
+        "example = examples('cpu')[0]\n"
+        "query, keys, labels, _, _ = example.args\n"
+        "for dtype in (torch.float32, torch.float16):\n"
+        "    for splits in (1, 3):\n"
+        "        given = query.to(dtype), keys.to(dtype), labels, (3, 0, 2), (21.0, 8.0, 8.0)\n"
+        "        fused = propagate_fused(*given, **example.kwargs, splits=splits)\n"
+        "        print(float((fused - propagate_plain(*given, **example.kwargs)).abs().max()))\n"
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [float(line) < 1e-4 for line in done.stdout.split()] == [True] * 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_triton_kernel_equals_plain_on_a_gpu(dtype):
+    for example in examples("cuda"):
+        query, keys, *rest = example.args
+        given = query.to(dtype), keys.to(dtype), *rest
+        plain = propagate.reference(*given, **example.kwargs)
+        fast = propagate(*given, **example.kwargs)
+        assert (fast - plain).abs().max() < propagate.tolerance
+        assert (fast.argmax(0) == plain.argmax(0)).float().mean() >= 0.9999
+
+
+@pytest.mark.gpu
+def test_streaming_form_equals_plain_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for example in examples("cuda"):
+        plain = propagate.reference(*example.args, **example.kwargs)
+        assert (propagate(*example.args, **example.kwargs) - plain).abs().max() < propagate.tolerance
