@@ -15,6 +15,7 @@ demo: $(INSTALLED)
 	$(BIN)/harness run --plugin tvos --bench mini-small --out $(DEMO)/tvos --resume never
 	$(BIN)/harness leaderboard add $(DEMO)/copyfirst --to $(DEMO)/leaderboard --replace
 	$(BIN)/harness leaderboard add $(DEMO)/tvos --to $(DEMO)/leaderboard --replace
+	@mkdir -p $(DEMO)/leaderboard/published
 	$(BIN)/harness leaderboard build --records $(DEMO)/leaderboard/records \
 		--published $(DEMO)/leaderboard/published --out $(DEMO)/leaderboard
 	@echo
