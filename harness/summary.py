@@ -40,6 +40,7 @@ def record_of(
     reasons = [plan.partial_reason] if plan.partial_reason else []
     reasons += [f"{len(failures)} videos failed"] if failures else []
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    attributes = {sample.name: sample.extra.get("attributes", ()) for sample in plan.samples}
     return RunRecord(
         id=digest_of([plan.key, fingerprint, created, uuid.uuid4().hex]),
         created=created,
@@ -69,7 +70,7 @@ def record_of(
             executor=plan.request.executor,
         ),
         scores=_scores(plan, catalog, results),
-        videos=[_row(result) for result in results],
+        videos=[_row(result, attributes.get(result.video, ())) for result in results],
         timing=timing_of(results),
         reused=list(reused),
         failures=failures,
@@ -107,14 +108,14 @@ def _with_interval(column: str, value: float | None, measured: Mapping[str, Vide
     return Interval(value=value, low=interval.low, high=interval.high)
 
 
-def _row(result: VideoResult) -> VideoSummary:
+def _row(result: VideoResult, attributes: Iterable[str]) -> VideoSummary:
     objects: dict[str, dict[str, float | None]] = {}
     frames = 0
     for scores in result.scores.values():
         frames = max(frames, len(scores.frames))
         for name, figures in scores.summary.items():
             objects.setdefault(name, {}).update(figures)
-    return VideoSummary(video=result.video, frames=frames, objects=objects)
+    return VideoSummary(video=result.video, frames=frames, attributes=list(attributes), objects=objects)
 
 
 def timing_of(results: Sequence[VideoResult]) -> Timing | None:

@@ -6,7 +6,7 @@ Everything here is light: no torch at import. A card is read by ``harness ls``; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -134,8 +134,8 @@ class Scoring:
     note: str = ""
 
 
-DAVIS_2016 = Scoring(version="davis2016/1", objects="single", average="sequences")
-DAVIS_2016_ZERO_SHOT = Scoring(version="davis2016-zvos/1", objects="single", average="sequences")
+DAVIS_2016 = Scoring(version="davis2016/1", metrics=("j_and_f", "stability"), objects="single", average="sequences")
+DAVIS_2016_ZERO_SHOT = replace(DAVIS_2016, version="davis2016-zvos/1")
 DAVIS_2017 = Scoring(version="davis2017-semi/1")
 DAVIS_2017_UNSUPERVISED = Scoring(version="davis2017-unsup/1", frames="all", matching="hungarian", void="ignore")
 VOS_BENCHMARK = Scoring(
@@ -165,6 +165,12 @@ PROTOCOLS: dict[str, Scoring] = {
     "davis-2016": DAVIS_2016,
     "davis-2017": DAVIS_2017,
     "davis-2017-unsupervised": DAVIS_2017_UNSUPERVISED,
+    "davis-2017-fixed-decay": replace(
+        DAVIS_2017,
+        version="davis2017-semi-fixed-decay/1",
+        decay="fixed",
+        note="decay bins that do not overflow at 257 and more scored frames, where the official toolkit gives NaN",
+    ),
     "vos-benchmark": VOS_BENCHMARK,
     "vos-benchmark-all-frames": VOS_BENCHMARK_ALL_FRAMES,
     "youtube-vos": YOUTUBE_VOS,

@@ -227,6 +227,8 @@ class VideoSummary(_Record):
 
     video: Text
     frames: int
+    attributes: list[Text] = []
+    """What a dataset says of the video (DAVIS: OCC, FM, ...), for tables by attribute."""
     objects: dict[str, dict[str, Number | None]]
 
 

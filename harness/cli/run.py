@@ -30,6 +30,7 @@ from harness.catalog import Catalog
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/BENCH/TASK/PLUGIN-KEY.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
+@click.option("--attributes", is_flag=True, help="Show a table by the dataset's attributes, where it has them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON on standard output.")
 def command(
     videos: str,
@@ -37,6 +38,7 @@ def command(
     resume: str,
     out: Path | None,
     threads: int | None,
+    attributes: bool,
     as_json: bool,
     **asked: Any,
 ) -> int:
@@ -49,7 +51,7 @@ def command(
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
     request = Request(videos=names, overrides=overrides, **asked)
     record, folder = execute(request, Catalog.load(), out, fresh=resume == "never", threads=threads)
-    return finish(record, folder, as_json=as_json)
+    return finish(record, folder, as_json=as_json, attributes=attributes)
 
 
 def execute(
@@ -87,14 +89,15 @@ def _default_folder(plan: Any) -> Path:
     return base / plan.benchmark.name / plan.task.name / name
 
 
-def finish(record: RunRecord, folder: Path | None, *, as_json: bool) -> int:
+def finish(record: RunRecord, folder: Path | None, *, as_json: bool, attributes: bool = False) -> int:
     """Print what a run came to and return its exit code."""
-    from harness.cli.tables import failures_table, scores_table, speed_table, videos_table
+    from harness.cli.tables import attributes_table, failures_table, scores_table, speed_table, videos_table
 
     if as_json:
         click.echo(record.to_json(), nl=False)
     else:
-        parts = [videos_table(record), scores_table(record), speed_table(record)]
+        by_attribute = attributes_table(record) if attributes else ""
+        parts = [videos_table(record), by_attribute, scores_table(record), speed_table(record)]
         click.echo("\n\n".join(part for part in parts if part))
     if record.reused:
         click.echo(f"reused from an earlier run into this folder: {', '.join(record.reused)}", err=True)

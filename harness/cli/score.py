@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
+import difflib
 import json
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from harness.api.contracts import Benchmark
-from harness.api.records import RunRecord, VideoResult
+from harness.api.contracts import PROTOCOLS, Benchmark, Scoring
+from harness.api.errors import UsageError
+from harness.api.records import VideoResult
 from harness.api.tasks import TaskName
 from harness.catalog import Catalog
+from harness.cli.official_csv import write_official_csv
 
 
 @click.command("score")
@@ -23,7 +25,9 @@ from harness.catalog import Catalog
 @click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
 @click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos (a partial record).")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep record and per-frame results in this folder.")
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write the per-object table as CSV.")
+@click.option("--csv", "csv_folder", type=click.Path(path_type=Path), help="Write the official CSV files here.")
+@click.option("--protocol", help="Another toolkit's rule, by name (vos-benchmark, ...); named in the output.")
+@click.option("--attributes", is_flag=True, help="Show a table by the dataset's attributes, where it has them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON on standard output.")
 def command(
     pred_dir: Path,
@@ -33,7 +37,9 @@ def command(
     data_root: Path | None,
     allow_partial: bool,
     out: Path | None,
-    csv_path: Path | None,
+    csv_folder: Path | None,
+    protocol: str | None,
+    attributes: bool,
     as_json: bool,
 ) -> int:
     """Score the masks in PRED_DIR: one folder a video, one PNG a frame.
@@ -48,7 +54,8 @@ def command(
     catalog = Catalog.load()
     benchmark = catalog.benchmarks.get(bench)
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    plan = resolve(_request(pred_dir, benchmark, task, names, data_root, allow_partial), catalog)
+    rule = _rule(protocol)
+    plan = resolve(_request(pred_dir, benchmark, task, names, data_root, allow_partial, rule), catalog)
     done = 0
 
     def say(result: VideoResult) -> None:
@@ -63,19 +70,34 @@ def command(
             for result in results:
                 folder.append(result)
             folder.write_record(record)
-    if csv_path is not None:
-        _write_csv(record, csv_path)
-    return finish(record, out, as_json=as_json)
+    if csv_folder is not None:
+        for path in write_official_csv(record, csv_folder):
+            click.echo(f"wrote {path}", err=True)
+    return finish(record, out, as_json=as_json, attributes=attributes)
+
+
+def _rule(protocol: str | None) -> Scoring | None:
+    if protocol is None or protocol in PROTOCOLS:
+        return PROTOCOLS.get(protocol or "")
+    near = difflib.get_close_matches(protocol, PROTOCOLS, n=1)
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    raise UsageError(f"no protocol named {protocol!r}{guess}; known: {', '.join(PROTOCOLS)}")
 
 
 def _request(
-    pred_dir: Path, benchmark: Benchmark, task: str | None, videos: tuple[str, ...], root: Path | None, partial: bool
+    pred_dir: Path,
+    benchmark: Benchmark,
+    task: str | None,
+    videos: tuple[str, ...],
+    root: Path | None,
+    partial: bool,
+    rule: Scoring | None,
 ) -> Any:
     """The request of a replay run over the masks, so that its record can be ranked beside others."""
     from harness.plan import Request
 
     task = task or benchmark.tasks[0]
-    scoring = dict(benchmark.scorings).get(cast(TaskName, task))
+    scoring = rule or dict(benchmark.scorings).get(cast(TaskName, task))
     settings = {
         "directory": json.dumps(str(pred_dir.resolve())),
         "binary": json.dumps(scoring is not None and scoring.objects == "single"),
@@ -89,14 +111,5 @@ def _request(
         videos=videos,
         data_root=root,
         allow_partial=partial,
+        protocol=rule,
     )
-
-
-def _write_csv(record: RunRecord, path: Path) -> None:
-    columns = list(dict.fromkeys(name for row in record.videos for figures in row.objects.values() for name in figures))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["Sequence", *columns])
-        for row in record.videos:
-            for name, figures in row.objects.items():
-                writer.writerow([f"{row.video}_{name}", *(figures.get(column) for column in columns)])

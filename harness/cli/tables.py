@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tabulate import tabulate
 
-from harness.api.records import Interval, Latency, RunRecord
+from harness.api.records import Interval, Latency, RunRecord, VideoSummary
+from harness.intervals import clustered_interval
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -13,7 +16,7 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 def videos_table(record: RunRecord) -> str:
     """One row an object of each video."""
-    columns = list(dict.fromkeys(name for row in record.videos for figures in row.objects.values() for name in figures))
+    columns = _columns(record)
     if not columns:
         return ""
     rows = [
@@ -37,16 +40,43 @@ def scores_table(record: RunRecord) -> str:
         for columns in record.scores.values()
         for column, interval in columns.items()
     ]
-    title = f"{record.plugin.name}, weights {record.weights.name}, on {bench}"
+    title = f"{_shown(record)} on {bench}"
     if record.partial:
         title += f"\nPARTIAL ({record.partial_reason}): not comparable with full runs"
     return title + "\n" + tabulate(rows, headers=["figure", "value", "95 % interval"], disable_numparse=True)
+
+
+def _shown(record: RunRecord) -> str:
+    if record.plugin.replays:
+        return f"masks of {record.config.get('directory', record.plugin.name)}"
+    return f"{record.plugin.name}, weights {record.weights.name},"
 
 
 def _range(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
         return ""
     return f"[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def attributes_table(record: RunRecord) -> str:
+    """One row an attribute of the dataset: each figure's mean over the videos that have it, by the record's rule."""
+    columns = [name for name in _columns(record) if name.endswith(("J&F", "mean", "T"))]
+    rows = []
+    for attribute in sorted({name for row in record.videos for name in row.attributes}):
+        videos = [row for row in record.videos if attribute in row.attributes]
+        rows.append([attribute, len(videos), *(_number(_mean(videos, column, record)) for column in columns)])
+    if not rows:
+        return ""
+    return tabulate(rows, headers=["attribute", "videos", *columns], disable_numparse=True, stralign="right")
+
+
+def _mean(videos: Sequence[VideoSummary], column: str, record: RunRecord) -> float | None:
+    rows = {row.video: [figures.get(column) for figures in row.objects.values()] for row in videos}
+    return clustered_interval(rows, average=record.benchmark.average, samples=1).value
+
+
+def _columns(record: RunRecord) -> list[str]:
+    return list(dict.fromkeys(name for row in record.videos for figures in row.objects.values() for name in figures))
 
 
 def speed_table(record: RunRecord) -> str:

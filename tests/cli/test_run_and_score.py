@@ -165,11 +165,26 @@ def test_perfect_predictions_score_one(capsys, davis, predictions):
 
 
 def test_scores_as_csv_and_json(capsys, davis, predictions, tmp_path):
-    code, out, _ = score(capsys, davis, predictions, "--json", "--csv", tmp_path / "table.csv")
+    code, out, _ = score(capsys, davis, predictions, "--json", "--csv", tmp_path / "csv")
     assert code == 0
     assert json.loads(out)["scores"]["j_and_f"]["J-mean"]["value"] == 1.0
-    lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["Sequence", "blackswan_1", "dog_1", "gold-fish_1", "gold-fish_2"]
+    assert (tmp_path / "csv/global_results-val.csv").read_text().splitlines() == [
+        "J&F-Mean,J-Mean,J-Recall,J-Decay,F-Mean,F-Recall,F-Decay",
+        "1.000,1.000,1.000,0.000,1.000,1.000,0.000",
+    ]
+    assert (tmp_path / "csv/per-sequence_results-val.csv").read_text().splitlines() == [
+        "Sequence,J-Mean,F-Mean",
+        *(f"{name},1.000,1.000" for name in ("blackswan_1", "dog_1", "gold-fish_1", "gold-fish_2")),
+    ]
+
+
+def test_another_toolkit_s_rule_is_named_in_the_output(capsys, davis, predictions):
+    code, out, _ = score(capsys, davis, predictions, "--protocol", "vos-benchmark")
+    assert code == 0
+    assert "rule vos-benchmark/1" in out
+    code, _, err = score(capsys, davis, predictions, "--protocol", "vos-bench")
+    assert code == 2
+    assert "did you mean 'vos-benchmark'" in err
 
 
 def test_the_first_and_last_masks_are_not_needed(capsys, davis, predictions):
@@ -286,3 +301,19 @@ def test_published_masks_score_as_the_official_toolkit_says(capsys, shared):
         for measure in "JF":
             ours = [rows[video][f"{measure}-{figure}"] for figure in ("mean", "recall", "decay")]
             assert ours == pytest.approx(figures[measure], abs=1e-9)
+
+
+@pytest.mark.data
+def test_zero_shot_masks_have_a_T_and_a_table_by_attribute(capsys, shared):
+    """SegFlow's zero-shot masks; T only of the videos the dataset names for it, OCC only of those with occlusions."""
+    arguments = ("--bench", "davis16-val", "--task", "object-zvos", "--data-root", shared / "data/DAVIS")
+    predictions = shared / "data/predictions/segflow-ol-unsup"
+    more = ("--allow-partial", "--videos", "blackswan,bmx-trees", "--attributes")
+    code, out, _ = harness(capsys, "score", predictions, *arguments, *more)
+    assert code == 0
+    row = next(line.split() for line in out.splitlines() if line.split()[:1] == ["OCC"])
+    occluded = next(line.split() for line in out.splitlines() if line.split()[:1] == ["bmx-trees"])
+    assert row[1] == "1"
+    assert row[2] == occluded[3]
+    assert occluded[-1] == "-"
+    assert float(next(line.split() for line in out.splitlines() if line.split()[:1] == ["blackswan"])[-1]) > 0
