@@ -121,7 +121,7 @@ class PeakMemory:
             Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the present resident size
         except OSError:
             return
-        self._start = _resident_mib("VmRSS")
+        self._start = resident_mib()
 
     def read(self) -> float | None:
         """MiB at the peak since this object was made."""
@@ -129,11 +129,12 @@ class PeakMemory:
             import torch
 
             return torch.cuda.max_memory_allocated(self._device) / 2**20
-        peak = _resident_mib("VmHWM")
+        peak = resident_mib("VmHWM")
         return None if peak is None or self._start is None else max(0.0, peak - self._start)
 
 
-def _resident_mib(field: str) -> float | None:
+def resident_mib(field: str = "VmRSS") -> float | None:
+    """MiB of this process that lie in memory now (VmRSS) or did at the peak (VmHWM); None without /proc."""
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:

@@ -18,6 +18,7 @@ VERBS = {
     "ls": "List plugins, benches, metrics or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
     "compare": "Compare two records; a gate for CI.",
+    "check": "Check that a method keeps its promises.",
     "data": "Check, fetch and fingerprint benchmark data.",
     "schema": "Print the JSON schema of a record.",
     "doctor": "Say what this machine and its plugins can do.",

@@ -1,0 +1,64 @@
+"""``harness check``: does a method keep its promises?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.api.tasks import TASKS
+from harness.catalog import Catalog
+
+
+@click.command("check")
+@click.argument("plugin")
+@click.option("--task", type=click.Choice(list(TASKS)), help="Only this task; default: every task of the card.")
+@click.option("--preset", default="", help="Named config of the method; default: its own default.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
+@click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
+@click.option("--quick", is_flag=True, help="Leave out the checks that take long, and most examples of kernels.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML into this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+def command(
+    plugin: str,
+    task: str | None,
+    preset: str,
+    overrides: tuple[str, ...],
+    weights: str | None,
+    device: str,
+    quick: bool,
+    junit: Path | None,
+    as_json: bool,
+) -> int:
+    """Check that method PLUGIN keeps its promises; exit 4 if one is broken."""
+    catalog = Catalog.load()
+    catalog.methods.get(plugin)  # a wrong name is answered before torch is imported
+    from harness.conformance import CHECKS, Outcome, Report, examine
+    from harness.conformance.report import line_of
+    from harness.conformance.subject import open_subjects
+
+    subjects = open_subjects(
+        plugin,
+        CHECKS,
+        task=task,
+        preset=preset,
+        overrides=overrides,
+        weights=weights,
+        device=device,
+        quick=quick,
+    )
+    outcomes: list[Outcome] = []
+    for outcome in examine(subjects):
+        outcomes.append(outcome)
+        if not as_json:
+            click.echo(line_of(outcome))
+    source = catalog.methods.source(plugin)
+    report = Report(f"{plugin} of {source.distribution} {source.version} on {device}", outcomes)
+    if junit is not None:
+        report.write_junit(junit)
+    if as_json:
+        click.echo(report.to_json(), nl=False)
+    else:
+        click.echo(report.summary)
+    return 4 if report.failed else 0
