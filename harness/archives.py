@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -17,10 +18,12 @@ MOST_BYTES = 1 << 40
 HIGHEST_RATIO = 200
 """Frames and masks compress 1 to 60 times; a file above this ratio and above ``SMALL`` bytes is refused."""
 SMALL = 1 << 24
+LONGEST_NAME = 240
+"""Bytes of one file's or folder's name that every file system takes, with room for a temporary ending."""
 _BLOCK = 1 << 20
 
 
-def extract(archive: Path, folder: Path, *, strip: str = "") -> int:
+def extract(archive: Path, folder: Path, *, strip: str = "", most_bytes: int = MOST_BYTES) -> int:
     """Unpack ``archive`` into ``folder`` and return how many files were written; ``strip`` leaves out a top folder.
 
     Everything is checked before the first byte is written. A file that is there already with the same bytes is left
@@ -29,24 +32,26 @@ def extract(archive: Path, folder: Path, *, strip: str = "") -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = list(_checked(archive, opened.infolist(), strip))
+            members = list(_checked(archive, opened.infolist(), strip, most_bytes))
             root = folder.resolve()
             missing = [(info, root / place) for info, place in members if not _is_there(archive, info, root, place)]
             _check_space(root, sum(info.file_size for info, _ in missing))
             for info, target in missing:
                 _write(opened, info, target)
             return len(missing)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # offsets that lead out of the file
+            raise
         hint = f"delete {archive} and get it again"
         raise DataError.at(archive, found=f"a broken archive ({error})", expected="a whole zip", hint=hint) from error
 
 
 def _checked(
-    archive: Path, infos: Sequence[zipfile.ZipInfo], strip: str
+    archive: Path, infos: Sequence[zipfile.ZipInfo], strip: str, most_bytes: int
 ) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
     """The files to write with their places; DataError for any entry that must not be written."""
     packed, unpacked = sum(info.compress_size for info in infos), sum(info.file_size for info in infos)
-    if len(infos) > MOST_FILES or unpacked > MOST_BYTES or packed > archive.stat().st_size:
+    if len(infos) > MOST_FILES or unpacked > most_bytes or packed > archive.stat().st_size:
         found = f"{len(infos)} files of {unpacked} bytes, {packed} packed, in {archive.stat().st_size} bytes"
         raise DataError.at(archive, found=found, expected="an archive that is no bomb")
     places: set[PurePosixPath] = set()
@@ -63,6 +68,9 @@ def _checked(
             raise DataError.at(f"{archive}, entry {name!r}", found="the same name twice", expected="each file once")
         places.add(place)
         yield info, place
+    inside = next((place for place in places if not places.isdisjoint(place.parents)), None)
+    if inside is not None:
+        raise DataError.at(f"{archive}, entry {str(inside)!r}", found="a file inside a file", expected="folders")
 
 
 def _problem_of(info: zipfile.ZipInfo) -> str:
@@ -72,8 +80,14 @@ def _problem_of(info: zipfile.ZipInfo) -> str:
         return "a name with a backslash, a drive or a zero byte"
     if name.startswith("/") or ".." in name.split("/"):
         return "a name that leads out of the folder"
+    if any(len(part.encode(errors="replace")) > LONGEST_NAME for part in name.split("/")):
+        return f"a name of more than {LONGEST_NAME} bytes"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link" if kind == stat.S_IFLNK else "a device or socket"
+    if not PurePosixPath(name).parts:
+        return "an empty name"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"compression method {info.compress_type} (neither stored nor deflated)"
     if info.flag_bits & 1:
         return "an encrypted file"
     if info.file_size > SMALL and info.file_size > HIGHEST_RATIO * max(1, info.compress_size):

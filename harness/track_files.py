@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from harness.api.track_json import track_to_json
 from harness.api.video import Tracks
 from harness.results import write_atomically
 
@@ -14,17 +15,7 @@ def write_tracks(run: Path, video: str, tracks: Tracks) -> str:
 
     Each track is {category_id, score, segmentations}: one {size, counts} or null a frame, as in results.json.
     """
-    content = [
-        {
-            "category_id": track.category,
-            "score": track.score,
-            "segmentations": [
-                None if mask is None else {"size": list(mask.size), "counts": mask.counts.decode("ascii")}
-                for mask in track.masks
-            ],
-        }
-        for track in tracks
-    ]
+    content = [track_to_json(track) for track in tracks]
     relative = f"tracks/{video}.json"
     write_atomically(run / relative, json.dumps(content).encode())
     return relative

@@ -1,12 +1,13 @@
 """Zip files from elsewhere: what leads out, links, bombs and broken archives are refused before anything is written."""
 
+import random
 import stat
 import zipfile
 
 import pytest
 
 from harness import archives
-from harness.api.errors import DataError, EnvironmentProblem, VerificationFailed
+from harness.api.errors import DataError, EnvironmentProblem, HarnessError, VerificationFailed
 from harness.archives import extract
 
 
@@ -135,3 +136,40 @@ def test_broken_archives_are_refused(tmp_path):
     with pytest.raises(DataError, match="a broken archive"):
         extract(archive, tmp_path / "data")
     assert _files(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("names", [("a.png", "a.png/b"), ("a/b/c", "a/b"), ("n" * 300,), (".",)])
+def test_names_that_cannot_be_files_side_by_side_are_refused(tmp_path, names):
+    archive = _zip(tmp_path / "a.zip", [("good.txt", "x"), *((name, "x") for name in names)])
+    with pytest.raises(DataError, match="entry"):
+        extract(archive, tmp_path / "data")
+    assert _files(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(tmp_path, method):
+    with pytest.raises(DataError, match="compression method"):
+        extract(_zip(tmp_path / "a.zip", [("a.txt", "x" * 100)], method=method), tmp_path / "data")
+
+
+def test_a_limit_of_bytes_holds(tmp_path):
+    archive = _zip(tmp_path / "a.zip", [("a.txt", "x" * 100)])
+    with pytest.raises(DataError, match="no bomb"):
+        extract(archive, tmp_path / "data", most_bytes=99)
+    assert extract(archive, tmp_path / "data", most_bytes=100) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_any_bytes_are_unpacked_or_refused(tmp_path):
+    whole = _zip(tmp_path / "a.zip", [(f"dog/{n}.png", bytes(range(60)) * 3) for n in range(3)]).read_bytes()
+    rng, refused = random.Random(0), 0
+    for number in range(300):
+        content = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 3))):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        (tmp_path / "b.zip").write_bytes(content)
+        try:
+            extract(tmp_path / "b.zip", tmp_path / f"data{number}")
+        except HarnessError:
+            refused += 1
+    assert 100 < refused < 300

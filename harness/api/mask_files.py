@@ -188,13 +188,18 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def write_mask(path: Path | str, mask: np.ndarray) -> None:
-    """Write a (H, W) bool or uint8 id map as 8-bit palette PNG (DAVIS palette, no row filter); same ids, same bytes."""
+    """Write a (H, W) bool or uint8 id map as ``encode_mask`` has it."""
+    Path(path).write_bytes(encode_mask(mask))
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """A (H, W) bool or uint8 id map as 8-bit palette PNG (DAVIS palette, no row filter); same ids, same bytes."""
     if mask.ndim != 2 or 0 in mask.shape or mask.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"a mask is a non-empty (H, W) array of uint8 or bool, not {mask.shape} of {mask.dtype}")
     height, width = mask.shape
     rows = np.zeros((height, width + 1), np.uint8)
     rows[:, 1:] = mask
-    Path(path).write_bytes(
+    return (
         _SIGNATURE
         + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _PALETTE, 0, 0, 0))
         + _chunk(b"PLTE", bytes(DAVIS_PALETTE))
@@ -239,6 +244,8 @@ class RunLength:
 
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
             raise DataError.at("a polygon", found="fewer than 3 points, or half a point", expected="[x, y, x, y, ...]")
+        if not all(abs(float(value)) <= MAX_PIXELS**0.5 for polygon in polygons for value in polygon):
+            raise DataError.at("a polygon", found="a point far outside, or none", expected="points of the image")
         code = coco.merge(coco.frPyObjects([[float(value) for value in polygon] for polygon in polygons], *size))
         return cls(size, code["counts"])
 

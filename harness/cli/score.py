@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
-from typing import Any, cast
 
 import click
 
-from harness.api.contracts import PROTOCOLS, Benchmark, Scoring
+from harness.api.contracts import PROTOCOLS, Scoring
 from harness.api.errors import UsageError
 from harness.api.records import VideoResult
-from harness.api.tasks import TaskName
 from harness.catalog import Catalog
 from harness.cli.official_csv import write_official_csv
 
@@ -42,20 +39,28 @@ def command(
     attributes: bool,
     as_json: bool,
 ) -> int:
-    """Score the masks in PRED_DIR: one folder a video, one PNG a frame.
+    """Score the masks in PRED_DIR: one folder a video, one PNG a frame, or a zip of that; for tracks a results.json.
 
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
     from harness.cli.run import finish
     from harness.plan import resolve
     from harness.results import RunFolder
-    from harness.scoring import score
+    from harness.scoring import replay_request, score
 
     catalog = Catalog.load()
     benchmark = catalog.benchmarks.get(bench)
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    rule = _rule(protocol)
-    plan = resolve(_request(pred_dir, benchmark, task, names, data_root, allow_partial, rule), catalog)
+    request = replay_request(
+        pred_dir,
+        benchmark,
+        task,
+        videos=names,
+        data_root=data_root,
+        allow_partial=allow_partial,
+        rule=_rule(protocol),
+    )
+    plan = resolve(request, catalog)
     done = 0
 
     def say(result: VideoResult) -> None:
@@ -63,7 +68,7 @@ def command(
         done += 1
         click.echo(f"[{done}/{len(plan.samples)}] {result.video}: {result.length} frames", err=True)
 
-    record, results = score(plan, pred_dir, catalog, on_video=say)
+    record, results = score(plan, pred_dir, catalog, on_video=say, on_note=lambda note: click.echo(note, err=True))
     if out is not None:
         with RunFolder(out) as folder:
             folder.claim(plan.key_parts, fresh=True)
@@ -82,34 +87,3 @@ def _rule(protocol: str | None) -> Scoring | None:
     near = difflib.get_close_matches(protocol, PROTOCOLS, n=1)
     guess = f" (did you mean {near[0]!r}?)" if near else ""
     raise UsageError(f"no protocol named {protocol!r}{guess}; known: {', '.join(PROTOCOLS)}")
-
-
-def _request(
-    pred_dir: Path,
-    benchmark: Benchmark,
-    task: str | None,
-    videos: tuple[str, ...],
-    root: Path | None,
-    partial: bool,
-    rule: Scoring | None,
-) -> Any:
-    """The request of a replay run over the masks, so that its record can be ranked beside others."""
-    from harness.plan import Request
-
-    task = task or benchmark.tasks[0]
-    scoring = rule or dict(benchmark.scorings).get(cast(TaskName, task))
-    settings = {
-        "directory": json.dumps(str(pred_dir.resolve())),
-        "binary": json.dumps(scoring is not None and scoring.objects == "single"),
-        "frames": json.dumps("inner" if scoring is not None and scoring.frames == "inner" else "all"),
-    }
-    return Request(
-        plugin="replay",
-        bench=benchmark.name,
-        task=task,
-        overrides=tuple(f"{key}={value}" for key, value in settings.items()),
-        videos=videos,
-        data_root=root,
-        allow_partial=partial,
-        protocol=rule,
-    )

@@ -12,7 +12,7 @@ from typing import Any
 from harness.api.contracts import YOUTUBE_VIS, Benchmark
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
-from harness.api.mask_files import RunLength
+from harness.api.track_json import segmentation_from_json
 from harness.api.video import Sample
 from harness.datasets.files import (
     VideoFiles,
@@ -147,7 +147,7 @@ def _track(table: _Table, item: Mapping[str, Any], video: str, size: tuple[int, 
     """One annotation with a RunLength or None a frame, and its areas (computed where the table has none)."""
     where = f"{table.path}, annotation {item.get('id')} of {video!r}"
     try:
-        segmentations = [run_length(value, size) for value in item["segmentations"]]
+        segmentations = [segmentation_from_json(value, size) for value in item["segmentations"]]
         category = int(item["category_id"])
         areas = list(item.get("areas") or [None if code is None else code.area for code in segmentations])
         track_id, is_crowd = int(item["id"]), int(item.get("iscrowd") or 0)
@@ -166,23 +166,6 @@ def _track(table: _Table, item: Mapping[str, Any], video: str, size: tuple[int, 
         "areas": areas,
         "segmentations": segmentations,
     }
-
-
-def run_length(value: Any, size: tuple[int, int]) -> RunLength | None:
-    """A mask of the table: null, compressed or plain run lengths, or polygons."""
-    if not value:
-        return None
-    if isinstance(value, list):
-        return RunLength.from_polygons(size, value)
-    found = (int(value["size"][0]), int(value["size"][1]))
-    if found != size:
-        raise DataError.at("a mask", found=f"{found[1]} x {found[0]} pixels", expected=f"{size[1]} x {size[0]}")
-    counts = value["counts"]
-    if isinstance(counts, list):
-        return RunLength.from_runs(size, counts)
-    code = RunLength(size, counts.encode("ascii") if isinstance(counts, str) else bytes(counts))
-    code.runs()
-    return code
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""replay: shows masks made elsewhere, so that they are scored exactly as a method's own; behind ``harness score``."""
+"""replay: masks and tracks made elsewhere, scored exactly as a method's own; behind ``harness score``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class ReplayConfig:
     """Where the masks lie and how they are read."""
 
     directory: str = ""
-    """Folder with one folder a video, one PNG a frame named as the benchmark names it."""
+    """Folder with one folder a video, one PNG a frame named as the benchmark names it; for vis with one <video>.json a
+    video, as a run writes into its folder ``tracks``."""
     binary: bool = False
     """Every value that is not 0 is object 1 (0/255 grey masks of single-object benchmarks)."""
     frames: Literal["inner", "all"] = "all"
@@ -33,9 +34,9 @@ def harness_methods() -> list[Method]:
     return [
         Method(
             name="replay",
-            tasks=("one-shot", "object-zvos", "instance-zvos"),
+            tasks=("one-shot", "object-zvos", "instance-zvos", "vis"),
             build=build,
-            summary="Shows saved masks: --set directory=DIR.",
+            summary="Shows saved masks or tracks: --set directory=DIR.",
             config=ReplayConfig,
             supervision="unknown (masks made elsewhere)",
             causality="offline",

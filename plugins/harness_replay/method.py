@@ -1,4 +1,4 @@
-"""Saved masks, read one a frame; missing, misshapen and unreadable ones are named."""
+"""Saved masks, read one a frame, and saved tracks; missing, misshapen and unreadable ones are named."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 
-from harness import DataError, Prompts, Video
+from harness import DataError, Prompts, Tracks, Video
+from harness.api.errors import IncompletePredictions
 from harness.api.mask_files import read_prediction
+from harness.api.track_json import read_tracks
 from harness_replay import ReplayConfig
 
 
 class Replay:
-    """A folder of masks as a method, for every task whose masks are id maps."""
+    """A folder of masks, or of tracks, as a method for every task."""
 
     def __init__(self, config: ReplayConfig) -> None:
         if not config.directory:
@@ -21,7 +23,7 @@ class Replay:
         self._root = Path(config.directory)
         self._config = config
         if not self._root.is_dir():
-            raise DataError(f"no folder {self._root}; expected one folder of PNG masks a video")
+            raise DataError(f"no folder {self._root}; expected one folder of PNG masks (or file of tracks) a video")
 
     def propagate(self, video: Video, prompts: Prompts) -> Iterator[torch.Tensor]:
         """Yield the saved masks of ``video``."""
@@ -34,6 +36,13 @@ class Replay:
     def segment_instances(self, video: Video) -> Iterator[torch.Tensor]:
         """Yield the saved masks of ``video``."""
         return self._masks(video)
+
+    def segment_tracks(self, video: Video) -> Tracks:
+        """Return the saved tracks of ``video``."""
+        path = self._root / f"{video.name}.json"
+        if not path.is_file():
+            raise IncompletePredictions(f"no tracks {path}; expected one file a video")
+        return read_tracks(path, video.size, len(video))
 
     def _masks(self, video: Video) -> Iterator[torch.Tensor]:
         last = len(video) - 1

@@ -1,0 +1,111 @@
+"""Tracks as JSON, in the form of YouTube-VIS results: category, score, and one run-length code or null a frame."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.api.errors import DataError, HarnessError, IncompletePredictions
+from harness.api.mask_files import RunLength
+from harness.api.video import Track, Tracks
+
+
+def read_json(path: Path, expected: str) -> Any:
+    """Parse a file of JSON; DataError where it is absent, broken, no JSON, or nested without end."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError.at(path, found=f"no readable file ({error.strerror})", expected=expected) from error
+    except RecursionError:
+        raise DataError.at(path, found="JSON nested too deeply", expected=expected) from None
+    except ValueError as error:
+        raise DataError.at(path, found=f"no readable JSON ({error})", expected=expected) from error
+
+
+def read_tracks(path: Path, size: tuple[int, int], length: int) -> Tracks:
+    """The tracks of one video of ``length`` frames of ``size`` (rows, columns), as a run writes them."""
+    expected = "a list of {category_id, score, segmentations}"
+    entries = read_json(path, expected)
+    if not isinstance(entries, list):
+        raise DataError.at(path, found=type(entries).__name__, expected=expected)
+    where = enumerate(entries)
+    return Tracks(tuple(track_from_json(item, size, length, where=f"{path}, track {n}") for n, item in where))
+
+
+def track_from_json(entry: Any, size: tuple[int, int], length: int, *, where: str) -> Track:
+    """One track, every code of it checked; ``where`` names the entry in messages.
+
+    IncompletePredictions for fewer masks than frames, DataError for everything else that is malformed.
+
+    >>> code = {"size": [2, 2], "counts": [1, 2, 1]}
+    >>> track = track_from_json(
+    ...     {"category_id": 3, "score": 1, "segmentations": [None, code]}, (2, 2), 2, where="entry 0")
+    >>> track.category, track.score, track.masks[1].decode().tolist()
+    (3, 1.0, [[0, 1], [1, 0]])
+    """
+    expected = "{category_id, score, segmentations}"
+    if not isinstance(entry, Mapping):
+        raise DataError.at(where, found=type(entry).__name__, expected=expected)
+    lost = [key for key in ("category_id", "score", "segmentations") if key not in entry]
+    if lost:
+        raise DataError.at(where, found=f"no {', '.join(lost)}", expected=expected)
+    category = entry["category_id"]
+    if not isinstance(category, int) or isinstance(category, bool):
+        raise DataError.at(where, found=f"category_id {category!r}", expected="a whole number")
+    masks = entry["segmentations"]
+    if not isinstance(masks, list) or len(masks) != length:
+        found = f"{len(masks)} segmentations" if isinstance(masks, list) else f"segmentations {masks!r:.40}"
+        refuse = IncompletePredictions if isinstance(masks, list) and len(masks) < length else DataError
+        raise refuse(f"{where}: found {found}, expected {length}, one a frame (null where the object is absent)")
+    return Track(category, _score(entry["score"], where), tuple(_mask(masks, t, size, where) for t in range(length)))
+
+
+def track_to_json(track: Track) -> dict[str, Any]:
+    """{category_id, score, segmentations} of a track whose masks are run-length codes or None."""
+    masks = (None if m is None else {"size": list(m.size), "counts": m.counts.decode("ascii")} for m in track.masks)
+    return {"category_id": track.category, "score": track.score, "segmentations": list(masks)}
+
+
+def segmentation_from_json(value: Any, size: tuple[int, int]) -> RunLength | None:
+    """A mask of (rows, columns): null (or empty), compressed or plain run lengths, or polygons; checked to its end.
+
+    >>> segmentation_from_json([], (2, 2)) is None
+    True
+    """
+    if value in (None, [], {}):
+        return None
+    expected = '{"size": [rows, columns], "counts": ...}, a list of polygons, or null'
+    try:
+        if isinstance(value, list):
+            return RunLength.from_polygons(size, value)
+        found, counts = (int(value["size"][0]), int(value["size"][1])), value["counts"]
+        if found != size:
+            found_size, wanted = f"{found[1]} x {found[0]} pixels", f"{size[1]} x {size[0]}"
+            raise DataError.at("a mask", found=found_size, expected=wanted)
+        if isinstance(counts, list):
+            return RunLength.from_runs(size, counts)
+        code = RunLength(size, counts.encode("ascii"))
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
+        raise DataError.at("a mask", found=f"a malformed one ({error!r})", expected=expected) from error
+    code.runs()
+    return code
+
+
+def _score(value: Any, where: str) -> float:
+    try:
+        score = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise DataError.at(where, found=f"score {value!r:.40}", expected="a finite number")
+    return score
+
+
+def _mask(masks: list[Any], frame: int, size: tuple[int, int], where: str) -> RunLength | None:
+    try:
+        return segmentation_from_json(masks[frame], size)
+    except HarnessError as error:
+        raise DataError(f"{where}, frame {frame}: {error.message}") from error
