@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import subprocess
 import sys
@@ -85,6 +86,8 @@ def _is_plain(value: Any) -> bool:
 def light_import(subject: Subject) -> None:
     """Import the plugin's module and call its hook in a fresh interpreter, then look at what came with it."""
     module = subject.source.module.partition(":")[0]
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        raise NotApplicable(f"there is no module {module!r} to import: the method was made in memory")
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; import importlib, harness; before = set(sys.modules)\n"
         f"module = importlib.import_module({module!r})\n"
@@ -94,8 +97,6 @@ def light_import(subject: Subject) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     if ran.returncode != 0:
-        if f"No module named {module!r}" in ran.stderr:
-            raise NotApplicable(f"a fresh interpreter has no module {module!r}: the plugin is not installed")
         raise Broken(
             f"importing {module} alone fails: {ran.stderr.strip().splitlines()[-1]}",
             expected="a module that can be imported by itself",

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from harness.api.video import Horizon, Prompts, Sample, Video
-from harness.conformance.plays import Play, close, enter, left_over, lookahead, modes, restore
+from harness.conformance.plays import Play, close, enter, lookahead, modes, restore
 from harness.conformance.probes import MEMORY, ORDINARY
 from harness.conformance.subject import Subject
 from harness.conformance.verdicts import MASK_TASKS, Broken, NotApplicable, check
@@ -52,14 +52,8 @@ def masks_unchanged(subject: Subject) -> None:
     "modes", "torch's modes are the caller's whenever a mask is handed over, and after build().", needs=("ordinary",)
 )
 def torch_modes(subject: Subject) -> None:
-    """Compare torch's modes with those before building, and before asking for a mask."""
-    before = modes()
-    try:
-        subject.build()
-        changed = {"build()": left_over(before)}
-    finally:
-        restore(before)
-    changed |= {f"probe {name}": play.modes for name, play in subject.plays()}
+    """Look at what builds and plays left behind."""
+    changed = {"build()": subject.left_by_build} | {f"probe {name}": play.modes for name, play in subject.plays()}
     for where, left in changed.items():
         if left:
             said = ", ".join(f"{mode} = {value}" for mode, value in left.items())

@@ -79,6 +79,7 @@ class Player:
         self.name = name
         self.pause = pause
         self.around = around
+        self._watch = Stopwatch(plan.request.device)
 
     def play(self, sample: Sample, *, until: int | None = None) -> Play:
         """Play ``sample``, or its first ``until`` frames; whatever the method raises is in the result."""
@@ -121,7 +122,8 @@ class Player:
                 if self.pause is not None:
                     self.pause()
             if until == watched.sample.length and next(masks, None) is not None:
-                raise ContractError(f"more masks than the {until} frames of the video")
+                name = self.plan.method.name
+                raise ContractError(f"{name} yielded more masks than the {until} frames; expected one a frame")
         finally:
             close(masks)  # a generator that waits inside a ``with`` would keep torch's modes changed
 
@@ -136,10 +138,9 @@ class Player:
     def _timed(self, work: Callable[[], Any]) -> tuple[Any, Reading]:
         if self.pause is None:
             return work(), Reading([])
-        watch = Stopwatch(self.plan.request.device)
-        with watch.lap():
+        with self._watch.lap():
             found = work()
-        return found, watch.read()
+        return found, self._watch.read()
 
 
 def enter(plan: Plan, method: Any, video: Video, prompts: Prompts) -> Any:
@@ -174,7 +175,7 @@ def modes() -> Modes:
     }
 
 
-def left_over(before: Modes) -> Modes:
+def left_over(before: Modes) -> dict[str, object]:
     """What is otherwise now than ``before``."""
     return {name: value for name, value in modes().items() if value != before[name]}
 

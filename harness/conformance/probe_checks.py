@@ -8,7 +8,7 @@ from harness.api.errors import CausalityError, HarnessError
 from harness.conformance.plays import Play
 from harness.conformance.probes import PROBES, Probe
 from harness.conformance.subject import Subject, brief
-from harness.conformance.verdicts import Broken, Check, NotApplicable, check
+from harness.conformance.verdicts import MASK_TASKS, Broken, Check, NotApplicable, check
 
 
 @check("builds", "build() makes an object with the entry of the task, with the weights that were asked for.")
@@ -31,11 +31,31 @@ def protocol(subject: Subject) -> None:
         ) from error
 
 
+@check(
+    "horizon",
+    "No frame and no prompt is read beyond the declared lookahead.",
+    tasks=MASK_TASKS,
+    needs=("protocol",),
+)
+def horizon(subject: Subject) -> None:
+    """Play every probe as the runner does, which refuses such reads."""
+    method = subject.method
+    if method.causality == "offline":
+        raise NotApplicable("the card says offline: every frame may be read at any time")
+    for name, play in subject.plays():
+        if isinstance(play.error, CausalityError):
+            raise Broken(
+                f"in probe {name}: {play.error.message}",
+                expected=f"what the card says: causality={method.causality!r}, lookahead={method.lookahead}",
+                mend=play.error.hint or "read no further",
+            )
+
+
 def _probe_check(probe: Probe) -> Check:
     def run(subject: Subject) -> None:
         judge_play(subject, subject.play(probe.name))
 
-    needs = ("protocol",) if probe is PROBES[0] else ("protocol", PROBES[0].name)
+    needs = ("protocol", "horizon") if probe is PROBES[0] else (PROBES[0].name,)
     return Check(probe.name, probe.promise, run, tasks=probe.tasks, needs=needs)
 
 
@@ -44,8 +64,6 @@ def judge_play(subject: Subject, play: Play) -> None:
     error = play.error
     if error is None:
         return
-    if isinstance(error, CausalityError):
-        raise NotApplicable("a frame or prompt was read too early; see causality")
     if isinstance(error, HarnessError):
         raise error
     raise Broken(
@@ -55,4 +73,4 @@ def judge_play(subject: Subject, play: Play) -> None:
     )
 
 
-CHECKS = (builds, protocol, *(_probe_check(probe) for probe in PROBES))
+CHECKS = (builds, protocol, horizon, *(_probe_check(probe) for probe in PROBES))

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import Method
-from harness.api.errors import CausalityError, HarnessError, UsageError
+from harness.api.errors import HarnessError, UsageError
 from harness.api.hookspecs import GROUP
 from harness.api.tasks import TASKS, Task
 from harness.catalog import Catalog, Source
 from harness.configure import configure
-from harness.conformance.plays import Play, Player
-from harness.conformance.probes import BENCH, PROBES
+from harness.conformance.plays import Play, Player, left_over, modes, restore
+from harness.conformance.probes import BENCH, PROBES, Scene
 from harness.conformance.verdicts import Broken, Check, NotApplicable, Outcome, Status
 from harness.environment import resolve_device
 from harness.plan import Plan, Request, resolve
@@ -40,6 +40,8 @@ class Subject:
     quick: bool = False
     _plays: dict[str, Play] = field(default_factory=dict, init=False)
     _outcomes: dict[str, Outcome] = field(default_factory=dict, init=False)
+    left_by_build: dict[str, object] = field(default_factory=dict, init=False)
+    """Modes of torch that were not as before when the method was built."""
     stale: dict[str, str] = field(default_factory=dict, init=False)
     """Probes that went wrong after another video, but not on a freshly built method; and how."""
 
@@ -54,21 +56,30 @@ class Subject:
         return self.build()
 
     def build(self) -> Any:
-        """A method built from nothing, as the runner builds it."""
-        return open_session(self.plan, self.catalog, Path(), None).method
+        """A method built from nothing, as the runner builds it; what it changed in torch is noted and put back."""
+        plan, before = self.plan, modes()
+        try:
+            return open_session(plan, self.catalog, Path(), None).method
+        finally:
+            self.left_by_build |= left_over(before)
+            restore(before)
 
     def play(self, name: str) -> Play:
         """The probe of that name played once; a second time, on a fresh method, where it went wrong after another."""
         if name not in self._plays:
             sample = next(probe for probe in PROBES if probe.name == name).scene.sample()
             play = Player(self.plan, self.built).play(sample)
-            if play.error is not None and self._plays and not isinstance(play.error, CausalityError):
+            if play.error is not None and self._plays:
                 again = Player(self.plan, self.build()).play(sample)
                 if again.error is None:
                     self.stale[name] = brief(play.error)
                 play = again
             self._plays[name] = play
         return self._plays[name]
+
+    def survives(self, scene: Scene) -> bool:
+        """Whether the probe of that scene is worked through; where not, its own check says so."""
+        return self.play(scene.name).error is None
 
     def plays(self) -> Iterator[tuple[str, Play]]:
         """Every probe that concerns the task, by name, with what came of it."""

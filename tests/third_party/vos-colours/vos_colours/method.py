@@ -19,16 +19,19 @@ class Colours:
     @torch.inference_mode()
     def propagate(self, video: Video, prompts: Prompts) -> Iterator[torch.Tensor]:
         """Yield one (H, W) uint8 mask a frame."""
-        histograms: dict[int, torch.Tensor] = {}
-        mask = prompts[0]
+        seen: dict[int, torch.Tensor] = {}
+        mask = ids = torch.zeros_like(prompts[0])
+        histograms = torch.empty(0)
         for t, frame in enumerate(video):
             cells = bin_of(frame, self.config.bins)  # (H, W)
             if t in prompts:
                 prompt = prompts[t].masked_fill(prompts[t] == 255, 0)  # 255: nobody knows
                 mask = torch.where(prompt > 0, prompt, mask)
-                histograms |= self.histograms(cells, prompt)
+                seen |= self.histograms(cells, prompt)
+                ids = torch.tensor(sorted(seen), dtype=torch.uint8, device=mask.device)  # (N,)
+                histograms = torch.stack([seen[i] for i in sorted(seen)])  # (N, B)
             else:
-                mask = self.follow(cells, mask, histograms)
+                mask = self.follow(cells, mask, ids, histograms)
             yield mask
 
     def histograms(self, cells: torch.Tensor, prompt: torch.Tensor) -> dict[int, torch.Tensor]:
@@ -36,11 +39,12 @@ class Colours:
         size = self.config.bins**3
         return {int(i): torch.bincount(cells[prompt == i], minlength=size).float() for i in prompt.unique()}
 
-    def follow(self, cells: torch.Tensor, mask: torch.Tensor, histograms: dict[int, torch.Tensor]) -> torch.Tensor:
-        """Give every pixel to the likeliest object that was within reach."""
-        ids = torch.tensor(sorted(histograms), dtype=torch.uint8, device=mask.device)
+    def follow(
+        self, cells: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, histograms: torch.Tensor
+    ) -> torch.Tensor:
+        """Give every pixel to the likeliest object that was within reach; nothing here waits for a GPU."""
         with stage("likelihood"):
-            scores = likelihood(cells, torch.stack([histograms[int(i)] for i in ids]))  # (N, H, W)
+            scores = likelihood(cells, histograms)  # (N, H, W)
         with stage("reach"):
             was_here = (mask == ids[:, None, None]).float()
             near = self.widened(was_here[None])[0]  # (N, H, W)
