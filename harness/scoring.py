@@ -24,6 +24,7 @@ from harness.prediction_files import opened, read_all_tracks
 from harness.summary import record_of
 
 SHOWN = 5
+SUBSET_HINT = "add what is missing, or score a subset with --videos NAME,NAME (a partial record)"
 
 
 def replay_request(
@@ -151,7 +152,9 @@ def _result(plan: Plan, sample: Sample, objects: list[int], scores: dict[str, Vi
     )
 
 
-def look_over(folder: Path, samples: Sequence[Sample], frames_of: Callable[[Sample], Iterable[int]]) -> None:
+def look_over(
+    folder: Path, samples: Sequence[Sample], frames_of: Callable[[Sample], Iterable[int]], *, hint: str = SUBSET_HINT
+) -> None:
     """Check that every frame asked for of every video has a mask of the right size, from the files' headers alone.
 
     Raises IncompletePredictions that counts what is missing and names the first few, or DataError for the first file
@@ -162,7 +165,7 @@ def look_over(folder: Path, samples: Sequence[Sample], frames_of: Callable[[Samp
     wanted = [(sample, mask_path(folder, sample, frame)) for sample in samples for frame in frames_of(sample)]
     missing = [path for _, path in wanted if not path.is_file()]
     if missing:
-        raise _incomplete(folder, samples, missing)
+        raise _incomplete(folder, samples, missing, hint)
     for sample, path in wanted:
         header = read_mask_header(path)
         if (header.height, header.width) != (sample.height, sample.width):
@@ -184,14 +187,11 @@ def mask_path(folder: Path, sample: Sample, frame: int) -> Path:
     return folder / sample.name / f"{sample.frame_names[frame]}.png"
 
 
-def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path]) -> HarnessError:
+def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path], hint: str) -> HarnessError:
     absent = [sample.name for sample in samples if not (folder / sample.name).is_dir()]
     what = f"{len(absent)} of {len(samples)} videos have no folder in {folder}: {', '.join(absent[:SHOWN])}"
     if not absent:
         names = ", ".join(str(path.relative_to(folder)) for path in missing[:SHOWN])
         what = f"{len(missing)} masks are missing in {folder}: {names}"
     more = " ..." if max(len(absent), 0 if absent else len(missing)) > SHOWN else ""
-    return IncompletePredictions(
-        what + more,
-        hint="add what is missing, or score a subset with --videos NAME,NAME (a partial record)",
-    )
+    return IncompletePredictions(what + more, hint=hint)

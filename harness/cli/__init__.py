@@ -15,6 +15,7 @@ from harness.version import __version__
 VERBS = {
     "run": "Run a method on a benchmark: masks, scores, clocks, record.",
     "score": "Score masks made elsewhere.",
+    "pack": "Make the zip a benchmark's server takes.",
     "ls": "List plugins, benches, metrics or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
     "compare": "Compare two records; a gate for CI.",

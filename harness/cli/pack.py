@@ -1,0 +1,68 @@
+"""``harness pack``: a run, or predictions made elsewhere, as the zip a server takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.api.tasks import TASKS
+from harness.catalog import Catalog
+
+if TYPE_CHECKING:
+    from harness.packing import Packed
+    from harness.servers import Server
+
+
+@click.command("pack")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--server", "server_name", required=True, help="davis17, davis17-unsup, youtube-vos or youtube-vis.")
+@click.option("--bench", default="", help="Benchmark of predictions that have no record; default: the server's first.")
+@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
+@click.option("--out", type=click.Path(path_type=Path), help="The zip; default: RUN-SERVER.zip beside RUN.")
+@click.option("--force", is_flag=True, help="Pack predictions of a benchmark that the server does not score.")
+def command(run: Path, server_name: str, bench: str, data_root: Path | None, out: Path | None, force: bool) -> int:
+    """Make the zip that a server takes of RUN: a run's folder, or a folder or zip of masks, or a results.json.
+
+    Everything is checked by the server's rules, written, read again and, where there is truth, scored again.
+    """
+    from harness.servers import server_named
+
+    server = server_named(server_name)
+    from harness.packing import pack
+
+    packed = pack(
+        run,
+        server,
+        Catalog.load(),
+        out=out,
+        bench=bench,
+        data_root=data_root,
+        force=force,
+        on_note=lambda note: click.echo(note, err=True),
+    )
+    click.echo("\n".join(_lines(packed, server)))
+    return 0
+
+
+def _lines(packed: Packed, server: Server) -> list[str]:
+    """What was written, and what is known about it."""
+    mebibytes = packed.path.stat().st_size / 2**20
+    files = "masks" if server.task != "vis" else "file of tracks"
+    again = "read again: equal to what was packed"
+    if packed.rescored is None:
+        scored = "not scored again: the truth is on the server"
+    else:
+        main = TASKS[server.task].main_metric
+        figures = (columns[main].value for columns in packed.rescored.scores.values() if main in columns)
+        value = next((f"{figure:.4f}" for figure in figures if figure is not None), "-")
+        compared = "every figure equals the run's record" if packed.is_compared else "no record to compare it with"
+        scored = f"scored again: {main} {value}; {compared}"
+    return [
+        f"{packed.path}: {packed.files} {files} of {packed.videos} videos, {mebibytes:.1f} MiB",
+        f"sha256 {packed.sha256}",
+        again,
+        scored,
+        f"for {server.title}: {server.url}",
+    ]
