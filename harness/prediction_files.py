@@ -106,26 +106,32 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if not child.name.startswith(".")) if folder.is_dir() else []
 
 
-def read_all_tracks(place: Path, samples: Sequence[Sample], *, is_subset: bool) -> tuple[dict[str, Tracks], str]:
+def read_all_tracks(
+    place: Path, samples: Sequence[Sample], *, is_subset: bool, deep: bool = True
+) -> tuple[dict[str, Tracks], str]:
     """The tracks of every video by name, and a note on videos without any (or with ``is_subset`` on those left out).
 
     ``place`` is a results.json, or a folder with one file a video. A video that results.json does not name has no
-    tracks, as the official toolkit takes it; a file of a video that is missing is an error.
+    tracks, as the official toolkit takes it; a file of a video that is missing is an error. Without ``deep`` the codes
+    of the masks are left to whoever decodes them.
     """
     if place.is_dir():
         missing = [sample.name for sample in samples if not (place / f"{sample.name}.json").is_file()]
         if missing:
             what = f"{len(missing)} of {len(samples)} videos have no file in {place}: {', '.join(missing[:SHOWN])}"
             raise IncompletePredictions(what, hint="run the method on them: the same command goes on where it was")
-        files = ((sample, place / f"{sample.name}.json") for sample in samples)
-        read = {sample.name: read_tracks(p, (sample.height, sample.width), sample.length) for sample, p in files}
+        read = {}
         for sample in samples:
-            _check_categories(sample, read[sample.name], place / f"{sample.name}.json")
+            path = place / f"{sample.name}.json"
+            read[sample.name] = read_tracks(path, (sample.height, sample.width), sample.length, deep=deep)
+            _check_categories(sample, read[sample.name], path)
         return read, ""
-    return _read_results(place, samples, is_subset=is_subset)
+    return _read_results(place, samples, is_subset=is_subset, deep=deep)
 
 
-def _read_results(path: Path, samples: Sequence[Sample], *, is_subset: bool) -> tuple[dict[str, Tracks], str]:
+def _read_results(
+    path: Path, samples: Sequence[Sample], *, is_subset: bool, deep: bool
+) -> tuple[dict[str, Tracks], str]:
     expected = "a list of {video_id, category_id, score, segmentations}"
     entries = read_json(path, expected)
     if not isinstance(entries, list):
@@ -141,7 +147,7 @@ def _read_results(path: Path, samples: Sequence[Sample], *, is_subset: bool) -> 
         if sample is None:
             left_out += 1
             continue
-        track = track_from_json(entry, (sample.height, sample.width), sample.length, where=where)
+        track = track_from_json(entry, (sample.height, sample.width), sample.length, where=where, deep=deep)
         _check_categories(sample, [track], where)
         found[sample.name].append(track)
     empty = [name for name, tracks in found.items() if not tracks]

@@ -104,7 +104,8 @@ def _measure_of_masks(plan: Plan, folder: Path, catalog: Catalog, on_note: Calla
 
 def _measure_of_tracks(plan: Plan, place: Path, catalog: Catalog, on_note: Callable[[str], None]) -> Measure:
     """Tracks are read whole before the first is measured: one file holds those of all videos."""
-    tracks, note = read_all_tracks(place, plan.samples, is_subset=bool(plan.partial_reason))
+    is_subset = bool(plan.partial_reason)
+    tracks, note = read_all_tracks(place, plan.samples, is_subset=is_subset, deep=False)
     if note:
         on_note(note)
     metrics = {name: catalog.metrics.get(name) for name in plan.scoring.metrics}
@@ -113,7 +114,13 @@ def _measure_of_tracks(plan: Plan, place: Path, catalog: Catalog, on_note: Calla
         raise UsageError(f"rule {plan.scoring.version} measures masks ({', '.join(maskwise)}); expected one of tracks")
 
     def measure(sample: Sample) -> VideoResult:
-        scores = {name: metric.measure(sample, tracks[sample.name], plan.scoring) for name, metric in metrics.items()}
+        try:
+            scores = {
+                name: metric.measure(sample, tracks[sample.name], plan.scoring) for name, metric in metrics.items()
+            }
+        except DataError:
+            read_all_tracks(place, plan.samples, is_subset=is_subset)  # raises naming the entry with the broken code
+            raise
         return _result(plan, sample, [], scores)
 
     return measure

@@ -69,9 +69,9 @@ def tiny(tmp_path, monkeypatch):
     """The plugin above, installed; the servers score its benchmarks in place of the real ones."""
     info = tmp_path / "site/tiny-1.0.dist-info"
     info.mkdir(parents=True)
-    (tmp_path / "site/tiny_benches.py").write_text(PLUGIN)
+    (tmp_path / "site/tiny_servers.py").write_text(PLUGIN)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[harness]\ntiny = tiny_benches\n")
+    (info / "entry_points.txt").write_text("[harness]\ntiny = tiny_servers\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
     scores = {
         "davis17": ("tiny-test",),

@@ -49,9 +49,9 @@ def plugin(tmp_path, monkeypatch):
     """The benchmarks above, installed in a folder on the path."""
     info = tmp_path / "site/tiny-1.0.dist-info"
     info.mkdir(parents=True)
-    (tmp_path / "site/tiny_benches.py").write_text(PLUGIN)
+    (tmp_path / "site/tiny_forms.py").write_text(PLUGIN)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[harness]\ntiny = tiny_benches\n")
+    (info / "entry_points.txt").write_text("[harness]\ntiny = tiny_forms\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
 
 
@@ -181,6 +181,11 @@ def test_some_videos_alone(capsys, tmp_path, vis):
         ({"category_id": 9}, 3, "entry 1: found category_id 9, expected one of [1, 2]"),
         ({"score": float("nan")}, 3, "entry 1: found score nan, expected a finite number"),
         ({"segmentations": [None, None, {"size": [6, 8], "counts": "0"}]}, 3, "entry 1, frame 2: a mask: found 8 x 6"),
+        (
+            {"segmentations": [None, {"size": [12, 16], "counts": "12"}, None]},
+            3,
+            "entry 1, frame 1: a run-length code: found runs that add up to 3, expected 12 x 16",
+        ),
     ],
 )
 def test_wrong_entries_are_named_and_nothing_is_scored(capsys, tmp_path, vis, change, code, message):
