@@ -55,13 +55,13 @@ class Promise:
 
 
 def promises_of(subjects: Sequence[Subject]) -> Iterator[Promise]:
-    """The checks of the card once, then those of each task."""
+    """The checks of the card once, then those of each task; of a method that replays saved masks, the card's alone."""
     for place, subject in enumerate(subjects):
         for check in subject.checks:
             if check.scope == "card" and place == 0:
                 yield Promise(check, subject)
         for check in subject.checks:
-            if check.scope == "task" and check.concerns(subject.task.name):
+            if check.scope == "task" and check.concerns(subject.task.name) and not subject.method.replays:
                 yield Promise(check, subject)
 
 

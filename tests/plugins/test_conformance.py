@@ -1,0 +1,22 @@
+"""Every method that is installed with the harness keeps its promises."""
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.conformance import checks_for
+
+SLOW = {"tvos": {"kernels", "memory", "blind", "runs"}}
+"""Checks that take more than 10 seconds on two busy cores."""
+
+
+def every_promise():
+    for method in Catalog.load().methods:
+        for parameter in checks_for(method.name):
+            promise = parameter.values[0]
+            slow = promise.check.name in SLOW.get(method.name, ())
+            yield pytest.param(promise, id=parameter.id, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("promise", list(every_promise()))
+def test_an_installed_method_keeps_its_promise(promise):
+    promise()
