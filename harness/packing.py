@@ -34,6 +34,7 @@ class Packed:
     """A zip that was written, re-read and, where there is truth, re-scored."""
 
     path: Path
+    bench: str
     files: int
     videos: int
     sha256: str
@@ -83,6 +84,7 @@ def pack(
         built.replace(place)
     return Packed(
         path=place,
+        bench=benchmark.name,
         files=len(contents),
         videos=len(plan.samples),
         sha256=digest_of_bytes(place),

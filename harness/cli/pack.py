@@ -64,5 +64,7 @@ def _lines(packed: Packed, server: Server) -> list[str]:
         f"sha256 {packed.sha256}",
         again,
         scored,
-        f"for {server.title}: {server.url}",
+        f"for {server.title}: {server.url}"
+        if packed.bench in server.benchmarks
+        else f"in the form of server {server.name}, which does not score {packed.bench}",
     ]

@@ -173,6 +173,7 @@ def test_a_forced_run_with_truth_is_scored_again_and_equals_its_record(capsys, d
     figure = record["scores"]["j_and_f"]["J&F"]["value"]
     assert 0 < figure < 1
     assert f"scored again: J&F {figure:.4f}; every figure equals the run's record" in out
+    assert "in the form of server davis17, which does not score tiny-val" in out
     code, out, _ = harness(capsys, "score", tmp_path / "run-davis17.zip", "--bench", "tiny-val", "--data-root", davis)
     assert code == 0
     assert f"J&F       {figure:.4f}" in out
