@@ -24,7 +24,8 @@ CLOCKS: tuple[ClockName, ...] = get_args(ClockName)
 Milliseconds = Mapping[str, float]
 
 _Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_CONDITIONS = ("device", "threads", "precision", "tf32", "compiled", "batch", "resolutions")  # Conditions.group
+# Conditions.group
+_CONDITIONS = ("device", "threads", "precision", "tf32", "compiled", "batch", "resolutions", "workers")
 _SAME = ("name", "task", "scoring", "average", "fingerprint")
 
 

@@ -87,9 +87,12 @@ def _cpu_name() -> str:
 
 def _nvml(device: str) -> dict[str, Any]:
     """Driver, power limit (watts) and SM clock (MHz) by NVML; empty where NVML does not answer."""
-    import pynvml
     import torch
 
+    try:
+        import pynvml
+    except ImportError:  # a worker's environment may lack it
+        return {}
     try:
         pynvml.nvmlInit()
         uuid = "GPU-" + str(torch.cuda.get_device_properties(device).uuid)

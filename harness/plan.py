@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from harness.api.contracts import Benchmark, Method, Scoring, Weights
 from harness.api.errors import DataError, PluginError, UsageError, VerificationFailed
-from harness.api.records import PluginInfo, WeightsInfo, is_safe_video_name
+from harness.api.records import Conditions, PluginInfo, WeightsInfo, is_safe_video_name
 from harness.api.tasks import TASKS, Task, TaskName
 from harness.api.video import Sample
 from harness.catalog import Catalog
@@ -43,6 +43,36 @@ class Request:
     seed: int = 0
     protocol: Scoring | None = None
     """Another scoring rule than the benchmark's own; named in the record."""
+    python: Path | None = None
+    """The interpreter of another environment, where the method lives; None: this one."""
+    workers: int = 1
+    """Videos at the same time on a CPU; on GPUs, one a device."""
+    threads: int | None = None
+    """CPU threads of torch in each process; None: torch's choice, shared among the workers."""
+    first_frame_seconds: float = 600.0
+    """A method in its own process is ended after so long without its first mask (or unbuilt)."""
+    frame_seconds: float = 120.0
+    """The same for each later mask."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One device for each video that may be worked on at the same time."""
+        named = tuple(name.strip() for name in self.device.split(",") if name.strip())
+        return named * self.workers if len(named) == 1 else named
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A method in another environment: its card without its code, and what its clocks run on there."""
+
+    python: Path
+    method: Method
+    plugin: PluginInfo
+    entry_point: str
+    module: str
+    torch: str
+    harness: str
+    conditions: Conditions
 
 
 @dataclass(frozen=True)
@@ -61,11 +91,15 @@ class Plan:
     samples: Sequence[Sample]
     videos_expected: int
     partial_reason: str
+    entry_point: str
+    module: str
+    """Where the card comes from: what a worker process loads."""
+    elsewhere: Elsewhere | None = None
 
     @property
     def key_parts(self) -> dict[str, Any]:
         """What a result depends on beside its video; equal parts, equal results."""
-        return {
+        parts = {
             "harness": __version__,
             "harness_code": code_digest("harness"),
             "plugin": self.plugin.model_dump(),
@@ -77,8 +111,13 @@ class Plan:
             "device": self.request.device,
             "precision": self.request.precision,
             "seed": self.request.seed,
-            "torch": version("torch"),
+            "torch": self.elsewhere.torch if self.elsewhere else version("torch"),
         }
+        if self.request.workers > 1:
+            parts["workers"] = self.request.workers
+        if self.elsewhere:
+            parts["harness_elsewhere"] = self.elsewhere.harness
+        return parts
 
     @property
     def key(self) -> str:
@@ -90,15 +129,20 @@ class Plan:
         return digest_of([self.key, sample.name, digest])
 
 
-def resolve(request: Request, catalog: Catalog) -> Plan:
-    """Resolve every name in ``request``; a HarnessError says what is wrong before anything runs."""
-    method = catalog.methods.get(request.plugin)
+def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = None) -> Plan:
+    """Resolve every name in ``request``; a HarnessError says what is wrong before anything runs.
+
+    ``elsewhere`` is the method where it lives in another environment; its config is settled there.
+    """
+    _refuse_contradictions(request)
+    method = elsewhere.method if elsewhere else catalog.methods.get(request.plugin)
+    source = elsewhere or catalog.methods.source(method.name)
     benchmark = catalog.benchmarks.get(request.bench)
     task = _task(request, method, benchmark)
     scoring = request.protocol or benchmark.scorings[task.name]
     for metric in scoring.metrics if benchmark.scored else ():
         catalog.metrics.get(metric)
-    config = configure(method, request.preset, request.overrides)
+    config = configure(method, request.preset, () if elsewhere else request.overrides)
     weights, weights_path = _weights(method, request.weights)
     everything = _open(benchmark, request)
     samples, subset_reason = _chosen(everything, request)
@@ -108,7 +152,7 @@ def resolve(request: Request, catalog: Catalog) -> Plan:
     return Plan(
         request=request,
         method=method,
-        plugin=_plugin_info(catalog, method),
+        plugin=elsewhere.plugin if elsewhere else _plugin_info(catalog, method),
         benchmark=benchmark,
         task=task,
         scoring=scoring,
@@ -118,7 +162,27 @@ def resolve(request: Request, catalog: Catalog) -> Plan:
         samples=samples,
         videos_expected=expected,
         partial_reason="; ".join([*reasons, *subset_reason]),
+        entry_point=source.entry_point,
+        module=source.module,
+        elsewhere=elsewhere,
     )
+
+
+def _refuse_contradictions(request: Request) -> None:
+    """UsageError where workers, devices and limits cannot be."""
+    if request.workers < 1:
+        raise UsageError(f"--workers {request.workers} would do nothing; expected 1 or more")
+    if request.workers > 1 and request.device != "cpu":
+        raise UsageError(
+            f"--workers {request.workers} on {request.device}: GPUs get one worker each",
+            hint="name several devices: --device cuda:0,cuda:1",
+        )
+    if "cpu" in request.devices and request.device != "cpu":
+        raise UsageError(f"--device {request.device} mixes CPU and GPU: their speeds cannot stand in one record")
+    if len(set(request.devices)) < len(request.devices) and request.device != "cpu":
+        raise UsageError(f"--device {request.device} names a device twice")
+    if min(request.first_frame_seconds, request.frame_seconds) <= 0:
+        raise UsageError("--first-frame-seconds and --frame-seconds must be more than 0")
 
 
 def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:

@@ -111,7 +111,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Throw away everything a run wrote here; other files stay."""
-        for name in ("videos", "masks", "tracks"):
+        for name in ("videos", "masks", "tracks", "logs"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("plan.json", "record.json"):
             (self.path / name).unlink(missing_ok=True)

@@ -6,34 +6,32 @@ VideoFailure and the run goes on.
 
 from __future__ import annotations
 
-import time
+import itertools
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from harness.api.contracts import BuildContext, Measurement
-from harness.api.errors import ContractError, DataError, HarnessError, IncompletePredictions, PluginError
+from harness.api.errors import ContractError, DataError, UsageError
 from harness.api.mask_files import ids_in, write_mask
-from harness.api.records import RunRecord, StageTime, VideoFailure, VideoResult, VideoScores, VideoTiming
-from harness.api.timing import Stopwatch
+from harness.api.records import Conditions, RunRecord, VideoFailure, VideoResult, VideoScores, VideoTiming
 from harness.api.video import Horizon, Prompts, Sample, Video
 from harness.catalog import Catalog
-from harness.environment import PeakMemory
 from harness.frames import FrameSource
+from harness.hosting import Clocks, Hosted, kind_of
 from harness.plan import Plan
 from harness.promises import checked_mask, checked_tracks
+from harness.remote.child import FailedElsewhere
+from harness.remote.host import RemoteClocks, RemoteHost
 from harness.results import MaskFolder, RunFolder
 from harness.summary import record_of
 from harness.track_files import write_tracks
-
-WARM_UP_FRAMES = 3
-"""Leading frames of the first video of a process that are left out of steady figures."""
 
 OnVideo = Callable[[VideoResult | VideoFailure, bool], None]
 Progress = Callable[[str, int, int], None]
@@ -55,6 +53,7 @@ def run(
     is lost. ``on_video`` is called with each outcome and whether it was reused.
     """
     executor = catalog.executors.get(plan.request.executor)
+    opener = Opener(plan, catalog, out, progress)
     with RunFolder(out) as folder:
         folder.claim(plan.key_parts, fresh=fresh)
         outcomes: dict[str, VideoResult | VideoFailure] = {}
@@ -66,12 +65,13 @@ def run(
                 reused.append(sample.name)
                 _tell(on_video, stored, reused=True)
         todo = [sample.name for sample in plan.samples if sample.name not in outcomes]
-        for outcome in executor.execute(partial(open_session, plan, catalog, out, progress), todo):
+        for outcome in executor.execute(opener, todo):
             if isinstance(outcome, VideoResult):
                 folder.append(outcome)
             outcomes[outcome.video] = outcome
             _tell(on_video, outcome, reused=False)
-        record = record_of(plan, catalog, [outcomes[s.name] for s in plan.samples if s.name in outcomes], reused)
+        ended = [outcomes[sample.name] for sample in plan.samples if sample.name in outcomes]
+        record = record_of(plan, catalog, ended, reused, machine=opener.machine())
         folder.write_record(record)
     return record
 
@@ -82,25 +82,74 @@ def _tell(on_video: OnVideo | None, outcome: VideoResult | VideoFailure, *, reus
 
 
 def open_session(plan: Plan, catalog: Catalog, out: Path, progress: Progress | None) -> Session:
-    """Build the method and get ready for videos; PluginError if it does not build or lacks what its card promises."""
-    torch.manual_seed(plan.request.seed)
-    context = BuildContext(
-        task=plan.task.name,
-        config=plan.config,
-        device=plan.request.device,
-        precision=plan.request.precision,
-        weights=plan.weights_path,
-        seed=plan.request.seed,
-    )
-    try:
-        method = plan.method.build(context)
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{plan.method.name} did not build: {type(error).__name__}: {error}") from error
-    if not isinstance(method, plan.task.protocol):
-        raise PluginError(f"{plan.method.name} offers {plan.task.name} on its card, but has no {plan.task.entry}()")
-    return Session(plan, catalog, out, method, progress)
+    """Build the method in this process; PluginError if it does not build or lacks what its card promises."""
+    return Opener(plan, catalog, out, progress)()
+
+
+@dataclass
+class Opener:
+    """Opens the sessions of a run, for its executor."""
+
+    plan: Plan
+    catalog: Catalog
+    out: Path
+    progress: Progress | None
+    _apart: list[RemoteHost] = field(default_factory=list, init=False)
+    _numbers: Iterator[int] = field(default_factory=itertools.count, init=False)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of the run, one for each session that may work at the same time."""
+        return self.plan.request.devices
+
+    def __call__(self, *, device: str | None = None, apart: bool = False) -> Session:
+        """Build the method on the run's one device unless another is named; ``apart``: in a process of its own."""
+        host = self._host_apart(device or self.devices[0]) if apart else self._host_here(device)
+        return Session(self.plan, self.catalog, self.out, host, self.progress)
+
+    def close(self) -> None:
+        """End every session apart, also one that is just being opened."""
+        for host in list(self._apart):
+            host.close()
+
+    def machine(self) -> Conditions | None:
+        """What the clocks of the sessions apart ran on; None where none did, or nobody knows."""
+        seen = [host.conditions for host in self._apart if host.conditions is not None]
+        if not seen:
+            return self.plan.elsewhere.conditions if self.plan.elsewhere else None
+        devices = dict.fromkeys(conditions.device for conditions in seen)
+        return seen[-1].model_copy(update={"device": " + ".join(devices)})
+
+    def _host_here(self, device: str | None) -> Hosted:
+        request = self.plan.request
+        if self.plan.elsewhere or (device is None and len(self.devices) > 1):
+            wish = f"--python {request.python}" if self.plan.elsewhere else f"{len(self.devices)} videos at a time"
+            raise UsageError(f"executor {request.executor} cannot do {wish}", hint="--executor process")
+        context = BuildContext(
+            task=self.plan.task.name,
+            config=self.plan.config,
+            device=device or request.device,
+            precision=request.precision,
+            weights=self.plan.weights_path,
+            seed=request.seed,
+        )
+        return Hosted.build(self.plan.method, context)
+
+    def _host_apart(self, device: str) -> RemoteHost:
+        if self.plan.method.replays:
+            raise UsageError(
+                f"{self.plan.method.name} shows masks by their real names, which a worker is not told",
+                hint="--executor inline",
+            )
+        threads = self.plan.request.threads
+        if threads is None and device == "cpu":
+            threads = torch.get_num_threads()
+            if len(self.devices) > 1:
+                threads = max(1, min(threads, (os.cpu_count() or 1) // len(self.devices)))
+        host = RemoteHost(self.plan, device, threads, self.out / "logs" / f"worker-{next(self._numbers)}.log")
+        self._apart.append(host)
+        host.open()
+        return host
 
 
 class Measured(NamedTuple):
@@ -119,9 +168,17 @@ class Session:
     plan: Plan
     catalog: Catalog
     out: Path
-    method: Any
+    host: Hosted | RemoteHost
     progress: Progress | None = None
-    _videos_done: int = field(default=0, init=False)
+
+    @property
+    def method(self) -> object:
+        """What was built, or what stands in for it here."""
+        return self.host.method
+
+    def close(self) -> None:
+        """Let go of the method."""
+        self.host.close()
 
     def __call__(self, name: str) -> VideoResult | VideoFailure:
         """Run one video; whatever goes wrong in it becomes a VideoFailure."""
@@ -131,20 +188,16 @@ class Session:
         except Exception as error:
             return VideoFailure(
                 video=name,
-                kind=_failure_kind(error),
-                message=f"{self.plan.method.name}, video {name}: {error}"[:20000] or type(error).__name__,
-                traceback=traceback.format_exc()[-200000:],
+                kind=error.kind if isinstance(error, FailedElsewhere) else kind_of(error),
+                message=f"{self.plan.method.name}, video {name}: {error}"[:20000],
+                traceback=(error.traceback if isinstance(error, FailedElsewhere) else traceback.format_exc())[-200000:],
             )
-        finally:
-            self._videos_done += 1
 
     def _run(self, sample: Sample) -> VideoResult:
-        torch.manual_seed(self.plan.request.seed)
-        memory = PeakMemory(self.plan.request.device)
         work = self._tracks if self.plan.task.name == "vis" else self._masks
         digest = sample.digest()
-        with FrameSource(sample, self.plan.request.device) as frames:
-            measured = work(sample, frames)
+        with self.host.clocks() as clocks, FrameSource(sample, self.host.device) as frames:
+            measured = work(sample, frames, clocks)
         return VideoResult(
             video=sample.name,
             key=self.plan.video_key(sample, digest),
@@ -154,16 +207,16 @@ class Session:
             width=sample.width,
             objects=measured.objects,
             scores=measured.scores,
-            timing=measured.timing.model_copy(update={"peak_memory_mib": memory.read()}),
+            timing=measured.timing,
             masks=measured.masks,
         )
 
-    def _masks(self, sample: Sample, frames: FrameSource) -> Measured:
+    def _masks(self, sample: Sample, frames: FrameSource, clocks: Clocks | RemoteClocks) -> Measured:
         measurements = self._measurements(sample)
         folder = None if self.plan.method.replays else MaskFolder(self.out, sample.name)
-        watch, e2e, objects = Stopwatch(self.plan.request.device), list[float](), set[int]()
+        objects = set[int]()
         try:
-            for frame, prediction in enumerate(self._predictions(sample, frames, watch, e2e)):
+            for frame, prediction in enumerate(self._predictions(sample, frames, clocks)):
                 objects.update(ids_in(prediction))
                 truth = sample.read_truth(frame) if sample.read_truth else None
                 for measurement in measurements.values():
@@ -173,16 +226,15 @@ class Session:
                 if self.progress is not None:
                     self.progress(sample.name, frame + 1, sample.length)
             scores = {name: measurement.finish() for name, measurement in measurements.items()}
+            timing = clocks.timing(frames.seconds)
         except BaseException:
             if folder is not None:
                 folder.discard()
             raise
         masks = folder.publish() if folder is not None else ""
-        return Measured(scores, self._timing(watch, e2e), masks, sorted(objects - {0}))
+        return Measured(scores, timing, masks, sorted(objects - {0}))
 
-    def _predictions(
-        self, sample: Sample, frames: FrameSource, watch: Stopwatch, e2e: list[float]
-    ) -> Iterator[np.ndarray]:
+    def _predictions(self, sample: Sample, frames: FrameSource, clocks: Clocks | RemoteClocks) -> Iterator[np.ndarray]:
         """Yield the method's checked masks; the horizon moves before each is asked for, the clocks run around it."""
         method = self.plan.method
         lookahead = {"online": 0, "window": method.lookahead, "offline": sample.length}[method.causality]
@@ -194,26 +246,22 @@ class Session:
             horizon.last = frame + lookahead
             if not method.replays:  # saved masks need no frames
                 frames.wait_for(frame + lookahead)
-            mask, seconds = _next_mask(masks, watch)
-            e2e.append(seconds + frames.seconds.get(frame, 0.0))
-            yield checked_mask(mask, frame, sample, self.plan, prompts)
+            yield checked_mask(clocks.next_mask(masks), frame, sample, self.plan, prompts)
         if next(masks, None) is not None:
             raise ContractError(f"{method.name} yielded more masks than the {sample.length} frames of the video")
 
-    def _tracks(self, sample: Sample, frames: FrameSource) -> Measured:
+    def _tracks(self, sample: Sample, frames: FrameSource, clocks: Clocks | RemoteClocks) -> Measured:
         frames.wait_for(sample.length)
-        watch = Stopwatch(self.plan.request.device)
-        start = time.perf_counter()
-        with watch.lap():
-            tracks = self.method.segment_tracks(self._video(sample, frames, Horizon()))
-        checked = checked_tracks(tracks, sample, self.plan)
-        seconds = time.perf_counter() - start + sum(frames.seconds.values())
+        entry = getattr(self.method, self.plan.task.entry)
+        video = self._video(sample, frames, Horizon())
+        checked = clocks.time(lambda: entry(video), lambda tracks: checked_tracks(tracks, sample, self.plan))
         scores = {
             name: self.catalog.metrics.get(name).measure(sample, checked, self.plan.scoring)
             for name in (self.plan.scoring.metrics if self.plan.benchmark.scored else ())
         }
+        timing = clocks.timing(frames.seconds)
         relative = write_tracks(self.out, sample.name, checked)
-        return Measured(scores, self._timing(watch, [seconds]), relative, [])
+        return Measured(scores, timing, relative, [])
 
     def _video(self, sample: Sample, frames: FrameSource, horizon: Horizon) -> Video:
         named = self.plan.method.replays
@@ -234,42 +282,10 @@ class Session:
         if sample.read_prompt is None:
             raise DataError(f"video {sample.name} of {self.plan.benchmark.name} has no first mask for task one-shot")
         masks = {t: torch.from_numpy(np.array(sample.read_prompt(t))) for t in sample.prompt_frames}
-        return Prompts({t: mask.to(self.plan.request.device) for t, mask in masks.items()}, horizon=horizon)
+        return Prompts({t: mask.to(self.host.device) for t, mask in masks.items()}, horizon=horizon)
 
     def _measurements(self, sample: Sample) -> dict[str, Measurement]:
         if not self.plan.benchmark.scored or sample.read_truth is None:
             return {}
         metrics = ((name, self.catalog.metrics.get(name)) for name in self.plan.scoring.metrics)
         return {name: metric.start(sample, self.plan.scoring) for name, metric in metrics}
-
-    def _timing(self, watch: Stopwatch, e2e: list[float]) -> VideoTiming:
-        reading = watch.read()
-        return VideoTiming(
-            model=reading.laps,
-            e2e=e2e,
-            warm_up=0 if self._videos_done else min(WARM_UP_FRAMES, len(e2e)),
-            stages={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.stages.items()},
-            kernels={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.kernels.items()},
-        )
-
-
-def _next_mask(masks: Iterator[Any], watch: Stopwatch) -> tuple[Any, float]:
-    """The next mask in host memory, and the seconds from asking for it until it lay there."""
-    start = time.perf_counter()
-    with watch.lap():
-        mask = next(masks, None)
-    if isinstance(mask, torch.Tensor):
-        mask = mask.to("cpu")
-    return mask, time.perf_counter() - start
-
-
-def _failure_kind(error: Exception) -> Any:
-    if isinstance(error, PluginError):
-        return "contract"
-    if isinstance(error, IncompletePredictions):
-        return "incomplete"
-    if isinstance(error, DataError):
-        return "data"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "out-of-memory"
-    return "crashed"

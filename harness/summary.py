@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.api.records import (
     BenchmarkInfo,
+    Conditions,
     Interval,
     Latency,
     RunRecord,
@@ -31,9 +32,14 @@ from harness.version import __version__
 
 
 def record_of(
-    plan: Plan, catalog: Catalog, outcomes: Sequence[VideoResult | VideoFailure], reused: Sequence[str]
+    plan: Plan,
+    catalog: Catalog,
+    outcomes: Sequence[VideoResult | VideoFailure],
+    reused: Sequence[str],
+    *,
+    machine: Conditions | None = None,
 ) -> RunRecord:
-    """The record of a run whose videos ended as ``outcomes``."""
+    """The record of a run whose videos ended as ``outcomes``; ``machine`` is what it ran on, None: this process."""
     results = [outcome for outcome in outcomes if isinstance(outcome, VideoResult)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, VideoFailure)]
     fingerprint = digest_of([(result.video, result.digest) for result in results])
@@ -62,19 +68,26 @@ def record_of(
         partial=len(results) < plan.videos_expected,
         partial_reason="; ".join(reasons),
         seed=plan.request.seed,
-        conditions=conditions(
-            plan.request.device,
-            plan.request.precision,
-            resolutions=sorted({f"{result.width}x{result.height}" for result in results}),
-            objects=sorted({len(result.objects) for result in results}),
-            executor=plan.request.executor,
-        ),
+        conditions=_conditions(plan, results, machine),
         scores=_scores(plan, catalog, results),
         videos=[_row(result, attributes.get(result.video, ())) for result in results],
         timing=timing_of(results),
         reused=list(reused),
         failures=failures,
     )
+
+
+def _conditions(plan: Plan, results: Sequence[VideoResult], machine: Conditions | None) -> Conditions:
+    found = machine or conditions(
+        plan.request.devices[0], plan.request.precision, resolutions=[], objects=[], executor=plan.request.executor
+    )
+    seen = {
+        "resolutions": sorted({f"{result.width}x{result.height}" for result in results}),
+        "objects": sorted({len(result.objects) for result in results}),
+        "executor": plan.request.executor,
+        "workers": len(plan.request.devices),
+    }
+    return found.model_copy(update=seen)
 
 
 def _scores(plan: Plan, catalog: Catalog, results: Sequence[VideoResult]) -> dict[str, dict[str, Interval]]:

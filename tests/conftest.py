@@ -162,7 +162,7 @@ def point(name: str, loads: object) -> EntryPoint:
     return PointTo(name, value, "harness")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tests_tools():
     """The builders above, for tests that cannot import a conftest."""
     return SimpleNamespace(

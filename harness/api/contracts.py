@@ -282,16 +282,43 @@ class TrackMetric(Protocol):
         ...
 
 
+class Work(Protocol):
+    """A session: a built method that works through videos, one at a time."""
+
+    def __call__(self, video: str, /) -> VideoResult | VideoFailure:
+        """Run one video; whatever goes wrong in it becomes a VideoFailure."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the method."""
+        ...
+
+
+class OpenSession(Protocol):
+    """What an executor opens sessions with."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of the run, one for each session that may work at the same time."""
+        ...
+
+    def __call__(self, *, device: str | None = None, apart: bool = False) -> Work:
+        """Build the method, on the run's one device unless another is named; ``apart``: in a process of its own."""
+        ...
+
+    def close(self) -> None:
+        """End every session apart, also one that is just being opened: the video it is at fails."""
+        ...
+
+
 @runtime_checkable
 class Executor(Protocol):
     """Where and how the videos of a run are worked through."""
 
     name: str
 
-    def execute(
-        self, open_session: Callable[[], Callable[[str], VideoResult | VideoFailure]], videos: Sequence[str]
-    ) -> Iterator[VideoResult | VideoFailure]:
-        """Open a session (that builds the method), call it with each name, yield what it gives."""
+    def execute(self, open_session: OpenSession, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+        """Open a session (that builds the method), call it with each name, yield what it gives, close it."""
         ...
 
 

@@ -175,6 +175,8 @@ class Conditions(_Record):
     clock_mhz: Number | None = None
     load_average: Number | None = None
     executor: Name = "inline"
+    workers: int = 1
+    """How many videos were worked through at the same time."""
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -187,6 +189,7 @@ class Conditions(_Record):
             self.compiled,
             self.batch,
             tuple(self.resolutions),
+            self.workers,
         )
 
 

@@ -72,6 +72,12 @@ class Video(Frames):
         return self._read(frame)
 
     @property
+    def reached(self) -> int:
+        """The last frame that may be read now."""
+        last = self._horizon.last
+        return self._length - 1 if last is None else min(last, self._length - 1)
+
+    @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.height, self.width

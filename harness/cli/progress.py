@@ -50,15 +50,16 @@ class _Bar:
     def __init__(self, bars: Progress, plan: Plan) -> None:
         self._bars = bars
         self._lengths = {sample.name: sample.length for sample in plan.samples}
-        self._before = 0
+        self._frames: dict[str, int] = {}  # several videos may be under way
         self._task = bars.add_task(plan.method.name, total=sum(self._lengths.values()))
 
     def frame(self, video: str, done: int, length: int) -> None:
-        self._bars.update(self._task, completed=self._before + done, description=video)
+        self._frames[video] = done
+        self._bars.update(self._task, completed=sum(self._frames.values()), description=video)
 
     def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
-        self._before += self._lengths[outcome.video]
-        self._bars.update(self._task, completed=self._before)
+        self._frames[outcome.video] = self._lengths[outcome.video]
+        self._bars.update(self._task, completed=sum(self._frames.values()))
         self._bars.console.print(_line(outcome, reused), markup=False, highlight=False)
 
 

@@ -19,13 +19,17 @@ from harness.catalog import Catalog
 @click.option("--preset", default="", help="Named config of the method; default: its own default.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
 @click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda:N, or several: cuda:0,cuda:1.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
 @click.option("--videos", default="", help="Only these videos, by name, comma-separated (a partial record).")
 @click.option("--limit", type=int, help="Only the first N videos (a partial record).")
 @click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
 @click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos (a partial record).")
 @click.option("--executor", default="inline", show_default=True, help="Where the videos are worked through.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Videos at a time on a CPU (process).")
+@click.option("--python", type=click.Path(path_type=Path), help="Interpreter of the method's environment (process).")
+@click.option("--first-frame-seconds", type=float, default=600.0, show_default=True, help="Limit to the first mask.")
+@click.option("--frame-seconds", type=float, default=120.0, show_default=True, help="Limit to each later mask.")
 @click.option("--resume", type=click.Choice(["auto", "never"]), default="auto", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/BENCH/TASK/PLUGIN-KEY.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -49,16 +53,15 @@ def command(
     from harness.plan import Request
 
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    request = Request(videos=names, overrides=overrides, **asked)
-    record, folder = execute(request, Catalog.load(), out, fresh=resume == "never", threads=threads)
+    request = Request(videos=names, overrides=overrides, threads=threads, **asked)
+    record, folder = execute(request, Catalog.load(), out, fresh=resume == "never")
     return finish(record, folder, as_json=as_json, attributes=attributes)
 
 
-def execute(
-    request: Any, catalog: Catalog, out: Path | None, *, fresh: bool, threads: int | None = None
-) -> tuple[RunRecord, Path]:
+def execute(request: Any, catalog: Catalog, out: Path | None, *, fresh: bool) -> tuple[RunRecord, Path]:
     """Resolve and run a request with progress on standard error; returns the record and the run's folder."""
-    catalog.methods.get(request.plugin)  # wrong names are answered before torch is imported
+    if request.python is None:
+        catalog.methods.get(request.plugin)  # wrong names are answered before torch is imported
     catalog.benchmarks.get(request.bench)
     catalog.executors.get(request.executor)
     from dataclasses import replace
@@ -66,14 +69,19 @@ def execute(
     from harness.cli.progress import progress_for
     from harness.environment import resolve_device
     from harness.plan import resolve
+    from harness.remote.host import describe
     from harness.runner import run
 
-    if threads is not None:
+    if request.threads is not None:
         import torch
 
-        torch.set_num_threads(max(1, threads))
-    request = replace(request, device=resolve_device(request.device))
-    plan = resolve(request, catalog)
+        torch.set_num_threads(max(1, request.threads))
+    if request.python is None:
+        names = [resolve_device(name.strip()) for name in request.device.split(",")]
+        plan = resolve(replace(request, device=",".join(names)), catalog)
+    else:
+        request = replace(request, python=request.python.expanduser().absolute())  # a link into a venv stays one
+        plan = resolve(request, catalog, describe(request))
     folder = out or _default_folder(plan)
     click.echo(f"run folder {folder}", err=True)
     if plan.partial_reason:

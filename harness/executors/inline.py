@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from harness.api.contracts import Executor
+from harness.api.contracts import Executor, OpenSession
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoFailure, VideoResult
-
-Work = Callable[[str], VideoResult | VideoFailure]
 
 
 class Inline:
@@ -16,7 +14,7 @@ class Inline:
 
     name = "inline"
 
-    def execute(self, open_session: Callable[[], Work], videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+    def execute(self, open_session: OpenSession, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
         """Yield what the session gives for each video; nothing is opened where there is nothing to do."""
         if not videos:
             return
