@@ -160,7 +160,10 @@ PROBES = (
     Probe(ORDINARY, "Two objects that move: one mask a frame, of the right size, type and ids."),
     Probe(Scene("one-frame", (ONE, TWO), length=1), "A video of one frame is worked through."),
     Probe(Scene("two-frames", (ONE, TWO), length=2), "A video of two frames is worked through."),
-    Probe(Scene("odd-size", (ONE, TWO), height=57, width=33), "Masks have the video's size, also 57 x 33."),
+    Probe(
+        Scene("odd-size", (ONE, Actor(2, moving(40, 20, 12, 10, right=-1))), height=57, width=33),
+        "Masks have the video's size, also 57 x 33.",
+    ),
     Probe(Scene("wide-and-low", (ONE,), height=17, width=97), "Masks have the video's size, also 17 x 97."),
     Probe(
         Scene(
