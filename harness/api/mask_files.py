@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -35,6 +37,10 @@ except ImportError:  # a platform without a wheel: zlib gives the same bytes, si
 
 MAX_PIXELS = 1 << 26
 """A header that claims more pixels than this (8192 x 8192) is refused before anything is inflated."""
+MAX_BYTES = 2 * MAX_PIXELS
+"""A file larger than this is no mask: it is not read."""
+MAX_OUTLINE = 1 << 20
+"""Pixels that the outlines of one mask's polygons may be long in all: filling them takes 80 bytes a pixel of outline."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
@@ -102,6 +108,9 @@ def _parse_header(path: Path, data: bytes) -> PngHeader:
 def _read_bytes(path: Path, size: int = -1) -> bytes:
     try:
         with path.open("rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found > MAX_BYTES:
+                raise DataError.at(path, found=f"a file of {found} bytes", expected="a mask PNG")
             return file.read(size)
     except FileNotFoundError as error:
         raise DataError.at(path, found="no such file", expected="a mask PNG") from error
@@ -125,9 +134,9 @@ def _inflate(path: Path, stream: bytes, size: int) -> bytes | bytearray:
 
 
 def _pixel_stream(path: Path, data: bytes) -> bytes:
-    """Walk the chunks, check length and checksum of each, and join the compressed pixels."""
+    """Walk the chunks behind the header, check length and checksum of each, and join the compressed pixels."""
     parts: list[bytes] = []
-    start = 8
+    start = 33
     while True:
         length = int.from_bytes(data[start : start + 4], "big")
         kind = data[start + 4 : start + 8]
@@ -136,6 +145,8 @@ def _pixel_stream(path: Path, data: bytes) -> bytes:
             _refuse(path, f"a truncated PNG ({len(data)} bytes, cut in a chunk)", "a whole PNG")
         if zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             _refuse(path, f"a corrupt PNG (checksum of chunk {kind.decode('latin-1')!r})", "a whole PNG")
+        if kind == b"IHDR":
+            _refuse(path, "a PNG with two headers", "a whole PNG")
         if kind == b"IDAT":
             parts.append(data[start + 8 : end - 4])
         elif kind == b"IEND":
@@ -159,6 +170,8 @@ def read_mask(path: Path | str, *, binary: bool = False) -> np.ndarray:
         ids = _unfilter(np.frombuffer(rows, np.uint8).reshape(header.height, header.width + 1))
     if ids is None:
         ids = _decode_with_pillow(path, data)
+        if ids.shape != (header.height, header.width):
+            _refuse(path, f"a corrupt PNG (its pixels are {ids.shape})", f"{header.height} x {header.width} pixels")
     return (ids != 0).astype(np.uint8) if binary else ids
 
 
@@ -177,9 +190,9 @@ def _decode_with_pillow(path: Path, data: bytes) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             return np.asarray(image).astype(np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow lets through whatever a chunk that makes no sense leads to
         _refuse(path, f"a corrupt PNG ({error})", "a whole PNG", error)
 
 
@@ -244,9 +257,14 @@ class RunLength:
 
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
             raise DataError.at("a polygon", found="fewer than 3 points, or half a point", expected="[x, y, x, y, ...]")
-        if not all(abs(float(value)) <= MAX_PIXELS**0.5 for polygon in polygons for value in polygon):
+        plain = [[float(value) for value in polygon] for polygon in polygons]
+        if not all(abs(value) <= MAX_PIXELS**0.5 for polygon in plain for value in polygon):
             raise DataError.at("a polygon", found="a point far outside, or none", expected="points of the image")
-        code = coco.merge(coco.frPyObjects([[float(value) for value in polygon] for polygon in polygons], *size))
+        outline = sum(_outline(polygon) for polygon in plain)
+        if outline > MAX_OUTLINE:
+            found = f"an outline of {outline:.0f} pixels"
+            raise DataError.at("a polygon", found=found, expected=f"at most {MAX_OUTLINE}")
+        code = coco.merge(coco.frPyObjects(plain, *size))
         return cls(size, code["counts"])
 
     @property
@@ -281,12 +299,23 @@ class RunLength:
         return np.repeat((np.arange(runs.size) % 2).astype(np.uint8), runs).reshape(self.size, order="F")
 
 
+def _outline(polygon: Sequence[float]) -> float:
+    """How many steps of one pixel it takes to walk around [x, y, x, y, ...] and back to the start."""
+    xs, ys = ([*polygon[axis::2], polygon[axis]] for axis in (0, 1))
+    steps = zip(itertools.pairwise(xs), itertools.pairwise(ys), strict=True)
+    return sum(1 + max(abs(x1 - x0), abs(y1 - y0)) for (x0, x1), (y0, y1) in steps)
+
+
 def _checked_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
     height, width = size
     if min(size) < 1 or height * width > MAX_PIXELS:
         raise DataError.at("a run-length code", found=f"size {size}", expected=f"1 to {MAX_PIXELS} pixels")
-    if (runs < 0).any() or int(runs.sum()) != height * width:
-        found = f"runs that add up to {int(runs.sum())}" if (runs >= 0).all() else "a negative run"
+    if runs.ndim != 1:
+        raise DataError.at("a run-length code", found="lists in a list", expected="a list of whole numbers")
+    # each by itself first: the sum of longer ones could wrap around to the right number
+    if (runs < 0).any() or (runs > height * width).any() or int(runs.sum()) != height * width:
+        few = (runs >= 0).all() and (runs <= height * width).all()
+        found = f"runs that add up to {int(runs.sum())}" if few else "a negative run, or one longer than the mask"
         raise DataError.at("a run-length code", found=found, expected=f"{height} x {width} = {height * width} pixels")
     return runs
 

@@ -150,8 +150,12 @@ def _true_segments(sample: Sample, frame: int) -> list[Segment] | None:
 
 
 def _detected_segments(tracks: Tracks, frame: int) -> list[Segment]:
+    """The objects found in a frame; DataError for a malformed code, which pycocotools would read past its end."""
     found = [(track.masks[frame], track.score) for track in tracks]
-    return [Segment(mask, score=score) for mask, score in found if mask is not None]
+    segments = [Segment(mask, score=score) for mask, score in found if mask is not None]
+    for segment in segments:
+        segment.mask.runs()
+    return segments
 
 
 @hookimpl
