@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from harness import DataError
+from harness_tvos import network as network_module
 from harness_tvos.network import (
     EmbeddingNetwork,
     architecture_of,
@@ -203,3 +205,16 @@ def test_imagenet_weights_reach_the_stem_and_layers_1_to_3_only() -> None:
 def test_imagenet_weights_of_another_depth_are_refused() -> None:
     with pytest.raises(DataError, match="the ImageNet weights lack"):
         initialise_from_imagenet(build_network("r18"), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
+
+
+def test_the_shipped_weights_are_a_small_r18_that_states_its_licence() -> None:
+    file = Path(network_module.__file__).parent / "weights" / "tvos-r18-davis240p.safetensors"
+    assert file.stat().st_size < 14e6
+    network = network_for(load_checkpoint(file))
+    assert network.architecture == "r18"
+    with safe_open(file, "pt") as weights:
+        metadata = weights.metadata()
+    assert "CC BY-NC 4.0" in metadata["licence"]
+    assert {"architecture", "trained_on", "date", "commit", "iterations", "seed"} <= set(metadata)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(for_inference(network)(images)).all()
