@@ -248,6 +248,7 @@ def _differences(out: Path, fresh: Path) -> list[str]:
     """What differs between the generated files there are and those there should be, a line a file."""
     expected = {path.relative_to(fresh): path for path in sorted(fresh.rglob("*")) if path.is_file()}
     there = {path.relative_to(out): path for pattern in GENERATED for path in out.glob(pattern) if path.is_file()}
+    there |= {name: out / name for name in expected if (out / name).is_file()}  # of reporters from elsewhere
     lines = [f"{out / name}: found nothing, expected it" for name in sorted(set(expected) - set(there))]
     lines += [f"{there[name]}: found it, expected nothing" for name in sorted(set(there) - set(expected))]
     for name in sorted(set(expected) & set(there)):

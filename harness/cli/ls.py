@@ -9,7 +9,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from harness.catalog import Catalog
+from harness.catalog import Catalog, Shelf
 
 
 @click.group("ls")
@@ -40,7 +40,7 @@ def plugins(as_json: bool) -> None:
             "tasks": ", ".join(method.tasks),
             "causality": method.causality,
             "weights": method.default_weights or "-",
-            "from": f"{catalog.methods.source(method.name).distribution} {catalog.methods.source(method.name).version}",
+            "from": _origin(catalog.methods, method.name),
             "summary": method.summary,
         }
         for method in catalog.methods
@@ -48,6 +48,11 @@ def plugins(as_json: bool) -> None:
     _show(rows, as_json=as_json, empty="no methods installed")
     for line in problems(catalog):
         click.echo(line, err=True)
+
+
+def _origin(shelf: Shelf[Any], name: str) -> str:
+    source = shelf.source(name)
+    return f"{source.distribution} {source.version}"
 
 
 def problems(catalog: Catalog) -> list[str]:
@@ -65,6 +70,7 @@ def problems(catalog: Catalog) -> list[str]:
 @_json_option
 def benches(as_json: bool) -> None:
     """List benchmarks with their tasks."""
+    catalog = Catalog.load()
     rows = [
         {
             "bench": bench.name,
@@ -72,9 +78,10 @@ def benches(as_json: bool) -> None:
             "videos": bench.videos_expected or "-",
             "scored": "yes" if bench.scored else "no (server)",
             "data": "--data-root" if bench.needs_root else "embedded",
+            "from": _origin(catalog.benchmarks, bench.name),
             "title": bench.title,
         }
-        for bench in Catalog.load().benchmarks
+        for bench in catalog.benchmarks
     ]
     _show(rows, as_json=as_json, empty="no benchmarks installed")
 
@@ -83,14 +90,16 @@ def benches(as_json: bool) -> None:
 @_json_option
 def metrics(as_json: bool) -> None:
     """List metrics with the figures they report."""
+    catalog = Catalog.load()
     rows = [
         {
             "metric": metric.name,
             "figure": column.name,
             "better": "higher" if column.higher_is_better else "lower",
+            "from": _origin(catalog.metrics, metric.name),
             "meaning": column.meaning,
         }
-        for metric in Catalog.load().metrics
+        for metric in catalog.metrics
         for column in metric.columns
     ]
     _show(rows, as_json=as_json, empty="no metrics installed")
