@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import stat
+import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,11 @@ HIGHEST_RATIO = 200
 SMALL = 1 << 24
 LONGEST_NAME = 240
 """Bytes of one file's or folder's name that every file system takes, with room for a temporary ending."""
+LONGEST_PATH = 2000
+"""The same for a whole name with its folders."""
 _BLOCK = 1 << 20
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError, RuntimeError)
+"""What ``zipfile`` raises for tables, names and streams that make no sense."""
 
 
 def extract(archive: Path, folder: Path, *, strip: str = "", most_bytes: int = MOST_BYTES) -> int:
@@ -39,9 +45,9 @@ def extract(archive: Path, folder: Path, *, strip: str = "", most_bytes: int = M
             for info, target in missing:
                 _write(opened, info, target)
             return len(missing)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # offsets that lead out of the file
-            raise
+    except (*_BROKEN, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: offsets that lead out of the file
+            raise EnvironmentProblem(f"{archive} cannot be unpacked into {folder}: {error}") from error
         hint = f"delete {archive} and get it again"
         raise DataError.at(archive, found=f"a broken archive ({error})", expected="a whole zip", hint=hint) from error
 
@@ -54,38 +60,53 @@ def _checked(
     if len(infos) > MOST_FILES or unpacked > most_bytes or packed > archive.stat().st_size:
         found = f"{len(infos)} files of {unpacked} bytes, {packed} packed, in {archive.stat().st_size} bytes"
         raise DataError.at(archive, found=found, expected="an archive that is no bomb")
-    places: set[PurePosixPath] = set()
+    keys: dict[PurePosixPath, PurePosixPath] = {}
     for info in infos:
-        problem = _problem_of(info)
+        problem = _problem_of(info) or _problem_of_name(info.orig_filename) or _problem_of_name(info.filename)
+        name = info.filename.removeprefix(strip)
+        is_left_out = problem or info.is_dir() or name.startswith("__MACOSX/") or name.endswith(".DS_Store")
+        problem = problem if is_left_out else _problem_of_name(name)
         if problem:
             expected = "plain files and folders below the folder it is unpacked into"
             raise DataError.at(f"{archive}, entry {info.orig_filename!r}", found=problem, expected=expected)
-        name = info.filename.removeprefix(strip)
-        if info.is_dir() or name.startswith("__MACOSX/") or name.endswith(".DS_Store"):
+        if is_left_out:
             continue
         place = PurePosixPath(name)
-        if place in places:
-            raise DataError.at(f"{archive}, entry {name!r}", found="the same name twice", expected="each file once")
-        places.add(place)
+        key = _key_of(place)
+        if key in keys:
+            found = f"the same name twice ({str(keys[key])!r} before it)"
+            raise DataError.at(f"{archive}, entry {name!r}", found=found, expected="each file once")
+        keys[key] = place
         yield info, place
-    inside = next((place for place in places if not places.isdisjoint(place.parents)), None)
+    inside = next((place for key, place in keys.items() if not keys.keys().isdisjoint(key.parents)), None)
     if inside is not None:
         raise DataError.at(f"{archive}, entry {str(inside)!r}", found="a file inside a file", expected="folders")
 
 
-def _problem_of(info: zipfile.ZipInfo) -> str:
-    name = info.orig_filename
-    kind = stat.S_IFMT(info.external_attr >> 16)
+def _key_of(place: PurePosixPath) -> PurePosixPath:
+    """Equal for names that are one file where case or the spelling of accents does not count (macOS, Windows)."""
+    return PurePosixPath(unicodedata.normalize("NFC", str(place)).casefold())
+
+
+def _problem_of_name(name: str) -> str:
     if "\\" in name or "\0" in name or ":" in name.split("/")[0]:
         return "a name with a backslash, a drive or a zero byte"
     if name.startswith("/") or ".." in name.split("/"):
         return "a name that leads out of the folder"
-    if any(len(part.encode(errors="replace")) > LONGEST_NAME for part in name.split("/")):
-        return f"a name of more than {LONGEST_NAME} bytes"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "a link" if kind == stat.S_IFLNK else "a device or socket"
+    if not name.isprintable():
+        return "a name with control characters"
+    sizes = [len(part.encode(errors="replace")) for part in name.split("/")]
+    if max(sizes) > LONGEST_NAME or sum(sizes) > LONGEST_PATH:
+        return f"a name of more than {LONGEST_NAME} bytes, or {LONGEST_PATH} with its folders"
     if not PurePosixPath(name).parts:
         return "an empty name"
+    return ""
+
+
+def _problem_of(info: zipfile.ZipInfo) -> str:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "a link" if kind == stat.S_IFLNK else "a device or socket"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return f"compression method {info.compress_type} (neither stored nor deflated)"
     if info.flag_bits & 1:

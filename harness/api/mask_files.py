@@ -40,7 +40,7 @@ MAX_PIXELS = 1 << 26
 MAX_BYTES = 2 * MAX_PIXELS
 """A file larger than this is no mask: it is not read."""
 MAX_OUTLINE = 1 << 20
-"""Pixels that the outlines of one mask's polygons may be long in all: filling them takes 80 bytes a pixel of outline."""
+"""Pixels that the outlines of one mask's polygons may be long in all: filling takes 80 bytes a pixel of them."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6

@@ -55,8 +55,9 @@ def value_or_refusal() -> Callable[..., Any]:
         try:
             return read()
         except HarnessError as error:
-            assert isinstance(error, kinds), f"{type(error).__name__}: {error}"
-            assert str(path) in error.message, error.message
-            return None
+            refusal = error
+        assert isinstance(refusal, kinds), f"{type(refusal).__name__}: {refusal}"
+        assert str(path) in refusal.message, refusal.message
+        return None
 
     return attempt
