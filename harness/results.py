@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.api.errors import DataError, UsageError
+from harness.api.errors import DataError, EnvironmentProblem, UsageError
 from harness.api.records import RunRecord, VideoResult, is_safe_video_name
 
 
@@ -63,7 +63,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "lock").open("a+")
         except OSError as error:
-            raise UsageError(
+            raise EnvironmentProblem(
                 f"run folder {self.path} cannot be written: {error}", hint="choose another --out"
             ) from error
         try:
@@ -87,34 +87,71 @@ class RunFolder:
     def claim(self, parts: Mapping[str, Any], *, fresh: bool) -> None:
         """Make the folder this run's: write ``plan.json``, or check that the one there says the same.
 
-        ``fresh`` throws earlier results away first. Anything that differs is a UsageError naming it.
+        ``fresh`` throws earlier results away first, and so does a replay: the masks it shows may have changed, which no
+        key tells. Anything that differs, and a folder with files that no run left there, is a UsageError naming it.
         """
-        plan = self.path / "plan.json"
         if fresh:
+            self._refuse_foreign_files()
+        else:
+            self._refuse_other_plan(parts)
+        if fresh or _is_replay(parts):
             self.clear()
-        if plan.exists():
-            try:
-                before = json.loads(plan.read_text(encoding="utf-8"))
-            except (ValueError, OSError) as error:
-                raise UsageError(f"{plan} is not readable: {error}", hint="--resume never starts anew") from error
-            differs = sorted(key for key in {*before, *parts} if before.get(key) != parts.get(key))
-            if differs:
-                key = differs[0]
-                raise UsageError(
-                    f"{self.path} holds another run: {', '.join(differs)} differ "
-                    f"({key}: there {before.get(key)!r}, now {parts.get(key)!r})",
-                    hint="choose another --out, or --resume never to throw the earlier results away",
-                )
-        elif any(entry.name != "lock" for entry in self.path.iterdir()):
-            raise UsageError(f"{self.path} is not empty and is no run folder", hint="choose another --out")
-        write_atomically(plan, (json.dumps(dict(parts), indent=2, sort_keys=True) + "\n").encode())
+        write_atomically(self._plan, (json.dumps(dict(parts), indent=2, sort_keys=True) + "\n").encode())
+
+    def refuse_method_run(self) -> None:
+        """Raise UsageError where the folder holds a method's own run, whose masks cost more than their scores."""
+        self._refuse_foreign_files()
+        if self._plan.exists() and not _is_replay(self._read_plan()):
+            raise UsageError(f"{self.path} holds the run of a method", hint="choose another --out for the scores")
+
+    @property
+    def _plan(self) -> Path:
+        return self.path / "plan.json"
+
+    def _read_plan(self) -> dict[str, Any]:
+        try:
+            parts = json.loads(self._plan.read_text(encoding="utf-8"))
+            if not isinstance(parts, dict):
+                raise ValueError(f"a JSON {type(parts).__name__}")
+        except (ValueError, OSError) as error:
+            raise UsageError(f"{self._plan} is not readable: {error}", hint="--resume never starts anew") from error
+        return parts
+
+    def _refuse_other_plan(self, parts: Mapping[str, Any]) -> None:
+        self._refuse_foreign_files()
+        if not self._plan.exists():
+            return
+        before = self._read_plan()
+        differs = sorted(key for key in {*before, *parts} if before.get(key) != parts.get(key))
+        if differs:
+            key = differs[0]
+            raise UsageError(
+                f"{self.path} holds another run: {', '.join(differs)} differ "
+                f"({key}: there {before.get(key)!r}, now {parts.get(key)!r})",
+                hint="choose another --out, or --resume never to throw the earlier results away",
+            )
+
+    def _refuse_foreign_files(self) -> None:
+        """Raise UsageError for files in a folder that is no run's; a kill may leave a lock, or half a plan."""
+        if self._plan.exists():
+            return
+        foreign = [
+            entry.name
+            for entry in self.path.iterdir()
+            if entry.name != "lock" and not entry.match(f".{self._plan.name}.*.tmp")
+        ]
+        if foreign:
+            raise UsageError(
+                f"{self.path} is not empty and is no run folder: found {min(foreign)}, no {self._plan.name}",
+                hint="choose another --out",
+            )
 
     def clear(self) -> None:
-        """Throw away everything a run wrote here; other files stay."""
+        """Throw away everything a run wrote here; other files stay. The plan goes last: until then it is a run's."""
+        (self.path / "record.json").unlink(missing_ok=True)
         for name in ("videos", "masks", "tracks", "logs"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("plan.json", "record.json"):
-            (self.path / name).unlink(missing_ok=True)
+        self._plan.unlink(missing_ok=True)
 
     def finished(self, video: str, key: str) -> VideoResult | None:
         """The stored result of ``video`` if it was made under the same key and its masks are whole, else None."""
@@ -148,6 +185,11 @@ class RunFolder:
         if not is_safe_video_name(video):
             raise DataError(f"video name {video!r} cannot be a file name; expected no separators and no leading dot")
         return self.path / "videos" / f"{video}.json"
+
+
+def _is_replay(parts: Mapping[str, Any]) -> bool:
+    plugin = parts.get("plugin")
+    return isinstance(plugin, Mapping) and plugin.get("replays") is True
 
 
 class MaskFolder:

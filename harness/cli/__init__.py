@@ -9,7 +9,7 @@ import traceback
 
 import click
 
-from harness.api.errors import HarnessError
+from harness.api.errors import EnvironmentProblem, HarnessError
 from harness.version import __version__
 
 VERBS = {
@@ -84,4 +84,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except OSError as error:  # a full disk, a folder that cannot be written: found where nobody looked for it
+        if "--debug" in arguments:
+            traceback.print_exc()
+        click.echo(f"error: {error}\n  next: mend what the system names, or harness --debug shows where", err=True)
+        code = EnvironmentProblem.exit_code
     sys.exit(code if isinstance(code, int) else 0)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +15,10 @@ from harness.api.errors import UsageError
 from harness.api.records import VideoResult
 from harness.catalog import Catalog
 from harness.cli.official_csv import write_official_csv
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
+    from harness.results import RunFolder
 
 
 @click.command("score")
@@ -45,7 +52,6 @@ def command(
     """
     from harness.cli.run import finish
     from harness.plan import resolve
-    from harness.results import RunFolder
     from harness.scoring import replay_request, score
 
     catalog = Catalog.load()
@@ -68,10 +74,9 @@ def command(
         done += 1
         click.echo(f"[{done}/{len(plan.samples)}] {result.video}: {result.length} frames", err=True)
 
-    record, results = score(plan, pred_dir, catalog, on_video=say, on_note=lambda note: click.echo(note, err=True))
-    if out is not None:
-        with RunFolder(out) as folder:
-            folder.claim(plan.key_parts, fresh=True)
+    with nullcontext() if out is None else _folder_for(out, pred_dir, plan) as folder:
+        record, results = score(plan, pred_dir, catalog, on_video=say, on_note=lambda note: click.echo(note, err=True))
+        if folder is not None:
             for result in results:
                 folder.append(result)
             folder.write_record(record)
@@ -79,6 +84,19 @@ def command(
         for path in write_official_csv(record, csv_folder):
             click.echo(f"wrote {path}", err=True)
     return finish(record, out, as_json=as_json, attributes=attributes)
+
+
+@contextmanager
+def _folder_for(out: Path, predictions: Path, plan: Plan) -> Iterator[RunFolder]:
+    """The folder of the scores, emptied of earlier ones before anything is scored; never what holds the predictions."""
+    from harness.results import RunFolder
+
+    if predictions.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"--out {out} holds the predictions: found {predictions}", hint="choose another --out")
+    with RunFolder(out) as folder:
+        folder.refuse_method_run()
+        folder.claim(plan.key_parts, fresh=True)
+        yield folder
 
 
 def _rule(protocol: str | None) -> Scoring | None:

@@ -238,6 +238,47 @@ def test_replay_is_a_plugin_too(capsys, davis, predictions, tmp_path):
     assert "model, steady" not in out
 
 
+def test_changed_masks_are_scored_anew_by_replay(capsys, davis, predictions, tmp_path):
+    more = ("--set", f"directory={predictions}")
+    assert "J&F       1.0000" in run_tiny(capsys, davis, tmp_path / "run", *more, plugin="replay")[1]
+    write_mask(predictions / "dog/00002.png", np.zeros((24, 32), np.uint8))
+    code, out, err = run_tiny(capsys, davis, tmp_path / "run", *more, plugin="replay")
+    assert code == 0
+    assert "J&F       1.0000" not in out
+    assert "reused" not in err
+
+
+def test_scores_never_take_the_place_of_predictions_or_of_a_run(capsys, davis, predictions, tmp_path):
+    run_tiny(capsys, davis, tmp_path / "run")
+    for place, found in (
+        (predictions, "holds the predictions"),
+        (tmp_path, "holds the predictions"),
+        (tmp_path / "run", "holds the run of a method"),
+        (davis, "is no run folder"),
+    ):
+        code, out, err = score(capsys, davis, predictions, "--out", place)
+        assert (code, out) == (2, "")
+        assert found in err
+    assert len(list((tmp_path / "run/masks/dog").iterdir())) == LENGTH
+
+
+def test_earlier_scores_do_not_outlive_predictions_that_are_refused(capsys, davis, predictions, tmp_path):
+    assert score(capsys, davis, predictions, "--out", tmp_path / "out")[0] == 0
+    assert (tmp_path / "out/record.json").exists()
+    (predictions / "dog/00002.png").unlink()
+    assert score(capsys, davis, predictions, "--out", tmp_path / "out")[0] == 7
+    assert not (tmp_path / "out/record.json").exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--csv"])
+def test_a_place_that_cannot_be_written_is_exit_code_6(capsys, davis, predictions, tmp_path, option):
+    (tmp_path / "file").write_text("")
+    code, out, err = score(capsys, davis, predictions, option, tmp_path / "file")
+    assert (code, out) == (6, "")
+    assert str(tmp_path / "file") in err
+    assert "Traceback" not in err
+
+
 @pytest.fixture
 def slow_command(tmp_path, davis, site):
     arguments = ["run", "--plugin", "slow", "--bench", "tiny-val", "--data-root", str(davis), "--allow-partial"]
