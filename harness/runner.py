@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,6 +74,11 @@ def run(
         record = record_of(plan, catalog, ended, reused, machine=opener.machine())
         folder.write_record(record)
     return record
+
+
+def _begun_when_asked(entry: Callable[..., Iterable[Any]], given: tuple[object, ...]) -> Iterator[Any]:
+    """The method's masks; the method is called with the first of them, so that all its work lies inside a lap."""
+    yield from entry(*given)
 
 
 def _tell(on_video: OnVideo | None, outcome: VideoResult | VideoFailure, *, reused: bool) -> None:
@@ -241,7 +246,8 @@ class Session:
         horizon = Horizon(last=lookahead)
         video, prompts = self._video(sample, frames, horizon), self._prompts(sample, horizon)
         entry = getattr(self.method, self.plan.task.entry)
-        masks = iter(entry(video, prompts) if self.plan.task.prompted else entry(video))
+        given = (video, prompts) if self.plan.task.prompted else (video,)
+        masks = _begun_when_asked(entry, given)
         for frame in range(sample.length):
             horizon.last = frame + lookahead
             if not method.replays:  # saved masks need no frames

@@ -296,3 +296,16 @@ def test_vis_tracks_are_checked_and_stored(tmp_path, tests_tools):
     assert stored[0]["category_id"] == 3
     assert stored[0]["segmentations"][1] is None
     assert stored[0]["segmentations"][0]["size"] == [8, 8]
+
+
+def test_work_done_before_the_first_mask_is_asked_for_lies_inside_a_lap(tmp_path, tests_tools):
+    """A method that is no generator works when it is called: the clock must run then."""
+    from harness import stage
+
+    def propagate(self, video, prompts):
+        with stage("all at once"):
+            masks = [prompts[0].clone() for _ in range(len(video))]
+        return iter(masks)
+
+    timing = run_tiny(tmp_path, tests_tools, method_that(propagate)).timing
+    assert timing.stages["all at once"].calls == 2

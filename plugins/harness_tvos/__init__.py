@@ -58,6 +58,7 @@ def harness_methods() -> list[Method]:
                     name=SHIPPED,
                     licence="CC-BY-NC-4.0 (that of the training data)",
                     path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
+                    sha256="0be36ba56dd6695e59a68accd8ac08464fdc489da033031d2d976c4a553cc594",
                     trained_on="DAVIS 2016 train at 427x240, 27 of 30 sequences",
                     preset="official",
                     note="ResNet-18, made by this project; recipe/ says how",
