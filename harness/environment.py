@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,10 +27,28 @@ def resolve_device(device: str) -> str:
             f"device {device!r} was asked for, but torch {torch.__version__} finds no CUDA device",
             hint="use --device cpu, or install a CUDA build of torch",
         )
-    index = int(device.partition(":")[2] or 0)
+    number = device.removeprefix("cuda").removeprefix(":") or "0"
+    if device not in ("cuda", f"cuda:{number}") or not (number.isascii() and number.isdigit()):
+        raise EnvironmentProblem(f"device {device!r} is not known; expected cpu or cuda:N")
+    index = int(number)
     if index >= torch.cuda.device_count():
         raise EnvironmentProblem(f"device cuda:{index} was asked for, but there are {torch.cuda.device_count()}")
     return f"cuda:{index}"
+
+
+def machine_name(devices: Sequence[str]) -> str:
+    """What speeds depend on most: the name of the processor, or of the GPUs."""
+    if not any(device.startswith("cuda") for device in devices):
+        return _cpu_name()
+    import torch
+
+    return " + ".join(dict.fromkeys(torch.cuda.get_device_name(device) for device in devices))
+
+
+def torch_threads(device: str) -> int | None:
+    """Torch's threads on a CPU; None on a GPU, and where nothing has needed torch (scores of saved masks)."""
+    torch = None if device.startswith("cuda") else sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def conditions(
@@ -55,13 +74,7 @@ def conditions(
 
 
 def _cpu() -> dict[str, Any]:
-    """Name and torch's threads; the latter are unknown where nothing has needed torch (scores of saved masks)."""
-    torch = sys.modules.get("torch")
-    return {
-        "device": _cpu_name(),
-        "device_type": "cpu",
-        "threads": torch.get_num_threads() if torch is not None else None,
-    }
+    return {"device": _cpu_name(), "device_type": "cpu", "threads": torch_threads("cpu")}
 
 
 def _cuda(device: str) -> dict[str, Any]:
@@ -71,9 +84,20 @@ def _cuda(device: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device),
         "device_type": "cuda",
         "cuda": torch.version.cuda or "",
-        "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        "tf32": _uses_tf32(device),
         **_nvml(device),
     }
+
+
+def _uses_tf32(device: str) -> bool:
+    """Whether fp32 may be rounded to TF32 somewhere: torch allows it for convolutions unless told otherwise."""
+    import torch
+
+    try:
+        is_allowed = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # torch's answer where a method has set it for some kinds of layers and not for others
+        is_allowed = True
+    return bool(is_allowed) and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_name() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from harness.api.tasks import TASKS, Task, TaskName
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.configure import as_json, configure
+from harness.environment import machine_name, torch_threads
 from harness.results import digest_of, digest_of_files
 from harness.version import __version__
 
@@ -96,9 +98,13 @@ class Plan:
     """Where the card comes from: what a worker process loads."""
     elsewhere: Elsewhere | None = None
 
-    @property
+    @functools.cached_property
     def key_parts(self) -> dict[str, Any]:
-        """What a result depends on beside its video; equal parts, equal results."""
+        """What a result, clocks included, depends on beside its video; equal parts, equal results.
+
+        Taken once: code that changes on disk while a run goes on is not the code that runs.
+        """
+        on = self.elsewhere.conditions if self.elsewhere else None
         parts = {
             "harness": __version__,
             "harness_code": code_digest("harness"),
@@ -109,6 +115,8 @@ class Plan:
             "task": self.task.name,
             "scoring": self.scoring.version,
             "device": self.request.device,
+            "machine": on.device if on else machine_name(self.request.devices),
+            "threads": self.request.threads or (on.threads if on else torch_threads(self.request.device)),
             "precision": self.request.precision,
             "seed": self.request.seed,
             "torch": self.elsewhere.torch if self.elsewhere else version("torch"),
@@ -181,6 +189,8 @@ def _refuse_contradictions(request: Request) -> None:
         raise UsageError(f"--device {request.device} mixes CPU and GPU: their speeds cannot stand in one record")
     if len(set(request.devices)) < len(request.devices) and request.device != "cpu":
         raise UsageError(f"--device {request.device} names a device twice")
+    if request.threads is not None and request.threads < 1:
+        raise UsageError(f"--threads {request.threads} leaves nothing to compute with; expected 1 or more")
     if min(request.first_frame_seconds, request.frame_seconds) <= 0:
         raise UsageError("--first-frame-seconds and --frame-seconds must be more than 0")
 
@@ -284,12 +294,25 @@ def _plugin_info(catalog: Catalog, method: Method) -> PluginInfo:
     )
 
 
+LARGEST_SOURCE = 1 << 20
+"""Bytes of a package's file that still counts as code; larger ones are weights, which have a checksum of their own."""
+
+
 def code_digest(module: str) -> str:
-    """SHA-256 over the Python files of a module's top-level package (or of the module itself)."""
+    """SHA-256 over the files of a module's top-level package, tables and sources of kernels too (or of the module)."""
     name = module.partition(":")[0].partition(".")[0]
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None:
         return ""
     path = Path(file)
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    return digest_of_files(files)
+    return digest_of_files(_code_of(path.parent) if path.name == "__init__.py" else [path])
+
+
+def _code_of(package: Path) -> list[Path]:
+    """Every file that is not large and lies in no folder of a cache."""
+    found = []
+    for path in sorted(package.rglob("*")):
+        is_cached = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(package).parts)
+        if not is_cached and path.is_file() and path.stat().st_size <= LARGEST_SOURCE:
+            found.append(path)
+    return found
