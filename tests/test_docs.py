@@ -22,6 +22,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT /
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 COPY = re.compile(r"<!-- file: (?P<path>\S+) -->\n```\w+\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+DIRECTIVES = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(encoding="utf-8"), re.MULTILINE)
 HOOKS = [name for name, value in vars(hookspecs).items() if name.startswith("harness_") and callable(value)]
 
 
@@ -120,6 +121,24 @@ def test_the_readme_and_the_command_page_explain_every_exit_code(code):
 def test_every_hook_is_documented_and_has_an_example(hook):
     assert f"`{hook}`" in text_of(ROOT / "docs/write-a-plugin.md")
     assert doctest.DocTestFinder().find(getattr(hookspecs, hook))[0].examples
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_shown_in_a_whole_file_of_a_third_party(hook):
+    shown = [copy["body"] for _, copy in COPIES if copy["path"].startswith("tests/third_party/")]
+    assert any(f"@hookimpl\ndef {hook}(" in body for body in shown)
+    assert f"`{hook}`" in text_of(ROOT / "docs/extend.md")
+
+
+@pytest.mark.parametrize("name", [f"harness.{name}" for name in harness.__all__])
+def test_every_name_for_plugin_authors_is_in_the_reference(name):
+    assert DIRECTIVES.count(name) == 1
+
+
+@pytest.mark.parametrize("name", DIRECTIVES)
+def test_the_reference_names_nothing_that_is_gone(name):
+    module, _, attribute = name.rpartition(".")
+    assert hasattr(importlib.import_module(module), attribute)
 
 
 def test_there_are_five_hooks():

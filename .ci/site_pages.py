@@ -1,0 +1,80 @@
+"""What mkdocs does beside mkdocs.yml: pages from outside docs/, stars in the navigation, links that leave docs/."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LINK = re.compile(r"\]\((?!\w+:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+FENCE = re.compile(r"^(```\w+) \w+$", re.MULTILINE)
+SHOWN = re.compile(r"^<!-- file: (?:tests/third_party/)?(\S+) -->\n```(\w+)$", re.MULTILINE)
+
+
+def pages() -> dict[str, str]:
+    """Every page of the site -> the file in the repository it is made of."""
+    ours = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    methods = sorted((ROOT / "plugins").glob("*/README.md"))
+    return {
+        **{page: f"docs/{page}" for page in sorted(ours)},
+        **{
+            f"methods/{path.parent.name.removeprefix('harness_')}.md": f"plugins/{path.parent.name}/README.md"
+            for path in methods
+        },
+        "contributing.md": "CONTRIBUTING.md",
+        "changes.md": "CHANGELOG.md",
+    }
+
+
+def expanded(nav: list[Any], known: list[str]) -> list[Any]:
+    """The navigation with every ``folder/*.md`` replaced by the pages it fits, in order of their names."""
+    entries: list[Any] = []
+    for entry in nav:
+        title, below = next(iter(entry.items())) if isinstance(entry, dict) else (None, entry)
+        if isinstance(below, list):
+            below = expanded(below, known)
+        elif "*" in below:
+            below = sorted(fnmatch.filter(known, below))
+        entries.append({title: below} if title else below)
+    return entries
+
+
+def for_site(markdown: str, page: str, made_of: dict[str, str], repository: str) -> str:
+    """The text of a page as mkdocs wants it: links to pages or the repository, fences of one word or with a title."""
+    page_of = {source: name for name, source in made_of.items()}
+    folder = posixpath.dirname(made_of[page])
+
+    def link(match: re.Match[str]) -> str:
+        source = posixpath.normpath(posixpath.join(folder, match["path"]))
+        anchor = match["anchor"] or ""
+        if source in page_of:
+            return f"]({posixpath.relpath(page_of[source], posixpath.dirname(page) or '.')}{anchor})"
+        if (ROOT / source).exists():
+            return f"]({repository}/tree/main/{source}{anchor})"
+        return match[0]
+
+    return SHOWN.sub(r'```\2 title="\1"', FENCE.sub(r"\1", LINK.sub(link, markdown)))
+
+
+def on_config(config: Any) -> Any:
+    """Fill in the stars."""
+    config.nav = expanded(config.nav, list(pages()))
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages that are made of files outside docs/."""
+    from mkdocs.structure.files import File
+
+    for page, source in pages().items():
+        if files.get_file_from_path(page) is None:
+            files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Put links and fences right."""
+    return for_site(markdown, page.file.src_uri, pages(), config.extra["repository"])
