@@ -6,6 +6,7 @@ Everything found here is only located and parsed; ``harness.scoring`` says wheth
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,8 +52,9 @@ def opened(path: Path, samples: Sequence[Sample], task: TaskName) -> Iterator[Fo
     if task == "vis" and path.suffix == ".json":
         yield Found(path)
         return
-    if not path.is_file():
-        raise DataError.at(path, found="neither a file nor a folder", expected=_FORMS[task == "vis"])
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        found = "a file that is no zip, or a cut one" if path.is_file() else "neither a file nor a folder"
+        raise DataError.at(path, found=found, expected=_FORMS[task == "vis"])
     with tempfile.TemporaryDirectory(prefix="harness-predictions-") as temporary:
         folder = Path(temporary).resolve()
         pixels = sum(sample.length * sample.height * sample.width for sample in samples)

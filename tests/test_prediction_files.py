@@ -88,7 +88,7 @@ def test_a_zip_that_unpacks_to_more_than_the_videos_could_hold_is_refused(tmp_pa
 @pytest.mark.parametrize("task", ["one-shot", "vis"])
 def test_what_is_neither_folder_nor_zip_is_refused(tmp_path, task):
     (tmp_path / "a.tar").write_bytes(b"not a zip")
-    with pytest.raises(DataError, match="a broken archive"):
+    with pytest.raises(DataError, match="a file that is no zip, or a cut one, expected"):
         place_of(tmp_path / "a.tar", [video()], task)
     with pytest.raises(DataError, match="neither a file nor a folder"):
         place_of(Path("/dev/null"), [video()], task)

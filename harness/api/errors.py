@@ -5,7 +5,6 @@ Programmers' mistakes stay ValueError and TypeError; everything below is caught 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +54,10 @@ class DataError(HarnessError):
 
 
 class DataProblems(DataError):
-    """Everything wrong with a dataset at once; ``usable`` holds the samples that could be opened all the same."""
+    """Everything wrong with a dataset at once, the most telling first: it has the hint and is always shown.
+
+    ``usable`` holds the samples that could be opened all the same.
+    """
 
     SHOWN = 10
 
@@ -64,8 +66,7 @@ class DataProblems(DataError):
         lines += [problem.message for problem in problems[: self.SHOWN]]
         if len(problems) > self.SHOWN:
             lines.append(f"and {len(problems) - self.SHOWN} more problems")
-        hints = Counter(problem.hint for problem in problems if problem.hint)
-        super().__init__("\n  ".join(lines), hint=next((text for text, _ in hints.most_common(1)), None))
+        super().__init__("\n  ".join(lines), hint=problems[0].hint)
         self.problems = tuple(problems)
         self.usable = tuple(usable)
 

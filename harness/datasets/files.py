@@ -95,13 +95,17 @@ def check_same_frames(frames: Mapping[str, Path], masks: Mapping[str, Path], fol
     """Every frame needs its mask and every mask its frame; names what is missing on either side."""
     without_mask = [name for name in frames if name not in masks]
     without_frame = [name for name in masks if name not in frames]
+    hint = "extract the official archive again"
     if without_mask:
         raise DataError.at(
-            mask_folder, found=_in_words(without_mask, "frames without mask"), expected=f"{len(frames)} masks"
+            mask_folder,
+            found=_in_words(without_mask, "frames without mask"),
+            expected=f"{len(frames)} masks",
+            hint=hint,
         )
     if without_frame:
         raise DataError.at(
-            folder, found=_in_words(without_frame, "masks without frame"), expected=f"{len(masks)} frames"
+            folder, found=_in_words(without_frame, "masks without frame"), expected=f"{len(masks)} frames", hint=hint
         )
 
 
@@ -263,20 +267,20 @@ def open_all(
     missing = {name: reason for name in names if (reason := absence(name)) is not None}
     expected = max(size, len(names))
     found = len(names) - len(missing)
-    problems = list(missing.values()) if not partial or not found else []
-    summary = f"{root}: found {found} of {expected} videos" if problems else ""
+    absences = list(missing.values()) if not partial or not found else []
+    summary = f"{root}: found {found} of {expected} videos" if absences else ""
     if len(names) < size and not partial:
-        problems.append(DataError.at(root, found=f"{len(names)} videos", expected=f"all {size}", hint=PARTIAL_HINT))
-    samples = []
+        absences.append(DataError.at(root, found=f"{len(names)} videos", expected=f"all {size}", hint=PARTIAL_HINT))
+    samples, broken = [], []
     for name in names:
         if name in missing:
             continue
         try:
             samples.append(open_one(name))
         except DataError as error:
-            problems.append(error)
-    if problems:
-        raise DataProblems(problems, samples, summary=summary)
+            broken.append(error)
+    if broken or absences:
+        raise DataProblems([*broken, *absences], samples, summary=summary)  # no option forgives what is broken
     return samples
 
 

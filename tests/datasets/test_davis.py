@@ -241,6 +241,17 @@ def test_an_rgb_first_mask_and_a_broken_first_frame_are_found_when_the_tree_is_o
     assert caught.value.usable == ()
 
 
+def test_what_is_broken_is_told_before_what_is_absent(tree):
+    _remove(tree / "Annotations/480p/dog/00001.png")
+    _remove(tree / "JPEGImages/480p/bear")
+    with pytest.raises(DataProblems) as caught:
+        open_split(IDS_2017, tree, False)
+    broken, absent = caught.value.problems
+    assert "dog" in broken.message
+    assert "no such folder" in absent.message
+    assert caught.value.hint == "extract the official archive again"  # --allow-partial would not help
+
+
 def test_what_could_be_opened_beside_a_problem_stays_usable(tree):
     _remove(tree / "Annotations/480p/dog/00001.png")
     with pytest.raises(DataProblems) as caught:
@@ -328,8 +339,10 @@ def test_the_real_sequences_of_2016_open_as_a_partial_benchmark():
 @needs_data
 @pytest.mark.data
 def test_the_real_2016_tree_is_refused_for_2017():
-    with pytest.raises(DataError, match="a 0/255 mask as of DAVIS 2016"):
-        BENCHMARKS["davis17-val"].open(SHARED / "DAVIS", True)
+    for partial in (True, False):
+        with pytest.raises(DataError, match="a 0/255 mask as of DAVIS 2016") as caught:
+            BENCHMARKS["davis17-val"].open(SHARED / "DAVIS", partial)
+        assert "pass the root of a DAVIS 2017 tree" in caught.value.hint
 
 
 @needs_data
