@@ -113,6 +113,7 @@ def conditions_line(record: RunRecord) -> str:
     """The conditions of the speed figures in one line."""
     c = record.conditions
     threads = f", {c.threads} threads" if c.threads else ""
+    threads += f", {c.workers} videos at a time" if c.workers > 1 else ""
     peak = record.timing.peak_memory_mib if record.timing else None
     memory = f", peak memory {peak:.0f} MiB" if peak is not None else ""
     sizes = ", ".join(c.resolutions)

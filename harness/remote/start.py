@@ -50,11 +50,12 @@ if __name__ == "__main__":
     end, memory, lifeline = [int(argument) for argument in sys.argv[1:4]]
     post_guard(lifeline)
     os.close(lifeline)
-    sys.path[:] = json.loads(sys.argv[4]) or sys.path[1:]  # that of the run, or ours without this file's folder
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = json.loads(sys.argv[4]) or [entry for entry in sys.path if entry != here]
     if not has_worker():
         for name in [name for name in sys.modules if name.partition(".")[0] == "harness"]:
             del sys.modules[name]
-        lend_harness(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+        lend_harness(os.path.dirname(os.path.dirname(here)))
     from harness.remote.worker import main
 
     main(end, memory)
