@@ -129,12 +129,10 @@ def _measure_of_tracks(plan: Plan, place: Path, catalog: Catalog, on_note: Calla
 def _measured(plan: Plan, folder: Path, catalog: Catalog, sample: Sample) -> VideoResult:
     if sample.read_truth is None:
         raise DataError(f"video {sample.name} of {plan.benchmark.name} has no truth")
-    binary, opened = plan.scoring.objects == "single", set(scored_frames(sample, plan.scoring))
+    binary = plan.scoring.objects == "single"
     measurements = {name: catalog.metrics.get(name).start(sample, plan.scoring) for name in plan.scoring.metrics}
     objects: set[int] = set()
-    for frame in range(sample.length):
-        if frame not in opened:
-            continue
+    for frame in scored_frames(sample, plan.scoring):
         path = mask_path(folder, sample, frame)
         prediction = read_prediction(path, (sample.height, sample.width), binary=binary)
         truth = sample.read_truth(frame)
@@ -184,9 +182,11 @@ def look_over(
             )
 
 
-def scored_frames(sample: Sample, scoring: Scoring) -> range:
-    """The frames whose predictions are opened: without the first and last where the rule leaves them out."""
-    return range(1, sample.length - 1) if scoring.frames == "inner" else range(sample.length)
+def scored_frames(sample: Sample, scoring: Scoring) -> Sequence[int]:
+    """The frames whose predictions are opened: those with a truth; all but first and last where the rule says so."""
+    if scoring.frames == "inner":
+        return range(1, sample.length - 1)
+    return range(sample.length) if sample.truth_frames is None else sample.truth_frames
 
 
 def mask_path(folder: Path, sample: Sample, frame: int) -> Path:

@@ -168,5 +168,7 @@ class Sample:
     prompt_frames: tuple[int, ...] = ()
     read_flow: Callable[[int], np.ndarray] | None = None
     """Where a dataset has it: optical flow of frame t to t + 1, (H, W, 2) float32 (dx, dy) in pixels."""
+    truth_frames: tuple[int, ...] | None = None
+    """The frames that have a truth, where not every one has: predictions are needed for these alone."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What only some datasets know: ``attributes``, ``categories`` (object id -> category), ``tracks`` (VIS truth)."""

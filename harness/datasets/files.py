@@ -203,6 +203,7 @@ class VideoFiles:
             read_truth=self.truth if self.has_truth else None,
             read_prompt=self.prompt if self.prompts else None,
             prompt_frames=tuple(sorted(self.prompts)),
+            truth_frames=tuple(sorted(self.truths)) if self.has_truth else None,
             extra=self.extra,
         )
 

@@ -181,6 +181,7 @@ def test_fbms_regions_are_merged_and_annotation_is_sparse(fbms_tree):
     expected[0, :3], expected[4, :2] = 1, 1
     for video in _open_fbms(fbms_tree, True):
         assert [t for t in range(4) if video.read_truth(t) is not None] == [0, 2]
+        assert video.truth_frames == (0, 2)
         assert video.read_truth(2).tolist() == expected.tolist()
         assert video.prompt_frames == ()
         assert pickle.loads(pickle.dumps(video)).digest() == video.digest()
