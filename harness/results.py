@@ -113,7 +113,7 @@ class RunFolder:
             parts = json.loads(self._plan.read_text(encoding="utf-8"))
             if not isinstance(parts, dict):
                 raise ValueError(f"a JSON {type(parts).__name__}")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise UsageError(f"{self._plan} is not readable: {error}", hint="--resume never starts anew") from error
         return parts
 

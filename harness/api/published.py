@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from harness.api.records import Name, Number, Text, _Record
 
@@ -21,6 +21,12 @@ class PublishedSpeed(_Record):
     seconds_per_frame: Number | None = None
     source: NonEmpty
     conditions: Text = ""
+
+    @model_validator(mode="after")
+    def _has_a_figure(self) -> PublishedSpeed:
+        if self.fps is None and self.seconds_per_frame is None:
+            raise ValueError("a speed without a figure; give fps or seconds_per_frame")
+        return self
 
 
 class PublishedRow(_Record):

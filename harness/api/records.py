@@ -6,7 +6,6 @@ A record is untrusted input wherever it is read: unknown fields, non-finite numb
 from __future__ import annotations
 
 import math
-import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -17,23 +16,33 @@ VIDEO_SCHEMA: Final = "harness.video/1"
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-_SAFE_VIDEO = re.compile(r"(?!\.)[^/\\\x00-\x1f]{1,200}")
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e100, le=1e100)]
+"""Sums of these stay finite."""
+Whole = Annotated[int, Field(ge=-(2**64), le=2**64)]
+LONGEST_VIDEO_NAME = 200
+"""Bytes of UTF-8; file systems take 255, and endings are added."""
 
 
 def is_safe_video_name(name: str) -> bool:
-    """Whether a video's name can be a file's name: no separators, no control characters, no leading dot."""
-    return _SAFE_VIDEO.fullmatch(name) is not None
+    """Whether a video's name can be a file's name and be shown.
+
+    No separators, no leading dot, nothing unprintable: control characters, reordering signs, halves of characters.
+    """
+    is_plain = name.isprintable() and not name.startswith(".") and "/" not in name and "\\" not in name
+    return is_plain and 0 < len(name.encode()) <= LONGEST_VIDEO_NAME
 
 
 def _plain_json(value: Any) -> Any:
     """Refuse what JSON cannot hold, deep inside: pydantic looks no further than ``Any``."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is no finite number; JSON has none of these")
+    if isinstance(value, str):
+        value.encode()  # UnicodeEncodeError, a ValueError, for half a character
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"{key!r} is no text; the keys of a JSON object are")
+            _plain_json(key)
             _plain_json(item)
     elif isinstance(value, list | tuple):
         for item in value:
@@ -59,10 +68,10 @@ class VideoScores(_Record):
     """
 
     metric: Name
-    frames: list[int] = []
+    frames: list[Whole] = []
     series: dict[str, dict[str, list[Number | None]]] = {}
     summary: dict[str, dict[str, Number | None]] = {}
-    matched: dict[str, int] = {}
+    matched: dict[str, Whole] = {}
     """Object id as text -> id of the proposal matched to it, where the scoring matches."""
     evidence: Json = None
 
@@ -70,7 +79,7 @@ class VideoScores(_Record):
 class StageTime(_Record):
     """Time spent in one named stage or kernel."""
 
-    calls: int
+    calls: Whole
     seconds: Number
 
 
@@ -81,7 +90,7 @@ class VideoTiming(_Record):
     """One value a yielded mask: from frame on device to mask on device."""
     e2e: list[Number] = []
     """One value a yielded mask: decode + transfer + model + mask to host memory, nothing hidden by overlap."""
-    warm_up: int = 0
+    warm_up: Whole = 0
     """How many leading values are warm-up (the first frame counts apart in any case)."""
     stages: dict[str, StageTime] = {}
     kernels: dict[str, StageTime] = {}
@@ -97,10 +106,10 @@ class VideoResult(_Record):
     key: Sha256
     """Cache key: the run's key and the video's own digest."""
     digest: Sha256
-    length: int
-    height: int
-    width: int
-    objects: list[int] = []
+    length: Whole
+    height: Whole
+    width: Whole
+    objects: list[Whole] = []
     scores: dict[str, VideoScores] = {}
     timing: VideoTiming = VideoTiming()
     masks: Text = ""
@@ -126,7 +135,7 @@ class PluginInfo(_Record):
     version: Text
     code_sha256: Sha256
     causality: Literal["online", "window", "offline"]
-    lookahead: int = 0
+    lookahead: Whole = 0
     supervision: Text = ""
     replays: bool = False
 
@@ -150,8 +159,8 @@ class BenchmarkInfo(_Record):
     average: Literal["objects", "sequences"] = "objects"
     """How the per-object figures of ``videos`` make the overall ones: every object, or every video, has weight 1."""
     scored: bool
-    videos_expected: int
-    videos_done: int
+    videos_expected: Whole
+    videos_done: Whole
 
 
 class Conditions(_Record):
@@ -159,7 +168,7 @@ class Conditions(_Record):
 
     device: Text
     device_type: Literal["cpu", "cuda"]
-    threads: int | None = None
+    threads: Whole | None = None
     driver: Text = ""
     cuda: Text = ""
     torch: Text
@@ -168,14 +177,14 @@ class Conditions(_Record):
     precision: Literal["fp32", "bf16", "fp16"]
     tf32: bool = False
     compiled: bool = False
-    batch: int = 1
+    batch: Whole = 1
     resolutions: list[Text] = []
-    objects: list[int] = []
+    objects: list[Whole] = []
     power_watts: Number | None = None
     clock_mhz: Number | None = None
     load_average: Number | None = None
     executor: Name = "inline"
-    workers: int = 1
+    workers: Whole = 1
     """How many videos were worked through at the same time."""
 
     @property
@@ -196,7 +205,7 @@ class Conditions(_Record):
 class Latency(_Record):
     """Distribution of one clock over frames; milliseconds, and frames a second of the mean."""
 
-    frames: int
+    frames: Whole
     fps: Number | None
     mean_ms: Number | None
     p50_ms: Number | None
@@ -211,7 +220,7 @@ class Timing(_Record):
     model_first_frame: Latency
     e2e: Latency
     e2e_first_frame: Latency
-    warm_up_frames: int
+    warm_up_frames: Whole
     stages: dict[str, StageTime] = {}
     kernels: dict[str, StageTime] = {}
     peak_memory_mib: Number | None = None
@@ -229,7 +238,7 @@ class VideoSummary(_Record):
     """One row of the per-video table: figures per object id as text."""
 
     video: Text
-    frames: int
+    frames: Whole
     attributes: list[Text] = []
     """What a dataset says of the video (DAVIS: OCC, FM, ...), for tables by attribute."""
     objects: dict[str, dict[str, Number | None]]
@@ -250,7 +259,7 @@ class RunRecord(_Record):
     benchmark: BenchmarkInfo
     partial: bool
     partial_reason: Text = ""
-    seed: int
+    seed: Whole
     conditions: Conditions
     scores: dict[str, dict[str, Interval]] = {}
     """Metric -> column -> figure."""

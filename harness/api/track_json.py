@@ -17,6 +17,8 @@ def read_json(path: Path, expected: str) -> Any:
     """Parse a file of JSON; DataError where it is absent, broken, no JSON, or nested without end."""
     try:
         return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError.at(path, found="no such file", expected=expected) from error
     except OSError as error:
         raise DataError.at(path, found=f"no readable file ({error.strerror})", expected=expected) from error
     except RecursionError:

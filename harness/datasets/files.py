@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.api import track_json
 from harness.api.errors import DataError, DataProblems
 from harness.api.mask_files import MAX_PIXELS, read_mask
 from harness.api.records import is_safe_video_name
@@ -143,12 +143,7 @@ def read_image(path: Path, mode: str) -> np.ndarray:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file; DataError where it is missing or malformed."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError.at(path, found="no such file", expected="a JSON file") from error
-    except (OSError, ValueError) as error:
-        raise DataError.at(path, found=f"no valid JSON ({error})", expected="a JSON file") from error
+    return track_json.read_json(path, "a JSON file")
 
 
 def read_binary_mask(path: Path) -> np.ndarray:

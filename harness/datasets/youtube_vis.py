@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from harness.api.contracts import YOUTUBE_VIS, Benchmark
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
+from harness.api.mask_files import RunLength
 from harness.api.track_json import segmentation_from_json
 from harness.api.video import Sample
 from harness.datasets.files import (
@@ -95,12 +97,12 @@ class _Table:
     def read(cls, path: Path, part: Part) -> _Table:
         content = read_json(path)
         try:
-            videos = {_folder_of(video): video for video in content["videos"]}
+            videos = {_folder_of(video): _with_numbers(video) for video in content["videos"]}
             categories = {int(item["id"]): str(item["name"]) for item in content["categories"]}
-            annotations: dict[int, list[Mapping[str, Any]]] = {int(video["id"]): [] for video in videos.values()}
+            annotations: dict[int, list[Mapping[str, Any]]] = {video["id"]: [] for video in videos.values()}
             for item in (content.get("annotations") or ()) if part.has_truth else ():
                 annotations[item["video_id"]].append(item)
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
             expected = '{"videos": [...], "categories": [...], "annotations": [...]} as YouTube-VIS writes it'
             raise DataError.at(path, found=f"a malformed entry ({error!r})", expected=expected) from error
         if not videos or (part.has_truth and not any(annotations.values())):
@@ -118,6 +120,11 @@ def _folder_of(video: Mapping[str, Any]) -> str:
     return folders.pop()
 
 
+def _with_numbers(video: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry with the numbers that are used as whole ones."""
+    return {**video, **{key: int(video[key]) for key in ("id", "height", "width")}}
+
+
 def _open_video(part: Part, root: Path, table: _Table, name: str) -> Sample:
     entry = table.videos[name]
     folder = root / part.folder / "JPEGImages" / name
@@ -127,10 +134,10 @@ def _open_video(part: Part, root: Path, table: _Table, name: str) -> Sample:
     if lost:
         raise DataError.at(folder / f"{lost[0]}.jpg", found=f"{len(lost)} frames missing", expected=f"{len(stems)}")
     size = image_size(there[stems[0]])
-    check_size(there[stems[0]], size, (int(entry["height"]), int(entry["width"])), name)
-    raw = table.annotations[int(entry["id"])]
+    check_size(there[stems[0]], size, (entry["height"], entry["width"]), name)
+    raw = table.annotations[entry["id"]]
     tracks = [_track(table, item, name, size, len(stems)) for item in raw]
-    extra: dict[str, Any] = {"category_names": dict(table.categories), "video_id": int(entry["id"])}
+    extra: dict[str, Any] = {"category_names": dict(table.categories), "video_id": entry["id"]}
     if part.has_truth:
         extra["tracks"] = tracks
     return VideoFiles(
@@ -149,11 +156,11 @@ def _track(table: _Table, item: Mapping[str, Any], video: str, size: tuple[int, 
     try:
         segmentations = [segmentation_from_json(value, size) for value in item["segmentations"]]
         category = int(item["category_id"])
-        areas = list(item.get("areas") or [None if code is None else code.area for code in segmentations])
+        areas = [_area(value) for value in item["areas"]] if item.get("areas") else _areas_of(segmentations)
         track_id, is_crowd = int(item["id"]), int(item.get("iscrowd") or 0)
     except DataError as error:
         raise DataError.at(where, found=error.message, expected="one mask or null a frame") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError.at(where, found=f"a malformed entry ({error!r})", expected="the official form") from error
     if len(segmentations) != length or len(areas) != length:
         raise DataError.at(where, found=f"{len(segmentations)} masks", expected=f"{length}, one a frame")
@@ -166,6 +173,16 @@ def _track(table: _Table, item: Mapping[str, Any], video: str, size: tuple[int, 
         "areas": areas,
         "segmentations": segmentations,
     }
+
+
+def _area(value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool | str) or not math.isfinite(value)):
+        raise ValueError(f"area {value!r:.40}")
+    return None if value is None else value
+
+
+def _areas_of(codes: Sequence[RunLength | None]) -> list[float | None]:
+    return [None if code is None else code.area for code in codes]
 
 
 @hookimpl

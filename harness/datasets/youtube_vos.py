@@ -13,6 +13,7 @@ from harness.api.contracts import YOUTUBE_VOS, Benchmark
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import read_mask_header
+from harness.api.records import is_safe_video_name
 from harness.api.video import Sample
 from harness.datasets.files import (
     VideoFiles,
@@ -106,14 +107,18 @@ def entrances(path: Path, video: str, entry: Any) -> list[Entrance]:
         ]
         if not all(entrance.frames for entrance in found):
             raise ValueError("an empty list of frames")
+        odd = [name for entrance in found for name in entrance.frames if not is_safe_video_name(name)]
+        if odd:
+            raise ValueError(f"a frame named {odd[0]!r:.80}")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError.at(
             path,
             found=f"video {video!r} without objects that list their frames ({error!r})",
             expected="the official form",
         ) from error
-    if not found or not all(1 <= entrance.id <= 254 for entrance in found):
-        raise DataError.at(path, found=f"the ids {[e.id for e in found]} of {video!r}", expected="ids 1..254")
+    ids = [entrance.id for entrance in found]
+    if not ids or not all(1 <= id_ <= 254 for id_ in ids) or len(set(ids)) < len(ids):
+        raise DataError.at(path, found=f"the ids {ids} of {video!r}", expected="ids 1..254, each once")
     return sorted(found, key=lambda entrance: entrance.id)
 
 

@@ -15,9 +15,14 @@ MEMORY = 3 << 30
 """Bytes that one test may add to the address space; a reader that believes a bomb asks for far more."""
 HANG_SECONDS = 300
 
-CALM = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.large_base_example]
+CALM = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.large_base_example,
+    HealthCheck.function_scoped_fixture,  # builders and folders, which examples may share
+]
 settings.register_profile("fuzz", deadline=None, max_examples=60, database=None, suppress_health_check=CALM)
-settings.register_profile("fuzz-long", settings.get_profile("fuzz"), max_examples=4000)
+settings.register_profile("fuzz-long", settings.get_profile("fuzz"), max_examples=3000)
 
 
 class Hangs(BaseException):
