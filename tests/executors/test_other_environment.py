@@ -33,7 +33,10 @@ def other_python(tmp_path_factory):
     (site / "planted_elsewhere.py").write_text((HERE / "planted.py").read_text())
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 3.1\n")
     (info / "entry_points.txt").write_text("[harness]\nplanted = planted_elsewhere\n")
-    return folder / "bin/python"
+    python = folder / "bin/python"
+    found = subprocess.run([python, "-c", "import harness"], capture_output=True, text=True, cwd=folder)
+    assert "No module named 'harness'" in found.stderr
+    return python
 
 
 def test_a_method_of_another_environment_is_described_and_run(tmp_path, run_planted, inline, other_python):
