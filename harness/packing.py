@@ -61,7 +61,7 @@ def pack(
     after everything in it was read again and found equal; VerificationFailed where its figures are not the record's.
     ``force`` takes predictions of a benchmark that the server does not score.
     """
-    run = run.resolve()
+    run = Path(os.path.realpath(run))  # unlike Path.resolve it lets a link to itself be, to be named later
     record = _record_of(run)
     benchmark = _benchmark_of(run, server, record, catalog, bench, force=force)
     rule = _rule_of(record, benchmark, server)

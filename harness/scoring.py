@@ -41,7 +41,7 @@ def replay_request(
     task = task or benchmark.tasks[0]
     scoring = rule or dict(benchmark.scorings).get(cast(TaskName, task))
     settings = {
-        "directory": json.dumps(str(predictions.resolve())),
+        "directory": json.dumps(os.path.realpath(predictions)),
         "binary": json.dumps(scoring is not None and scoring.objects == "single"),
         "frames": json.dumps("inner" if scoring is not None and scoring.frames == "inner" else "all"),
     }
@@ -137,8 +137,11 @@ def _measured(plan: Plan, folder: Path, catalog: Catalog, sample: Sample) -> Vid
         prediction = read_prediction(path, (sample.height, sample.width), binary=binary)
         truth = sample.read_truth(frame)
         objects |= ids_in(prediction)
-        for measurement in measurements.values():
-            measurement.add(frame, prediction, truth)
+        try:
+            for measurement in measurements.values():
+                measurement.add(frame, prediction, truth)
+        except DataError as error:
+            raise DataError(f"{path}: {error.message}", hint=error.hint) from error
     scores = {name: measurement.finish() for name, measurement in measurements.items()}
     return _result(plan, sample, sorted(objects - {0}), scores)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -91,7 +92,7 @@ def _folder_for(out: Path, predictions: Path, plan: Plan) -> Iterator[RunFolder]
     """The folder of the scores, emptied of earlier ones before anything is scored; never what holds the predictions."""
     from harness.results import RunFolder
 
-    if predictions.resolve().is_relative_to(out.resolve()):
+    if Path(os.path.realpath(predictions)).is_relative_to(os.path.realpath(out)):
         raise UsageError(f"--out {out} holds the predictions: found {predictions}", hint="choose another --out")
     with RunFolder(out) as folder:
         folder.refuse_method_run()

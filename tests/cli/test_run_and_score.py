@@ -215,7 +215,7 @@ def test_bad_predictions_are_refused_and_nothing_is_scored(capsys, davis, predic
     found, out, err = score(capsys, davis, predictions, "--out", tmp_path / "out")
     assert (found, out) == (code, "")
     assert message in err
-    assert "dog" in err
+    assert "dog/00002.png" in err
     assert not (tmp_path / "out/record.json").exists()
 
 

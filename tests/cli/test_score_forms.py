@@ -223,3 +223,11 @@ def test_replay_runs_saved_tracks(capsys, tmp_path, vis):
     assert code == 0
     assert f"predictions found in {tmp_path / 'run/tracks'}" in err
     assert json.loads(out)["scores"]["track_ap"]["AP"]["value"] == ALMOST_ONE
+
+
+def test_predictions_that_are_a_link_to_themselves_are_missing(capsys, davis, tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for more, expected in (((), 3), (("--out", tmp_path / "out"), 3), (("--out", tmp_path / "loop"), 2)):
+        code, out, err = score(capsys, "tiny-val", davis, tmp_path / "loop", *more)
+        assert (code, out) == (expected, "")
+        assert "loop" in err
