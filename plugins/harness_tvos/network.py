@@ -8,19 +8,17 @@ That is what is built here.
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from harness import DataError
+from harness.models.checkpoints import read_state
 
 Architecture = Literal["r18", "r50", "r101"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -165,40 +163,8 @@ def load_checkpoint(path: str | Path) -> State:
     A ``module.`` prefix is stripped, halves are widened to fp32. Nothing is unpickled beyond tensors and plain
     containers; a file that needs more is refused.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"no TVOS checkpoint at {path}", hint="give an existing .safetensors or .pth.tar file")
-    raw = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = {name.removeprefix("module."): value for name, value in raw.items()}
+    state = {name.removeprefix("module."): value for name, value in read_state(path).items()}
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-
-
-def _read_safetensors(path: Path) -> State:
-    try:
-        return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as problem:
-        raise DataError(f"{path} is not a readable safetensors file: {problem}", hint="fetch the file again") from None
-
-
-def _read_torch(path: Path) -> State:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as problem:
-        raise DataError(
-            f"{path} cannot be read as plain tensors; it is damaged or holds other Python objects, such as the "
-            f"optimizer and scheduler of an official checkpoint ({str(problem).splitlines()[0]})",
-            hint='if you trust the file, re-save its weights alone: python -c "import torch; torch.save('
-            f"torch.load('{path}', map_location='cpu', weights_only=False)['state_dict'], '{path.stem}-weights.pth')\"",
-        ) from None
-    except (RuntimeError, EOFError, KeyError) as problem:
-        raise DataError(f"{path} is not a readable torch file: {problem}", hint="fetch the file again") from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DataError(
-            f"{path} holds no state dict: expected tensors by name, or a dict with 'state_dict'",
-            hint="save network.state_dict() with torch.save or safetensors",
-        )
-    return state
 
 
 def architecture_of(state: Mapping[str, Tensor]) -> Architecture:

@@ -1,0 +1,1 @@
+"""What networks of several methods share."""
