@@ -98,6 +98,9 @@ def _cores() -> int:
 
 
 def _measure_of_masks(plan: Plan, folder: Path, catalog: Catalog, on_note: Callable[[str], None]) -> Measure:
+    trackwise = [name for name in plan.scoring.metrics if isinstance(catalog.metrics.get(name), TrackMetric)]
+    if trackwise:
+        raise UsageError(f"rule {plan.scoring.version} measures tracks ({', '.join(trackwise)}); expected one of masks")
     look_over(folder, plan.samples, lambda sample: scored_frames(sample, plan.scoring))
     return lambda sample: _measured(plan, folder, catalog, sample)
 
@@ -199,9 +202,18 @@ def mask_path(folder: Path, sample: Sample, frame: int) -> Path:
 
 def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path], hint: str) -> HarnessError:
     absent = [sample.name for sample in samples if not (folder / sample.name).is_dir()]
-    what = f"{len(absent)} of {len(samples)} videos have no folder in {folder}: {', '.join(absent[:SHOWN])}"
+    what = f"{len(absent)} of {len(samples)} videos have no folder in {folder}: {_some(absent)}"
+    place, known = folder, {sample.name for sample in samples}
     if not absent:
-        names = ", ".join(str(path.relative_to(folder)) for path in missing[:SHOWN])
-        what = f"{len(missing)} masks are missing in {folder}: {names}"
-    more = " ..." if max(len(absent), 0 if absent else len(missing)) > SHOWN else ""
-    return IncompletePredictions(what + more, hint=hint)
+        what = (
+            f"{len(missing)} masks are missing in {folder}: {_some(str(path.relative_to(folder)) for path in missing)}"
+        )
+        place = missing[0].parent
+        known = {f"{name}.png" for sample in samples if sample.name == place.name for name in sample.frame_names}
+    others = sorted(child.name for child in place.iterdir() if child.name not in known)
+    return IncompletePredictions(what + (f"; found in {place}: {_some(others)}" if others else ""), hint=hint)
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:SHOWN]) + (" ..." if len(listed) > SHOWN else "")

@@ -174,6 +174,19 @@ PROTOCOLS: dict[str, Scoring] = {
     "vos-benchmark": VOS_BENCHMARK,
     "vos-benchmark-all-frames": VOS_BENCHMARK_ALL_FRAMES,
     "youtube-vos": YOUTUBE_VOS,
+    "youtube-vis": YOUTUBE_VIS,
+    "youtube-vis-class-agnostic": replace(
+        YOUTUBE_VIS,
+        version="youtube-vis-class-agnostic/1",
+        options={"use_categories": False},
+        note="every category taken as one, useCats = 0 of the official toolkit",
+    ),
+    "coco-class-agnostic": replace(
+        YOUTUBE_VIS,
+        version="coco-class-agnostic/1",
+        metrics=("image_ap",),
+        note="every frame taken as an image: COCOeval with iouType segm and useCats = 0",
+    ),
 }
 """The rules a user can pick by name (``harness score --protocol``)."""
 

@@ -230,6 +230,17 @@ def test_a_missing_folder_and_missing_videos_are_named(capsys, davis, prediction
     assert "dog" in err
 
 
+def test_what_lies_where_masks_are_missing_is_told(capsys, davis, predictions):
+    (predictions / "dog/00002.png").rename(predictions / "dog/frame2.png")
+    code, _, err = score(capsys, davis, predictions)
+    assert code == 7
+    assert f"dog/00002.png; found in {predictions / 'dog'}: frame2.png\n" in err
+    (predictions / "dog").rename(predictions / "hound")
+    code, _, err = score(capsys, davis, predictions)
+    assert code == 7
+    assert f"no folder in {predictions}: dog; found in {predictions}: hound\n" in err
+
+
 def test_replay_is_a_plugin_too(capsys, davis, predictions, tmp_path):
     more = ("--set", f"directory={predictions}")
     code, out, _ = run_tiny(capsys, davis, tmp_path / "run", *more, plugin="replay")

@@ -210,6 +210,37 @@ def test_a_rule_of_masks_does_not_fit_tracks(capsys, tmp_path, vis):
     assert "rule davis2017-semi/1 measures masks" in err
 
 
+def test_a_rule_of_tracks_does_not_fit_masks(capsys, tmp_path, davis):
+    for rule, measured in (("youtube-vis", "track_ap"), ("coco-class-agnostic", "image_ap")):
+        code, out, err = score(capsys, "tiny-val", davis, davis / "Annotations/480p", "--protocol", rule)
+        assert (code, out) == (2, "")
+        assert f"measures tracks ({measured}); expected one of masks" in err
+
+
+def test_tracks_are_scored_by_class_agnostic_rules_by_name(capsys, tmp_path, vis):
+    path = results(tmp_path / "results.json", shift=1)
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps([{**entry, "category_id": 2} for entry in entries]))
+    code, out, _ = score(capsys, "tiny-vis", vis, path, "--protocol", "youtube-vis-class-agnostic", "--json")
+    assert code == 0
+    assert json.loads(out)["benchmark"]["scoring"] == "youtube-vis-class-agnostic/1"
+    assert json.loads(out)["scores"]["track_ap"]["AP"]["value"] == pytest.approx(5 / 10)
+    code, out, _ = score(capsys, "tiny-vis", vis, path, "--protocol", "coco-class-agnostic", "--json")
+    assert code == 0
+    assert json.loads(out)["scores"]["image_ap"]["AP"]["value"] == pytest.approx(5 / 10)
+
+
+@pytest.mark.parametrize("rule", ["youtube-vis", "coco-class-agnostic"])
+def test_a_broken_code_is_named_by_every_rule(capsys, tmp_path, vis, rule):
+    path = results(tmp_path / "results.json")
+    entries = json.loads(path.read_text())
+    entries[1]["segmentations"][1] = {"size": [12, 16], "counts": "zz"}
+    path.write_text(json.dumps(entries))
+    code, out, err = score(capsys, "tiny-vis", vis, path, "--protocol", rule)
+    assert (code, out) == (3, "")
+    assert "entry 1, frame 1" in err
+
+
 def test_replay_runs_saved_tracks(capsys, tmp_path, vis):
     (tmp_path / "tracks").mkdir()
     for number, entry in enumerate(json.loads(results(tmp_path / "r.json").read_text())):

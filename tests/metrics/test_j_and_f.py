@@ -23,6 +23,7 @@ from harness.api.contracts import (
 from harness.api.errors import DataError
 from harness.api.records import VideoScores
 from harness.api.video import Sample
+from harness.catalog import Catalog
 from harness.metrics.j_and_f import JAndF, harness_metrics
 from harness.metrics.pair_counts import PlainCounter, new_counter
 from harness.metrics.youtube_vos import YouTubeVOS
@@ -343,10 +344,11 @@ def test_youtube_vos_needs_to_know_which_objects_are_unseen():
         YouTubeVOS().start(sample_of([HALF] * 3), YOUTUBE_VOS)
 
 
-def test_the_hook_offers_both_metrics_and_every_protocol_names_one_of_them():
+def test_the_hook_offers_both_metrics_and_every_protocol_names_installed_ones():
     metrics = {metric.name: metric for metric in harness_metrics()}
     assert all(isinstance(metric, Metric) for metric in metrics.values())
-    assert all(set(scoring.metrics) & set(metrics) for scoring in PROTOCOLS.values())
+    installed = set(Catalog.load().metrics.names())
+    assert all(scoring.metrics and set(scoring.metrics) <= installed for scoring in PROTOCOLS.values())
     assert set(metrics) <= {name for scoring in PROTOCOLS.values() for name in scoring.metrics}
     assert len({scoring.version for scoring in PROTOCOLS.values()}) == len(PROTOCOLS)
 
