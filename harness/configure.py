@@ -54,7 +54,7 @@ def _parsed(method: Method, override: str) -> tuple[str, Any]:
 def _coerced(method: str, key: str, text: str, wanted: Any) -> Any:
     try:
         value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, a number of 5000 digits, lists in lists without end
         value = text
     allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     if typing.get_origin(wanted) is typing.Literal:
@@ -64,7 +64,8 @@ def _coerced(method: str, key: str, text: str, wanted: Any) -> Any:
     plain = tuple(typing.get_origin(kind) or kind for kind in allowed)
     if isinstance(value, list) and tuple in plain:
         return tuple(value)
-    if isinstance(value, int) and not isinstance(value, bool) and float in plain and int not in plain:
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 1023
+    if is_whole and float in plain and int not in plain:
         return float(value)
     if str in plain and not isinstance(value, plain):
         return text

@@ -16,6 +16,8 @@ from harness.api.video import Track, Tracks
 def read_json(path: Path, expected: str) -> Any:
     """Parse a file of JSON; DataError where it is absent, broken, no JSON, or nested without end."""
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise DataError.at(path, found="no plain file", expected=expected)
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError.at(path, found="no such file", expected=expected) from error

@@ -49,7 +49,7 @@ def read_gate(path: Path) -> Gate:
         return gate_from(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
         raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected a gate") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of 5000 digits
         raise UsageError(f"{path}: found no TOML ({error}), expected a gate", hint="docs/ci-gate.md") from error
 
 

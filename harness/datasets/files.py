@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PARTIAL_HINT = "complete the data, or pass --allow-partial: the record is then marked partial and never ranked"
 VOID = 255
+FORMATS = ("JPEG", "PNG", "BMP", "PPM")
+"""What frames and masks of datasets are, whatever their names say; Pillow would start Ghostscript for an EPS file."""
 
 
 def open_root(root: Path | None, benchmark: str, layout: str) -> Path:
@@ -69,6 +71,8 @@ def list_folder(folder: Path, root: Path, what: str) -> dict[str, Path]:
     for entry in found:
         if entry.is_symlink():
             _refuse_outside(folder / entry.name, root)
+        elif not (entry.is_file() or entry.is_dir()):  # reading a pipe would wait for ever
+            raise DataError.at(folder / entry.name, found="a pipe, socket or device", expected=what)
     return {entry.name: folder / entry.name for entry in found}
 
 
@@ -116,7 +120,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            image = Image.open(path, formats=FORMATS)
         with image:
             if image.width * image.height > MAX_PIXELS:
                 found = f"an image of {image.width} x {image.height}"

@@ -13,7 +13,7 @@ from harness.api.errors import HarnessError
 
 MEMORY = 3 << 30
 """Bytes that one test may add to the address space; a reader that believes a bomb asks for far more."""
-HANG_SECONDS = 300
+HANG_SECONDS = 120
 
 CALM = [
     HealthCheck.too_slow,
@@ -22,7 +22,7 @@ CALM = [
     HealthCheck.function_scoped_fixture,  # builders and folders, which examples may share
 ]
 settings.register_profile("fuzz", deadline=None, max_examples=60, database=None, suppress_health_check=CALM)
-settings.register_profile("fuzz-long", settings.get_profile("fuzz"), max_examples=3000)
+settings.register_profile("fuzz-long", settings.get_profile("fuzz"), max_examples=1500)
 
 
 class Hangs(BaseException):
