@@ -29,6 +29,7 @@ FLOORS = {
     "harness.catalog": 4,
     "harness.results": 4,
     "harness.frames": 4,
+    "harness.new_plugin": 5,
     "harness.plan": 5,
     "harness.track_files": 5,
     "harness.verification": 5,

@@ -20,6 +20,7 @@ VERBS = {
     "leaderboard": "Add records, build and check the leaderboard.",
     "compare": "Compare two records; a gate for CI.",
     "check": "Check that a method keeps its promises.",
+    "new-plugin": "Write a plugin of your own: a method that runs, tests, CI.",
     "data": "Check, fetch and fingerprint benchmark data.",
     "schema": "Print the JSON schema of a record.",
     "doctor": "Say what this machine and its plugins can do.",
@@ -27,7 +28,7 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """Finds each verb in harness.cli.<verb>, imported only when it is called."""
+    """Finds each verb in harness.cli.<verb> (a dash is an underscore there), imported only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs in the order of the table."""
@@ -37,7 +38,7 @@ class Verbs(click.Group):
         """The verb's click command."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

@@ -7,9 +7,15 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
-from harness.api.contracts import DAVIS_2016_ZERO_SHOT, DAVIS_2017, DAVIS_2017_UNSUPERVISED, Benchmark
+from harness.api.contracts import (
+    DAVIS_2016_ZERO_SHOT,
+    DAVIS_2017,
+    DAVIS_2017_UNSUPERVISED,
+    YOUTUBE_VIS,
+    Benchmark,
+)
 from harness.api.hookspecs import hookimpl
 from harness.api.video import Sample
 
@@ -47,10 +53,33 @@ class MiniVideo:
             read_prompt=partial(read_truth, self),
             prompt_frames=(0,),
             read_flow=partial(read_flow, self),
-            extra={"attributes": ATTRIBUTES[self.story]},
+            extra={
+                "attributes": ATTRIBUTES[self.story],
+                "category_names": dict(enumerate(CATEGORIES, start=1)),
+                "tracks": TrueTracks(self),
+            },
         )
 
 
+@dataclass(frozen=True)
+class TrueTracks(Sequence[dict[str, Any]]):
+    """The objects of a video as `track_ap` takes them, by id; every mask of the video is made when one is asked for."""
+
+    video: MiniVideo
+
+    def __len__(self) -> int:
+        return len(_kinds(self.video))
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[dict[str, Any]]: ...
+    def __getitem__(self, place: int | slice) -> dict[str, Any] | Sequence[dict[str, Any]]:
+        return _tracks(self.video)[place]
+
+
+CATEGORIES = ("quadruped", "biped", "fish", "bird", "cart", "jelly")
+"""What an object can be; a category is its place here, from 1. Kept in this order: records and methods name numbers."""
 ATTRIBUTES = {
     "cross": ("occlusion", "look-alikes"),
     "return": ("out-of-view", "occlusion"),
@@ -90,6 +119,7 @@ def _benchmark(name: str, title: str, videos: tuple[MiniVideo, ...]) -> Benchmar
             "one-shot": DAVIS_2017,
             "instance-zvos": DAVIS_2017_UNSUPERVISED,
             "object-zvos": DAVIS_2016_ZERO_SHOT,
+            "vis": YOUTUBE_VIS,
         },
         open=open_samples,
         expected=tuple(video.name for video in videos),
@@ -135,6 +165,33 @@ def _scene(video: MiniVideo) -> Scene:
     from harness.datasets.mini_stories import tell
 
     return tell(video.story, video.seed, video.length, (video.height, video.width))
+
+
+def _kinds(video: MiniVideo) -> list[str]:
+    """What the objects 1, 2, ... of a video are."""
+    actors = sorted((actor for actor in _scene(video).actors if actor.id), key=lambda actor: actor.id)
+    return [actor.kind for actor in actors]
+
+
+@lru_cache(maxsize=2)
+def _tracks(video: MiniVideo) -> list[dict[str, Any]]:
+    from harness.api.mask_files import RunLength
+
+    masks: dict[int, list[RunLength | None]] = {i: [] for i, _ in enumerate(_kinds(video), start=1)}
+    for frame in range(video.length):
+        truth = _ids(video, frame)
+        for i, found in masks.items():
+            found.append(RunLength.encode(truth == i) if (truth == i).any() else None)
+    return [
+        {
+            "id": i,
+            "category_id": CATEGORIES.index(kind) + 1,
+            "iscrowd": 0,
+            "areas": [None if mask is None else mask.area for mask in masks[i]],
+            "segmentations": masks[i],
+        }
+        for i, kind in enumerate(_kinds(video), start=1)
+    ]
 
 
 @lru_cache(maxsize=8)

@@ -38,6 +38,8 @@ class Actor:
     turns: tuple[float, ...] = ()
     idle: float = 0.0
     anchored: bool = False
+    kind: str = ""
+    """What it is, where it is an object: a key of ``mini_objects.KINDS``."""
 
     def facing(self, time: float) -> int:
         """1 to the right, -1 to the left."""

@@ -174,6 +174,7 @@ def _actor(
         faces_right=x(0.1) >= x(0.0),
         turns=turns,
         idle=rng.uniform(1.4, 2.2) if floats else 0.0,
+        kind=kind,
     )
 
 

@@ -32,13 +32,47 @@ def areas(video: MiniVideo, object_id: int) -> list[int]:
     return [int((sample.read_truth(frame) == object_id).sum()) for frame in range(sample.length)]
 
 
-def test_three_benchmarks_need_no_folder_and_score_three_tasks():
+def test_three_benchmarks_need_no_folder_and_score_four_tasks():
     assert list(BENCHMARKS) == ["mini", "mini-small", "mini-train"]
     for benchmark in BENCHMARKS.values():
         assert not benchmark.needs_root
-        assert benchmark.tasks == ("one-shot", "instance-zvos", "object-zvos")
+        assert benchmark.tasks == ("one-shot", "instance-zvos", "object-zvos", "vis")
         assert benchmark.scorings["object-zvos"].objects == "single"
         assert tuple(sample.name for sample in benchmark.open(None, False)) == benchmark.expected
+
+
+def test_true_tracks_are_the_masks_of_the_objects_with_their_kinds():
+    video = video_named("small-return")
+    sample = video.sample()
+    tracks = sample.extra["tracks"]
+    names = [sample.extra["category_names"][track["category_id"]] for track in tracks]
+    assert names == ["biped", "bird", "cart"]
+    for track in tracks:
+        assert track["areas"] == [area or None for area in areas(video, track["id"])]
+        for frame in (0, 11):
+            assert np.array_equal(track["segmentations"][frame].decode(), sample.read_truth(frame) == track["id"])
+
+
+def test_a_perfect_answer_has_an_ap_of_one_and_a_wrong_category_none():
+    from harness.api.video import Track, Tracks
+    from harness.metrics.track_ap import TrackAP
+
+    sample = video_named("small-cross").sample()
+    metric, rule = TrackAP(), BENCHMARKS["mini-small"].scorings["vis"]
+    for category, ap in ((mini.CATEGORIES.index("quadruped") + 1, 1.0), (mini.CATEGORIES.index("fish") + 1, 0.0)):
+        answer = Tracks([Track(category, 0.9, true["segmentations"]) for true in sample.extra["tracks"]])
+        assert metric.summarise([metric.measure(sample, answer, rule)], rule)["AP"] == pytest.approx(ap)
+
+
+def test_every_kind_of_body_is_a_category():
+    assert set(mini.CATEGORIES) == set(KINDS)
+
+
+def test_counting_true_tracks_makes_no_mask(monkeypatch):
+    monkeypatch.setattr(mini, "_ids", None)
+    assert [
+        len(MiniVideo("x", story, "count", 9, 60, 107).sample().extra["tracks"]) for story in ("cross", "crowd")
+    ] == [2, 4]
 
 
 def test_training_videos_share_no_seed_with_the_benchmarks():

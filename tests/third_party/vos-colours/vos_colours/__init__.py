@@ -22,7 +22,7 @@ def build(context: BuildContext) -> OneShotVOS:
     return Colours(context.config)
 
 
-def kernels() -> list[Kernel]:
+def hot_functions() -> list[Kernel]:
     """The hot functions: timed inside a run, benched alone."""
     from vos_colours.kernels import likelihood
 
@@ -40,7 +40,7 @@ def harness_methods() -> list[Method]:
             build=build,
             config=Config,
             presets={"coarse": Config(bins=8)},
-            kernels=kernels,
+            kernels=hot_functions,
             supervision="none",
             paper=Citation(
                 title="Color indexing", authors="Swain, Ballard", year=1991, url="https://doi.org/10.1007/BF00130487"

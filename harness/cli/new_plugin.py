@@ -1,0 +1,31 @@
+"""``harness new-plugin``: a distribution of your own, with a method that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from harness.api.tasks import TASKS, TaskName
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option("--task", required=True, type=click.Choice(list(TASKS)), help="What the method is for.")
+@click.option("--out", type=click.Path(path_type=Path), help="The plugin's folder; default: vos-NAME, here.")
+@click.option("--force", is_flag=True, help="Write into a folder that exists; files of the same names are replaced.")
+def command(name: str, task: str, out: Path | None, force: bool) -> None:
+    """Write a plugin: a whole distribution for one task, with a method that runs, tests and CI.
+
+    NAME is how the method is called; the distribution is vos-NAME.
+    """
+    from harness.catalog import Catalog
+    from harness.new_plugin import names_of, refuse_taken, write_plugin
+
+    names = names_of(name)
+    refuse_taken(names, Catalog.load(), force=force)
+    folder = out or Path(names.distribution)
+    for path in write_plugin(names, cast(TaskName, task), folder, force=force):
+        click.echo(path)
+    click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest && harness check {names.name}", err=True)
