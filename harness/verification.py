@@ -218,7 +218,7 @@ def _validated(model: type[M], data: Any, schema: str, path: Path) -> M:
 def _told(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     lines = [
-        f"{'.'.join(str(part) for part in problem['loc'])[:200]}: found {_short(problem['input'])}, "
+        f"{_short('.'.join(str(part) for part in problem['loc']))}: found {_short(problem['input'])}, "
         f"expected otherwise: {problem['msg'][:300]}"
         for problem in problems[:5]
     ]

@@ -10,6 +10,7 @@ import traceback
 import click
 
 from harness.api.errors import EnvironmentProblem, HarnessError
+from harness.cli.terminal import say
 from harness.version import __version__
 
 VERBS = {
@@ -75,19 +76,19 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: what was finished is kept; the same command goes on from there", err=True)
+        say("interrupted: what was finished is kept; the same command goes on from there", err=True)
         code = 130
     except HarnessError as error:
         if "--debug" in arguments:
-            traceback.print_exc()
-        click.echo(f"error: {error}", err=True)
+            say(traceback.format_exc(), err=True)
+        say(f"error: {error}", err=True)
         code = error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
     except OSError as error:  # a full disk, a folder that cannot be written: found where nobody looked for it
         if "--debug" in arguments:
-            traceback.print_exc()
-        click.echo(f"error: {error}\n  next: mend what the system names, or harness --debug shows where", err=True)
+            say(traceback.format_exc(), err=True)
+        say(f"error: {error}\n  next: mend what the system names, or harness --debug shows where", err=True)
         code = EnvironmentProblem.exit_code
     sys.exit(code if isinstance(code, int) else 0)

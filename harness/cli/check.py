@@ -8,6 +8,7 @@ import click
 
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
+from harness.cli.terminal import say
 
 
 @click.command("check")
@@ -52,13 +53,13 @@ def command(
     for outcome in examine(subjects):
         outcomes.append(outcome)
         if not as_json:
-            click.echo(line_of(outcome))
+            say(line_of(outcome))
     source = catalog.methods.source(plugin)
     report = Report(f"{plugin} of {source.distribution} {source.version} on {device}", outcomes)
     if junit is not None:
         report.write_junit(junit)
     if as_json:
-        click.echo(report.to_json(), nl=False)
+        say(report.to_json(), nl=False)
     else:
-        click.echo(report.summary)
+        say(report.summary)
     return 4 if report.failed else 0

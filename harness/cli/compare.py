@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 from pydantic import ValidationError
-from tabulate import tabulate
 
 from harness.api.errors import GateFailed, UsageError
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
+from harness.cli.terminal import one_line, say, table
 from harness.compare import Comparison, Gate, compare, gate_from
 from harness.verification import read_json, read_record
 
@@ -37,7 +37,7 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
         lower_is_better=lower_is_better(before, Catalog.load()),
         frame_ms=times if all(times) else None,
     )
-    click.echo(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else _told(found))
+    say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else _told(found))
     if not found.passed:
         failed = [f"{ruling.rule}: found {ruling.found}" for ruling in found.rulings if not ruling.passed]
         raise GateFailed(f"the gate {gate_file} says no:\n  " + "\n  ".join(failed))
@@ -81,7 +81,7 @@ def _told(found: Comparison) -> str:
     parts = [_accuracy_table(found), _videos_table(found), _speed_table(found)]
     if found.rulings:
         rows = [["pass" if ruling.passed else "FAIL", ruling.rule, ruling.found] for ruling in found.rulings]
-        parts.append(tabulate(rows, headers=["gate", "rule", "found"], disable_numparse=True))
+        parts.append(table(rows, ["gate", "rule", "found"]))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -98,7 +98,7 @@ def _accuracy_table(found: Comparison) -> str:
         for change in found.accuracy
     ]
     heads = ["figure", "base", "head", "difference", "95 % interval", "doubt"]
-    return tabulate(rows, headers=heads, disable_numparse=True) if rows else "no figure is in both records"
+    return table(rows, heads) if rows else "no figure is in both records"
 
 
 def _videos_table(found: Comparison) -> str:
@@ -108,23 +108,21 @@ def _videos_table(found: Comparison) -> str:
     change = found.accuracy[0]
     order = list(change.videos.items())
     shown = order if len(order) <= 10 else [*order[:5], *order[-5:]]
-    return tabulate(
-        [[video, f"{by:+.4f}"] for video, by in shown], headers=["video", change.column], disable_numparse=True
-    )
+    return table([[video, f"{by:+.4f}"] for video, by in shown], ["video", change.column])
 
 
 def _speed_table(found: Comparison) -> str:
     if found.not_comparable:
-        return f"speeds are not compared: {found.not_comparable}"
+        return f"speeds are not compared: {one_line(found.not_comparable)}"
     rows = [
         [change.clock, f"{change.base:.2f}", f"{change.head:.2f}", f"{change.worse_by:+.1%}"] for change in found.speed
     ]
-    table = tabulate(rows, headers=["clock", "base", "head", "worse by"], disable_numparse=True)
+    clocks = table(rows, ["clock", "base", "head", "worse by"])
     if found.frame_time is None:
-        return table
+        return clocks
     ratio = found.frame_time
     ends = f"[{_number(ratio.low, '.3f')}, {_number(ratio.high, '.3f')}]"
-    return f"{table}\nmodel time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}"
+    return f"{clocks}\nmodel time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}"
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

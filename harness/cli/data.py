@@ -16,6 +16,7 @@ from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, DataProblems, UsageError
 from harness.api.video import Sample
 from harness.catalog import Catalog
+from harness.cli.terminal import say
 
 
 @click.group("data")
@@ -53,7 +54,7 @@ def check(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool
     benchmark = Catalog.load().benchmarks.get(bench)
     found = read_everything(benchmark, data_root, partial=allow_partial)
     if as_json:
-        click.echo(json.dumps(_as_json(benchmark, data_root, found), indent=2))
+        say(json.dumps(_as_json(benchmark, data_root, found), indent=2))
     else:
         _show(benchmark, found)
     return DataError.exit_code if found.problems else 0
@@ -71,7 +72,7 @@ def read_everything(benchmark: Benchmark, root: Path | None, *, partial: bool) -
     except DataError as error:
         found.problems.append(error)
     for sample in samples:
-        click.echo(f"{sample.name}: {sample.length} frames", err=True)
+        say(f"{sample.name}: {sample.length} frames", err=True)
         found.videos += 1
         found.tracks += len(sample.extra.get("tracks", ()))
         found.problems.extend({problem.message: problem for problem in _problems_of(sample, found)}.values())
@@ -104,11 +105,11 @@ def _show(benchmark: Benchmark, found: Findings) -> None:
     if found.tracks:
         counts += f", {found.tracks} tracks"
     state = f"{len(found.problems)} problems" if found.problems else "no problems"
-    click.echo(f"{benchmark.name}: {counts}; {state}")
+    say(f"{benchmark.name}: {counts}; {state}")
     for problem in found.problems:
-        click.echo(f"- {problem.message}")
+        say(f"- {problem.message}")
     for hint in dict.fromkeys(problem.hint for problem in found.problems if problem.hint):
-        click.echo(f"  next: {hint}")
+        say(f"  next: {hint}")
 
 
 def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[str, Any]:
@@ -139,11 +140,11 @@ def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json
     digests = [(sample.name, sample.digest()) for sample in samples]
     value = digest_of(digests)
     if as_json:
-        click.echo(json.dumps({"benchmark": bench, "fingerprint": value, "videos": dict(digests)}, indent=2))
+        say(json.dumps({"benchmark": bench, "fingerprint": value, "videos": dict(digests)}, indent=2))
         return
-    click.echo(value)
+    say(value)
     if len(samples) < benchmark.videos_expected:
-        click.echo(f"partial: {len(samples)} of {benchmark.videos_expected} videos", err=True)
+        say(f"partial: {len(samples)} of {benchmark.videos_expected} videos", err=True)
 
 
 @command.command("fetch")
@@ -157,21 +158,21 @@ def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archive
 
     benchmark = Catalog.load().benchmarks.get(bench)
     if not benchmark.needs_root:
-        click.echo(f"{bench} is embedded: there is nothing to fetch")
+        say(f"{bench} is embedded: there is nothing to fetch")
         return
     if data_root is None:
         raise UsageError(f"{bench}: no --data-root was given, expected the folder to unpack into")
     if _is_whole(benchmark, data_root):
-        click.echo(f"{bench} is whole below {data_root}: there is nothing to fetch")
+        say(f"{bench} is whole below {data_root}: there is nothing to fetch")
         return
-    click.echo(f"{benchmark.title}\n  licence:  {benchmark.licence}\n  homepage: {benchmark.homepage}", err=True)
+    say(f"{benchmark.title}\n  licence:  {benchmark.licence}\n  homepage: {benchmark.homepage}", err=True)
     if benchmark.archives and not accept_licence:
         raise UsageError(
             f"{bench}: the licence above was not accepted", hint="read it and add --accept-licence to the same command"
         )
     with _download_progress() as on_bytes:
         written = fetch_benchmark(benchmark, data_root, on_bytes, keep=keep_archives)
-    click.echo(f"{written} files written below {data_root}; next: harness data check {bench} --data-root {data_root}")
+    say(f"{written} files written below {data_root}; next: harness data check {bench} --data-root {data_root}")
 
 
 def _is_whole(benchmark: Benchmark, root: Path) -> bool:
@@ -211,6 +212,6 @@ def _line_a_step() -> Callable[[str, int, int], None]:
         step = done >> 26
         if step != shown.get(name) or done == total:
             shown[name] = step
-            click.echo(f"{name}: {done >> 20} of {f'{total >> 20}' if total else '?'} MiB", err=True)
+            say(f"{name}: {done >> 20} of {f'{total >> 20}' if total else '?'} MiB", err=True)
 
     return show

@@ -10,6 +10,7 @@ import click
 
 from harness.catalog import Catalog
 from harness.cli.ls import problems
+from harness.cli.terminal import say
 from harness.version import __version__
 
 OPTIONAL = {
@@ -28,22 +29,22 @@ def command() -> int:
     import torch
 
     catalog = Catalog.load()
-    click.echo(f"harness {__version__}, python {platform.python_version()}, torch {torch.__version__}")
-    click.echo(f"cpu threads: {torch.get_num_threads()}")
+    say(f"harness {__version__}, python {platform.python_version()}, torch {torch.__version__}")
+    say(f"cpu threads: {torch.get_num_threads()}")
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
-            click.echo(f"cuda:{index}: {torch.cuda.get_device_name(index)}")
+            say(f"cuda:{index}: {torch.cuda.get_device_name(index)}")
     else:
-        click.echo("cuda: none")
+        say("cuda: none")
     for package, use in OPTIONAL.items():
         state = "yes" if importlib.util.find_spec(package) else "no "
-        click.echo(f"{package:12} {state} {use}")
+        say(f"{package:12} {state} {use}")
     free = shutil.disk_usage(".").free / 2**30
-    click.echo(f"disk: {free:.1f} GiB free here")
-    click.echo(f"plugins: {len(catalog.sources)} entry points, {len(catalog.broken)} broken")
+    say(f"disk: {free:.1f} GiB free here")
+    say(f"plugins: {len(catalog.sources)} entry points, {len(catalog.broken)} broken")
     found = problems(catalog)
     for line in found:
-        click.echo(line)
+        say(line)
     for broken in catalog.broken:
-        click.echo(f"\n{broken.source}\n{broken.traceback}")
+        say(f"\n{broken.source}\n{broken.traceback}")
     return 4 if found else 0

@@ -15,6 +15,7 @@ from harness.api.errors import DataError, HarnessError, UsageError, Verification
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
+from harness.cli.terminal import say
 from harness.ranking import accuracy, created, entry_of
 from harness.results import write_atomically
 from harness.verification import is_suffix, read_published, read_record, verify_place, verify_record
@@ -93,9 +94,9 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
     if had and not replace:
         _refuse_loss(target, record)
     write_atomically(target, record.to_json().encode())
-    click.echo(f"{'replaced' if had else 'added'} {target}\n  next: harness leaderboard build", err=True)
+    say(f"{'replaced' if had else 'added'} {target}\n  next: harness leaderboard build", err=True)
     if as_json:
-        click.echo(json.dumps({"record": str(target), "replaced": had, "partial": record.partial}))
+        say(json.dumps({"record": str(target), "replaced": had, "partial": record.partial}))
 
 
 @command.command("build")
@@ -110,9 +111,9 @@ def build(records: Path, published: Path, out: Path, reporters: Sequence[str], a
     catalog = Catalog.load()
     written = _report(catalog, read_records(records, catalog), read_papers(published), out, reporters)
     for path in written:
-        click.echo(f"wrote {path}", err=True)
+        say(f"wrote {path}", err=True)
     if as_json:
-        click.echo(json.dumps({"written": [str(path) for path in written]}))
+        say(json.dumps({"written": [str(path) for path in written]}))
 
 
 @command.command("check")
@@ -135,9 +136,9 @@ def check(records: Path, published: Path, out: Path, reporters: Sequence[str], a
             f"{len(stale)} generated files are not what the records say:\n  " + "\n  ".join(stale),
             hint="harness leaderboard build, and look at git diff",
         )
-    click.echo(f"{len(found)} records and {len(papers)} papers are sound, the generated files up to date", err=True)
+    say(f"{len(found)} records and {len(papers)} papers are sound, the generated files up to date", err=True)
     if as_json:
-        click.echo(json.dumps({"records": len(found), "papers": len(papers)}))
+        say(json.dumps({"records": len(found), "papers": len(papers)}))
 
 
 def read_records(folder: Path, catalog: Catalog) -> list[RunRecord]:
@@ -169,6 +170,9 @@ def _each(folder: Path, read: Callable[[Path], T]) -> dict[Path, T]:
     problems: list[str] = []
     for path in sorted(folder.rglob("*")):
         if path.name.startswith(".") or (path.is_dir() and not path.is_symlink()):
+            continue
+        if not str(path).isprintable():  # a line end in a name could forge a line of a CI log
+            problems.append(f"{str(path)!r}: found a name with control characters, expected a plain one")
             continue
         try:
             found[path] = read(path)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tabulate import tabulate
 
 from harness.catalog import Catalog, Shelf
+from harness.cli.terminal import say, table
 
 
 @click.group("ls")
@@ -22,11 +22,11 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 
 def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     elif rows:
-        click.echo(tabulate(rows, headers="keys", disable_numparse=True))
+        say(table([list(row.values()) for row in rows], list(rows[0])))
     else:
-        click.echo(empty)
+        say(empty)
 
 
 @command.command("plugins")
@@ -47,7 +47,7 @@ def plugins(as_json: bool) -> None:
     ]
     _show(rows, as_json=as_json, empty="no methods installed")
     for line in problems(catalog):
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def _origin(shelf: Shelf[Any], name: str) -> str:

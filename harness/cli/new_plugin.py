@@ -8,6 +8,7 @@ from typing import cast
 import click
 
 from harness.api.tasks import TASKS, TaskName
+from harness.cli.terminal import say
 
 
 @click.command("new-plugin")
@@ -27,5 +28,5 @@ def command(name: str, task: str, out: Path | None, force: bool) -> None:
     refuse_taken(names, Catalog.load(), force=force)
     folder = out or Path(names.distribution)
     for path in write_plugin(names, cast(TaskName, task), folder, force=force):
-        click.echo(path)
-    click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest && harness check {names.name}", err=True)
+        say(path)
+    say(f"next: cd {folder} && pip install -e '.[test]' && pytest && harness check {names.name}", err=True)

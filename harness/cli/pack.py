@@ -9,6 +9,7 @@ import click
 
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
+from harness.cli.terminal import say
 
 if TYPE_CHECKING:
     from harness.packing import Packed
@@ -40,9 +41,9 @@ def command(run: Path, server_name: str, bench: str, data_root: Path | None, out
         bench=bench,
         data_root=data_root,
         force=force,
-        on_note=lambda note: click.echo(note, err=True),
+        on_note=lambda note: say(note, err=True),
     )
-    click.echo("\n".join(_lines(packed, server)))
+    say("\n".join(_lines(packed, server)))
     return 0
 
 

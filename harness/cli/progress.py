@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from harness.api.records import VideoFailure, VideoResult
+from harness.cli.terminal import one_line, say
 from harness.plan import Plan
 
 
@@ -55,7 +55,7 @@ class _Bar:
 
     def frame(self, video: str, done: int, length: int) -> None:
         self._frames[video] = done
-        self._bars.update(self._task, completed=sum(self._frames.values()), description=video)
+        self._bars.update(self._task, completed=sum(self._frames.values()), description=one_line(video))
 
     def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
         self._frames[outcome.video] = self._lengths[outcome.video]
@@ -73,11 +73,13 @@ class _Lines:
 
     def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
         self._done += 1
-        click.echo(f"[{self._done}/{self._videos}] {_line(outcome, reused)}", err=True)
+        say(f"[{self._done}/{self._videos}] {_line(outcome, reused)}", err=True)
 
 
 def _line(outcome: VideoResult | VideoFailure, reused: bool) -> str:
     if isinstance(outcome, VideoFailure):
-        return f"{outcome.video}: {outcome.kind}: {outcome.message.splitlines()[0]}"
+        first, _, _ = outcome.message.strip().partition("\n")
+        return one_line(f"{outcome.video}: {outcome.kind}: {first}")
     seconds = sum(outcome.timing.model)
-    return f"{outcome.video}: {outcome.length} frames, {seconds:.1f} s in the model" + (" (reused)" if reused else "")
+    told = f"{outcome.video}: {outcome.length} frames, {seconds:.1f} s in the model"
+    return one_line(told) + (" (reused)" if reused else "")

@@ -10,6 +10,7 @@ import click
 
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
+from harness.cli.terminal import say
 
 
 @click.command("run")
@@ -83,9 +84,9 @@ def execute(request: Any, catalog: Catalog, out: Path | None, *, fresh: bool) ->
         request = replace(request, python=request.python.expanduser().absolute())  # a link into a venv stays one
         plan = resolve(request, catalog, describe(request))
     folder = out or _default_folder(plan)
-    click.echo(f"run folder {folder}", err=True)
+    say(f"run folder {folder}", err=True)
     if plan.partial_reason:
-        click.echo(f"partial: {plan.partial_reason}; the record will not be ranked", err=True)
+        say(f"partial: {plan.partial_reason}; the record will not be ranked", err=True)
     with progress_for(plan) as progress:
         record = run(plan, folder, catalog, fresh=fresh, progress=progress.frame, on_video=progress.video)
     return record, folder
@@ -102,16 +103,16 @@ def finish(record: RunRecord, folder: Path | None, *, as_json: bool, attributes:
     from harness.cli.tables import attributes_table, failures_table, scores_table, speed_table, videos_table
 
     if as_json:
-        click.echo(record.to_json(), nl=False)
+        say(record.to_json(), nl=False)
     else:
         by_attribute = attributes_table(record) if attributes else ""
         parts = [videos_table(record), by_attribute, scores_table(record), speed_table(record)]
-        click.echo("\n\n".join(part for part in parts if part))
+        say("\n\n".join(part for part in parts if part))
     if record.reused:
-        click.echo(f"reused from an earlier run into this folder: {', '.join(record.reused)}", err=True)
+        say(f"reused from an earlier run into this folder: {', '.join(record.reused)}", err=True)
     if record.failures:
-        click.echo(failures_table(record), err=True)
+        say(failures_table(record), err=True)
     if folder is not None:
-        click.echo(f"record {folder / 'record.json'}", err=True)
+        say(f"record {folder / 'record.json'}", err=True)
     codes = {"data": 3, "contract": 4, "crashed": 5, "out-of-memory": 5, "timed-out": 5, "incomplete": 7}
     return max((codes[failure.kind] for failure in record.failures), default=0)

@@ -8,6 +8,7 @@ import click
 from pydantic import BaseModel
 
 from harness.api.records import RunRecord, VideoResult
+from harness.cli.terminal import say
 
 SCHEMAS: dict[str, type[BaseModel]] = {"run": RunRecord, "video": VideoResult}
 
@@ -16,4 +17,4 @@ SCHEMAS: dict[str, type[BaseModel]] = {"run": RunRecord, "video": VideoResult}
 @click.argument("name", type=click.Choice(list(SCHEMAS)), default="run")
 def command(name: str) -> None:
     """Print the JSON schema of record.json (run) or of videos/*.json (video)."""
-    click.echo(json.dumps(SCHEMAS[name].model_json_schema(by_alias=True), indent=2))
+    say(json.dumps(SCHEMAS[name].model_json_schema(by_alias=True), indent=2))

@@ -16,6 +16,7 @@ from harness.api.errors import UsageError
 from harness.api.records import VideoResult
 from harness.catalog import Catalog
 from harness.cli.official_csv import write_official_csv
+from harness.cli.terminal import say
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -70,20 +71,20 @@ def command(
     plan = resolve(request, catalog)
     done = 0
 
-    def say(result: VideoResult) -> None:
+    def tell(result: VideoResult) -> None:
         nonlocal done
         done += 1
-        click.echo(f"[{done}/{len(plan.samples)}] {result.video}: {result.length} frames", err=True)
+        say(f"[{done}/{len(plan.samples)}] {result.video}: {result.length} frames", err=True)
 
     with nullcontext() if out is None else _folder_for(out, pred_dir, plan) as folder:
-        record, results = score(plan, pred_dir, catalog, on_video=say, on_note=lambda note: click.echo(note, err=True))
+        record, results = score(plan, pred_dir, catalog, on_video=tell, on_note=lambda note: say(note, err=True))
         if folder is not None:
             for result in results:
                 folder.append(result)
             folder.write_record(record)
     if csv_folder is not None:
         for path in write_official_csv(record, csv_folder):
-            click.echo(f"wrote {path}", err=True)
+            say(f"wrote {path}", err=True)
     return finish(record, out, as_json=as_json, attributes=attributes)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from harness.api.records import Interval, Latency, RunRecord, VideoSummary
+from harness.cli.terminal import one_line, table
 from harness.intervals import clustered_interval
 
 
@@ -24,12 +23,12 @@ def videos_table(record: RunRecord) -> str:
         for row in record.videos
         for name, figures in row.objects.items()
     ]
-    return tabulate(rows, headers=["video", "object", "frames", *columns], disable_numparse=True, stralign="right")
+    return table(rows, ["video", "object", "frames", *columns], align="right")
 
 
 def scores_table(record: RunRecord) -> str:
     """The overall figures with their intervals."""
-    bench = f"{record.benchmark.name} ({record.benchmark.task}, rule {record.benchmark.scoring})"
+    bench = one_line(f"{record.benchmark.name} ({record.benchmark.task}, rule {record.benchmark.scoring})")
     if not record.scores:
         why = (
             "no video was scored" if record.benchmark.scored else "no public truth: masks were written, nothing scored"
@@ -40,10 +39,10 @@ def scores_table(record: RunRecord) -> str:
         for columns in record.scores.values()
         for column, interval in columns.items()
     ]
-    title = f"{_shown(record)} on {bench}"
+    title = f"{one_line(_shown(record))} on {bench}"
     if record.partial:
-        title += f"\nPARTIAL ({record.partial_reason}): not comparable with full runs"
-    return title + "\n" + tabulate(rows, headers=["figure", "value", "95 % interval"], disable_numparse=True)
+        title += f"\nPARTIAL ({one_line(record.partial_reason)}): not comparable with full runs"
+    return title + "\n" + table(rows, ["figure", "value", "95 % interval"])
 
 
 def _shown(record: RunRecord) -> str:
@@ -67,7 +66,7 @@ def attributes_table(record: RunRecord) -> str:
         rows.append([attribute, len(videos), *(_number(_mean(videos, column, record)) for column in columns)])
     if not rows:
         return ""
-    return tabulate(rows, headers=["attribute", "videos", *columns], disable_numparse=True, stralign="right")
+    return table(rows, ["attribute", "videos", *columns], align="right")
 
 
 def _mean(videos: Sequence[VideoSummary], column: str, record: RunRecord) -> float | None:
@@ -91,17 +90,15 @@ def speed_table(record: RunRecord) -> str:
         ("e2e, first frame", timing.e2e_first_frame),
     ]
     rows = [[name, *_latency_cells(latency)] for name, latency in clocks]
-    table = tabulate(
-        rows, headers=["clock", "frames", "fps", "mean ms", "p50 ms", "p90 ms", "p99 ms"], disable_numparse=True
-    )
+    clocks_table = table(rows, ["clock", "frames", "fps", "mean ms", "p50 ms", "p90 ms", "p99 ms"])
     parts = [
         [kind, name, time.calls, _number(1e3 * time.seconds / max(1, time.calls), 2)]
         for kind, section in (("stage", timing.stages), ("kernel", timing.kernels))
         for name, time in section.items()
     ]
     if parts:
-        table += "\n\n" + tabulate(parts, headers=["part", "name", "calls", "mean ms"], disable_numparse=True)
-    return table + "\n" + conditions_line(record)
+        clocks_table += "\n\n" + table(parts, ["part", "name", "calls", "mean ms"])
+    return clocks_table + "\n" + conditions_line(record)
 
 
 def _latency_cells(latency: Latency) -> list[str]:
@@ -117,10 +114,11 @@ def conditions_line(record: RunRecord) -> str:
     peak = record.timing.peak_memory_mib if record.timing else None
     memory = f", peak memory {peak:.0f} MiB" if peak is not None else ""
     sizes = ", ".join(c.resolutions)
-    return f"on {c.device}{threads}, {c.precision}, torch {c.torch}, batch {c.batch}, {sizes}{memory}"
+    return one_line(f"on {c.device}{threads}, {c.precision}, torch {c.torch}, batch {c.batch}, {sizes}{memory}")
 
 
 def failures_table(record: RunRecord) -> str:
-    """One line a failed video."""
-    lines = [f"  {failure.video}: {failure.kind}: {failure.message}" for failure in record.failures]
-    return f"{len(lines)} videos failed (tracebacks are in the record):\n" + "\n".join(lines)
+    """One line a failed video; further lines of a message are indented below it."""
+    lines = [f"{one_line(failure.video)}: {failure.kind}: {failure.message}" for failure in record.failures]
+    listed = "\n".join("  " + line.replace("\n", "\n      ") for line in lines)
+    return f"{len(lines)} videos failed (tracebacks are in the record):\n{listed}"
