@@ -59,7 +59,10 @@ class Gate(_Table):
 
 @dataclass(frozen=True)
 class AccuracyChange:
-    """One figure of both runs; ``difference`` is head minus base, ``videos`` the same for each video's mean."""
+    """One figure of both runs; ``difference`` is head minus base, ``videos`` the same for each video's mean.
+
+    A figure that is no mean over videos (AP; J&F of YouTube-VOS) has no interval and no ``videos``.
+    """
 
     column: str
     higher_is_better: bool
@@ -114,17 +117,19 @@ def compare(
     gate: Gate | None = None,
     *,
     lower_is_better: Collection[str] = (),
+    no_means: Collection[str] = (),
     frame_ms: tuple[Milliseconds, Milliseconds] | None = None,
 ) -> Comparison:
     """Compare two runs on the same videos of one benchmark, scored by the same rule.
 
-    ``lower_is_better`` names the figures of which less is better (decay). ``frame_ms`` holds, for base and head, each
+    ``lower_is_better`` names the figures of which less is better (decay), ``no_means`` those that are no mean over the
+    rows of videos: only their overall values are compared. ``frame_ms`` holds, for base and head, each
     video's mean model time of a steady frame. Raises UsageError when the runs were scored on other data or by another
     rule.
     """
     _refuse_other_data(base, head)
     not_comparable = why_not_comparable(base, head)
-    accuracy = tuple(_accuracy(base, head, lower_is_better))
+    accuracy = tuple(_accuracy(base, head, lower_is_better, no_means))
     speed = () if not_comparable else tuple(_speed(base, head))
     frame_time = None if not_comparable or frame_ms is None else _frame_time(*frame_ms)
     gate = gate or Gate()
@@ -182,21 +187,30 @@ def _refuse_other_data(base: RunRecord, head: RunRecord) -> None:
         )
 
 
-def _accuracy(base: RunRecord, head: RunRecord, lower_is_better: Collection[str]) -> Iterator[AccuracyChange]:
+def _accuracy(
+    base: RunRecord, head: RunRecord, lower_is_better: Collection[str], no_means: Collection[str]
+) -> Iterator[AccuracyChange]:
     for columns in base.scores.values():
-        for column in columns:
+        for column, interval in columns.items():
             before, after = rows_by_video(base, column), rows_by_video(head, column)
             other = figure(head, column)
-            if other is None or not any(before.values()) or not any(after.values()):
+            if other is None:
                 continue
+            is_mean = column not in no_means and any(before.values()) and any(after.values())
             yield AccuracyChange(
                 column=column,
                 higher_is_better=column not in lower_is_better,
-                base=columns[column].value,
+                base=interval.value,
                 head=other.value,
-                difference=paired_difference(before, after, average=base.benchmark.average),
-                videos=_by_video(before, after),
+                difference=paired_difference(before, after, average=base.benchmark.average)
+                if is_mean
+                else _plain_difference(interval.value, other.value),
+                videos=_by_video(before, after) if is_mean else {},
             )
+
+
+def _plain_difference(base: float | None, head: float | None) -> Difference:
+    return Difference(value=None if base is None or head is None else head - base)
 
 
 def _by_video(
@@ -261,9 +275,12 @@ def _rule_accuracy(gate: Gate, changes: Sequence[AccuracyChange]) -> Iterator[Ru
             held = sign * change.head >= sign * rule.at_worst
             yield Ruling(f"{column} at worst {rule.at_worst:g}", held, f"{change.head:.4f}")
         if rule.max_loss is not None:
+            words = f"{column} worse by at most {rule.max_loss:g}" + (", if clear" if rule.only_if_clear else "")
+            if rule.only_if_clear and not change.videos:
+                yield Ruling(words, False, "no interval, since it is no mean over videos; leave out only_if_clear")
+                continue
             loss = -sign * change.difference.value
             held = loss <= rule.max_loss or (rule.only_if_clear and not change.difference.is_clear)
-            words = f"{column} worse by at most {rule.max_loss:g}" + (", if clear" if rule.only_if_clear else "")
             yield Ruling(words, held, f"{change.difference.value:+.4f}")
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from harness.api.errors import UsageError
+from harness.api.records import Interval
 from harness.compare import compare, gate_from
 
 TEN = [f"video-{number}" for number in range(10)]
@@ -48,6 +49,31 @@ def test_an_unclear_loss_passes_where_only_clear_ones_count(make_record):
     assert found.passed
     assert not gated(make_record(BASE), make_record(mixed), {"accuracy": {"J&F": {"max_loss": 0.01}}}).passed
     assert not gated(make_record(BASE), make_record(shifted(-0.02)), rules).passed
+
+
+def test_a_figure_that_is_no_mean_over_videos_is_compared_as_a_whole(make_record):
+    def whole(value):
+        record = make_record(BASE)
+        scores = {"track_ap": {"AP": Interval(value=value)}, "j_and_f": {"J&F": Interval(value=value)}}
+        return record.model_copy(update={"scores": scores})
+
+    rules = {"accuracy": {"AP": {"max_loss": 0.01, "at_worst": 0.4}, "J&F": {"max_loss": 0.01}}}
+    found = gated(whole(0.5), whole(0.45), rules, no_means={"AP", "J&F"})
+    assert [(change.column, change.difference.low, change.videos) for change in found.accuracy] == [
+        ("AP", None, {}),
+        ("J&F", None, {}),  # though its rows, equal in both, are there
+    ]
+    assert [change.difference.value for change in found.accuracy] == [pytest.approx(-0.05)] * 2
+    assert [ruling.passed for ruling in found.rulings] == [True, False, False]
+    assert gated(whole(0.5), whole(0.495), rules, no_means={"AP", "J&F"}).passed
+
+
+def test_no_figure_without_an_interval_passes_because_it_is_unclear(make_record):
+    record = make_record(BASE).model_copy(update={"scores": {"track_ap": {"AP": Interval(value=0.5)}}})
+    rules = {"accuracy": {"AP": {"max_loss": 0.01, "only_if_clear": True}}}
+    found = gated(record, record, rules, no_means={"AP"})
+    assert not found.passed
+    assert "leave out only_if_clear" in found.rulings[0].found
 
 
 def test_of_a_decay_more_is_a_loss(make_record):

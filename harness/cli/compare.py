@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from harness.api.contracts import Column
 from harness.api.errors import GateFailed, UsageError
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
@@ -30,11 +31,13 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
     gate = None if gate_file is None else read_gate(gate_file)
     before, after = (read_record(_record_of(path)) for path in (base, head))
     times = (frame_ms(base), frame_ms(head))
+    columns = columns_of(before, Catalog.load())
     found = compare(
         before,
         after,
         gate,
-        lower_is_better=lower_is_better(before, Catalog.load()),
+        lower_is_better={column.name for column in columns if not column.higher_is_better},
+        no_means={column.name for column in columns if not column.averaged},
         frame_ms=times if all(times) else None,
     )
     say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else _told(found))
@@ -53,10 +56,9 @@ def read_gate(path: Path) -> Gate:
         raise UsageError(f"{path}: found no TOML ({error}), expected a gate", hint="docs/ci-gate.md") from error
 
 
-def lower_is_better(record: RunRecord, catalog: Catalog) -> set[str]:
-    """The figures of a record of which less is better, as their metrics say."""
-    metrics = [catalog.metrics.get(name) for name in record.scores]
-    return {column.name for metric in metrics for column in metric.columns if not column.higher_is_better}
+def columns_of(record: RunRecord, catalog: Catalog) -> list[Column]:
+    """The figures of a record's metrics, as these describe them."""
+    return [column for name in record.scores for column in catalog.metrics.get(name).columns]
 
 
 def frame_ms(run: Path) -> dict[str, float]:
@@ -106,6 +108,8 @@ def _videos_table(found: Comparison) -> str:
     if not found.accuracy:
         return ""
     change = found.accuracy[0]
+    if not change.videos:
+        return ""
     order = list(change.videos.items())
     shown = order if len(order) <= 10 else [*order[:5], *order[-5:]]
     return table([[video, f"{by:+.4f}"] for video, by in shown], ["video", change.column])
