@@ -255,9 +255,14 @@ def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:
             hint=f"harness run --bench {benchmark.name} --data-root DIR, or set HARNESS_DATA",
         )
     samples = benchmark.open(request.data_root, request.allow_partial)
+    names = [sample.name for sample in samples]
     for sample in samples:
-        if not is_safe_video_name(sample.name):
-            raise DataError(f"{benchmark.name}: video name {sample.name!r} cannot be a file name")
+        odd = next((name for name in (sample.name, *sample.frame_names) if not is_safe_video_name(name)), None)
+        if odd is not None:
+            raise DataError(f"{benchmark.name}, video {sample.name!r}: the name {odd!r:.300} cannot be a file name")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{benchmark.name}: found two videos named {twice!r}, expected each name once")
     if not samples:
         raise DataError(f"{benchmark.name} has no videos in {request.data_root}")
     return samples
