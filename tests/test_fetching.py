@@ -203,3 +203,12 @@ def test_data_that_are_whole_are_not_fetched_again(command, site, tmp_path):
 def test_embedded_data_need_no_fetching_and_a_folder_must_be_named(command):
     assert command("inside")[:2] == (0, "inside is embedded: there is nothing to fetch\n")
     assert command("tiny")[0] == UsageError.exit_code
+
+
+def test_two_fetches_into_one_folder_refuse_each_other(site, tmp_path):
+    def fetch_again(name, done, total):
+        with pytest.raises(UsageError, match="another fetch is writing into"):
+            fetch(_bench(site), tmp_path, _quiet)
+
+    assert fetch(_bench(site), tmp_path, fetch_again) == 1
+    assert not (tmp_path / DOWNLOADS).exists()
