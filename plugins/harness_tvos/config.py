@@ -38,7 +38,7 @@ class Config:
     renormalise: bool = False
     """Whether scores are divided by their sum over classes, which puts the prior into the softmax as paper eq. 6 and 4
     have it. code: the prior comes after the softmax, and nothing is renormalised."""
-    architecture: Literal["r18", "r50", "r101"] = "r50"
+    untrained_architecture: Literal["r18", "r50", "r101"] = "r50"
     """Network built where there are no weights; weights decide by themselves. paper 3.5: ResNet-50."""
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ from harness_tvos.network import (
 def build(context: BuildContext) -> TVOS:
     """TVOS with the context's weights, whose names decide the architecture; without weights, an untrained network."""
     if context.weights is None:
-        network = build_network(context.config.architecture, seed=context.seed)
+        network = build_network(context.config.untrained_architecture, seed=context.seed)
     else:
         network = network_for(load_checkpoint(context.weights))
     return TVOS(for_inference(network, context.device, context.precision), context.config, context.device)
