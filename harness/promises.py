@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.api.errors import ContractError
+from harness.api.errors import ContractError, DataError
 from harness.api.mask_files import RunLength, ids_in
 from harness.api.video import Prompts, Sample, Track, Tracks
 from harness.plan import Plan
@@ -73,4 +73,10 @@ def _checked_segment(mask: Any, where: str, size: tuple[int, int]) -> RunLength 
         raise ContractError(f"{where}: mask is {type(mask).__name__}, expected a bool tensor, a RunLength or None")
     if found != size:
         raise ContractError(f"{where}: mask of {found}, expected {size}; resize to the video's size")
-    return mask if isinstance(mask, RunLength) else RunLength.encode(mask.cpu().numpy())
+    if not isinstance(mask, RunLength):
+        return RunLength.encode(mask.cpu().numpy())
+    try:
+        mask.runs()
+    except DataError as error:
+        raise ContractError(f"{where}: {error.message}") from error
+    return mask

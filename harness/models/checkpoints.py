@@ -92,7 +92,7 @@ def _refuse_bomb(path: Path) -> None:
         raise DataError.at(path, found=f"{claimed} bytes of entries in {there}", expected="a file of torch.save")
 
 
-def _state_in(path: Path, loaded: Any) -> dict[str, Tensor]:
+def _state_in(path: Path, loaded: Any) -> dict[Any, Tensor]:
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(

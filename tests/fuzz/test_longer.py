@@ -11,6 +11,11 @@ FOLDER = Path(__file__).parent
 FILES = sorted(path.name for path in FOLDER.glob("test_*.py") if path.name != Path(__file__).name)
 
 
+@pytest.fixture
+def bounds():
+    """None here: each test has its own in the process that is started."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_the_same_with_more_examples(name):
