@@ -65,7 +65,7 @@ class Channel:
         body = self._exactly(length, until, is_alive)
         try:
             message = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Garbled(f"{body[:80]!r} is not JSON") from error
         if not isinstance(message, dict):
             raise Garbled(f"{body[:80]!r} is not an object")

@@ -31,7 +31,7 @@ def test_what_is_sent_is_received(ends):
     assert Channel(theirs).receive() == {"do": "next", "name": "käfer \ud800"}
 
 
-@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff\xfe", b""])
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff\xfe", b"", b"[" * 50_000])
 def test_what_is_no_object_is_refused(ends, body):
     channel, theirs = ends
     theirs.send(struct.pack(">I", len(body)) + body)
