@@ -1,4 +1,4 @@
-"""Whole runs on one video of mini-small, for every installed method: what the harness adds is the share beside the model.
+"""Whole runs on one video of mini-small, for every installed method: what the harness adds beside the model.
 
 Run with ``pytest benchmarks/test_end_to_end.py --benchmark-only``. ``extra_info`` holds the model's share of the wall
 time; what is left is decoding, checks, scoring, PNG writing and the record.
