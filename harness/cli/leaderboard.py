@@ -94,7 +94,8 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
     if had and not replace:
         _refuse_loss(target, record)
     write_atomically(target, record.to_json().encode())
-    say(f"{'replaced' if had else 'added'} {target}\n  next: harness leaderboard build", err=True)
+    where = "" if to == Path("leaderboard") else f" --records {records} --out {to}"
+    say(f"{'replaced' if had else 'added'} {target}\n  next: harness leaderboard build{where}", err=True)
     if as_json:
         say(json.dumps({"record": str(target), "replaced": had, "partial": record.partial}))
 

@@ -240,3 +240,9 @@ def test_the_five_papers_are_there():
 def test_the_leaderboard_in_this_repository_is_sound(monkeypatch):
     monkeypatch.chdir(PUBLISHED.parents[1])
     assert run("check") == 0
+
+
+def test_after_adding_elsewhere_the_next_command_names_that_place(place, make_record, capsys):
+    run("add", saved(place, make_record(THREE)), "--to", "mine")
+    told = capsys.readouterr().err
+    assert "next: harness leaderboard build --records mine/records --out mine" in told
