@@ -20,6 +20,8 @@ GAP_SECONDS = 0.02
 """Waited between two masks: a stage that is open across a yield holds it, and is longer than its lap."""
 STEADY = 2
 """The first mask in which nothing may wait for the device."""
+SHUFFLES = 3
+"""How often the smallest example is tried again with the values of its floating tensors in random order."""
 CLOCK_SECONDS = 1e-4
 """What marks themselves may take (CUDA events are good to about half a microsecond, and there are a few)."""
 
@@ -76,7 +78,7 @@ def _without_sync(frame: int) -> Iterator[None]:
 
 @check(
     "kernels",
-    "Every kernel equals its plain reference on its examples, on every device, and leaves them unchanged.",
+    "Every kernel equals its plain reference on its examples, also shuffled, on every device; none is changed.",
     scope="card",
 )
 def kernels(subject: Subject) -> None:
@@ -93,8 +95,24 @@ def kernels(subject: Subject) -> None:
                     expected="at least one",
                     mend="return small ones first, then one of the size of a real video",
                 )
-            for example in examples[:1] if subject.quick else examples:
+            shuffled = (_shuffled(examples[0], seed) for seed in range(SHUFFLES))
+            for example in (*(examples[:1] if subject.quick else examples), *shuffled):
                 _compare(kernel, example, device)
+
+
+def _shuffled(example: Example, seed: int) -> Example:
+    """The same arguments with the values of every floating tensor in random order: random inputs of the right range."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def shuffle(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            order = torch.randperm(value.numel(), generator=generator).to(value.device)
+            return value.flatten()[order].view(value.shape)
+        if isinstance(value, dict):
+            return {key: shuffle(item) for key, item in value.items()}
+        return type(value)(map(shuffle, value)) if type(value) in (tuple, list) else value
+
+    return Example(f"{example.name}, shuffled ({seed})", shuffle(example.args), shuffle(dict(example.kwargs)))
 
 
 def _devices() -> Iterator[str]:

@@ -155,6 +155,10 @@ KERNELS = {
     "writes-into-its-input": (planted_kernel(lambda x: x.mul_(2)), "changed tensor 0 of its arguments"),
     "another-shape": (planted_kernel(lambda x: (x * 2)[None]), r"gives \[\(1, 3\)\]"),
     "loses-nan": (planted_kernel(lambda x: (x * 2).nan_to_num()), "differs from its reference by inf"),
+    "right-on-its-example-only": (
+        planted_kernel(lambda x: x[-1:], reference=lambda x: x.nan_to_num().max()[None]),
+        r"example 'two, shuffled \(\d\)' on cpu: differs",
+    ),
     "no-examples": (planted_kernel(lambda x: x * 2, example=lambda device: []), "without examples"),
     "no-work": (planted_kernel(lambda x: x * 2, flops=lambda x: 0), "flops that are not above 0"),
 }
