@@ -15,6 +15,7 @@ from harness.api.contracts import (
 )
 from harness.api.errors import CausalityError, ContractError, DataError, HarnessError, IncompletePredictions
 from harness.api.hookspecs import hookimpl
+from harness.api.learning import Learner, Snapshot, Training, TrainingContext
 from harness.api.records import RunRecord, VideoScores
 from harness.api.tasks import TASKS, VIS, InstanceZVOS, ObjectZVOS, OneShotVOS
 from harness.api.timing import Example, Kernel, Stopwatch, kernel, stage
@@ -39,6 +40,7 @@ __all__ = [
     "IncompletePredictions",
     "InstanceZVOS",
     "Kernel",
+    "Learner",
     "Method",
     "ObjectZVOS",
     "OneShotVOS",
@@ -46,9 +48,12 @@ __all__ = [
     "RunRecord",
     "Sample",
     "Scoring",
+    "Snapshot",
     "Stopwatch",
     "Track",
     "Tracks",
+    "Training",
+    "TrainingContext",
     "Video",
     "VideoScores",
     "Weights",

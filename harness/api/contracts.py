@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from harness.api.learning import Training
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord, VideoFailure, VideoResult, VideoScores
 from harness.api.tasks import TASKS, TaskName
@@ -94,6 +95,8 @@ class Method:
     paper: Citation | None = None
     licence: str = "Apache-2.0"
     replays: bool = False
+    training: Training | None = None
+    """How ``harness train`` trains it, where it can."""
 
     def __post_init__(self) -> None:
         unknown = [task for task in self.tasks if task not in TASKS]
