@@ -141,9 +141,11 @@ def _files(layers: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 def write_plugin(names: Names, task: TaskName, out: Path, *, force: bool) -> list[Path]:
     """Write the plugin into the folder ``out`` and return its files; nothing is written where something is in the way.
 
-    With ``force`` a folder that is there is used and files of the same names are replaced; others are left alone.
+    An empty folder is in nobody's way. With ``force`` a folder that is there is used and files of the same names are
+    replaced; others are left alone.
     """
-    if (out.exists() or out.is_symlink()) and not (force and out.is_dir()):
+    is_free = out.is_dir() and (force or not any(out.iterdir()))
+    if (out.exists() or out.is_symlink()) and not is_free:
         what = "a folder" if out.is_dir() else "a file"
         hint = "--out DIR for another place, or --force to replace the files in it" if out.is_dir() else "--out DIR"
         raise UsageError(f"{out} is {what} that exists; nothing was written", hint=hint)

@@ -307,6 +307,13 @@ def test_force_replaces_its_own_files_and_leaves_others(tmp_path):
     assert len(written) == len(render(names_of("flow"), "vis"))
 
 
+def test_an_empty_folder_is_used_and_a_full_one_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert write_plugin(names_of("flow"), "vis", tmp_path / "empty", force=False)
+    with pytest.raises(UsageError, match="is a folder that exists"):
+        write_plugin(names_of("flow"), "vis", tmp_path / "empty", force=False)
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_a_file_in_the_way_is_refused(tmp_path, force):
     out = tmp_path / "out"

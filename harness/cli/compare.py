@@ -15,7 +15,7 @@ from harness.api.errors import GateFailed, UsageError
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
 from harness.cli.terminal import one_line, say, table
-from harness.compare import Comparison, Gate, compare, gate_from
+from harness.compare import Comparison, Gate, SpeedChange, compare, gate_from
 from harness.verification import read_json, read_record
 
 
@@ -40,7 +40,7 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
         no_means={column.name for column in columns if not column.averaged},
         frame_ms=times if all(times) else None,
     )
-    say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else _told(found))
+    say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else told(found))
     if not found.passed:
         failed = [f"{ruling.rule}: found {ruling.found}" for ruling in found.rulings if not ruling.passed]
         raise GateFailed(f"the gate {gate_file} says no:\n  " + "\n  ".join(failed))
@@ -79,7 +79,8 @@ def _record_of(path: Path) -> Path:
     return path / "record.json" if path.is_dir() else path
 
 
-def _told(found: Comparison) -> str:
+def told(found: Comparison) -> str:
+    """The comparison as tables for people."""
     parts = [_accuracy_table(found), _videos_table(found), _speed_table(found)]
     if found.rulings:
         rows = [["pass" if ruling.passed else "FAIL", ruling.rule, ruling.found] for ruling in found.rulings]
@@ -90,7 +91,7 @@ def _told(found: Comparison) -> str:
 def _accuracy_table(found: Comparison) -> str:
     rows = [
         [
-            change.column,
+            change.column if change.higher_is_better else f"{change.column} (lower is better)",
             _number(change.base),
             _number(change.head),
             _number(change.difference.value, "+.4f"),
@@ -119,14 +120,19 @@ def _speed_table(found: Comparison) -> str:
     if found.not_comparable:
         return f"speeds are not compared: {one_line(found.not_comparable)}"
     rows = [
-        [change.clock, f"{change.base:.2f}", f"{change.head:.2f}", f"{change.worse_by:+.1%}"] for change in found.speed
+        [change.clock, f"{change.base:.2f}", f"{change.head:.2f}", _ratio(change), f"{change.worse_by:+.1%}"]
+        for change in found.speed
     ]
-    clocks = table(rows, ["clock", "base", "head", "worse by"])
+    clocks = table(rows, ["clock", "base", "head", "head / base", "worse by"])
     if found.frame_time is None:
         return clocks
     ratio = found.frame_time
     ends = f"[{_number(ratio.low, '.3f')}, {_number(ratio.high, '.3f')}]"
     return f"{clocks}\nmodel time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}"
+
+
+def _ratio(change: SpeedChange) -> str:
+    return f"{change.head / change.base:.3g}" if change.base else "-"
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

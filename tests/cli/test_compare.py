@@ -1,12 +1,16 @@
 """``harness compare``: exit codes, what is printed where, the gate's file, per-video times of run folders."""
 
 import json
+import re
 
 import pytest
 
 from harness.api.records import VideoResult, VideoTiming
 from harness.catalog import Catalog
 from harness.cli import main
+from harness.cli.compare import told
+from harness.compare import AccuracyChange, Comparison
+from harness.intervals import Difference
 
 THREE = {"a": [(0.5, 0.5)], "b": [(0.75, 0.25)], "c": [(1.0, 0.0)]}
 WORSE = {video: [(j / 2, f / 2) for j, f in objects] for video, objects in THREE.items()}
@@ -35,7 +39,13 @@ def test_without_a_gate_a_loss_is_told_and_passes(place, capsys):
     told = capsys.readouterr().out
     # J&F is 0.5 on every video of base, 0.25 on every video of head.
     assert "J&F       0.5000  0.2500  -0.2500       [-0.2500, -0.2500]  0.000" in told
-    assert "model_fps" in told
+    assert re.search(r"^model_fps +(\S+) +\1 +1 +[+-]0\.0%$", told, re.M)  # head / base, and by how much it is worse
+
+
+def test_figures_of_which_less_is_better_say_so():
+    change = AccuracyChange("T", False, 0.2, 0.3, Difference(0.1, None, None, None), {})
+    found = Comparison((change,), (), "", None, ())
+    assert "T (lower is better)  0.2000" in told(found)
 
 
 def test_a_gate_that_says_no_is_exit_code_1_and_names_the_rule(place, capsys):
