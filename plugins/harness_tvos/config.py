@@ -38,6 +38,9 @@ class Config:
     renormalise: bool = False
     """Whether scores are divided by their sum over classes, which puts the prior into the softmax as paper eq. 6 and 4
     have it. code: the prior comes after the softmax, and nothing is renormalised."""
+    short_side: int | None = None
+    """Pixels of the shorter side of what the network sees: frames are resized bilinearly (Pillow's filter), the first
+    mask with them; masks come back at the video's own size. None: the video's own. code: none for DAVIS."""
     untrained_architecture: Literal["r18", "r50", "r101"] = "r50"
     """Network built where there are no weights; weights decide by themselves. paper 3.5: ResNet-50."""
 
@@ -48,6 +51,8 @@ class Config:
             raise ValueError(
                 f"reach={self.reach} holds fewer frames than sparse={self.sparse} and dense={self.dense} need"
             )
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(f"found short_side={self.short_side}; expected at least 1 pixel, or none set")
         if min(self.sigma_near, self.sigma_far) <= 0:
             raise ValueError(f"found sigmas {self.sigma_near} and {self.sigma_far}; expected numbers above 0")
 

@@ -17,12 +17,12 @@ from harness_tvos.kernels import propagate
 from harness_tvos.network import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    STRIDE,
     build_network,
     for_inference,
     load_checkpoint,
     network_for,
 )
+from harness_tvos.sizes import grid_of, resized_image, soft_labels, working_size
 
 
 def build(context: BuildContext) -> TVOS:
@@ -57,9 +57,9 @@ class TVOS:
                 if prompt is not None and prompt.any():
                     first, features = frame, self.embed(video[frame])
                     frames = min(len(video) - frame, frames_kept(self.config))
-                    memory = Memory(frames, grid_of(video), features)
+                    memory = Memory(frames, grid_of(working_size(video.size, self.config.short_side)), features)
                     memory.add_objects(prompt)
-                    memory.write(0, features, soft_labels(prompt, memory))
+                    memory.write(0, features, self.prompted_labels(prompt, memory))
                 yield mask
                 continue
             features = self.embed(video[frame])
@@ -71,16 +71,20 @@ class TVOS:
                 ]  # argmax is 20 times slower on CPU
             if prompt is not None and prompt.any():
                 memory.add_objects(prompt)
-                mask, labels = overlaid(mask, prompt), overlaid_labels(labels, soft_labels(prompt, memory))
+                mask, labels = overlaid(mask, prompt), overlaid_labels(labels, self.prompted_labels(prompt, memory))
             memory.write(frame - first, features, labels)
             yield mask
 
     def embed(self, image: Tensor) -> Tensor:
-        """Features (h*w, C) of a (H, W, 3) uint8 RGB image at its own size (section 3.5: no resizing)."""
+        """Features (h*w, C) of a (H, W, 3) uint8 RGB image (section 3.5: no resizing unless asked for)."""
         with stage("backbone"):
-            images = (image.permute(2, 0, 1)[None].float() / 255 - self.mean) / self.std  # (1, 3, H, W)
+            images = (resized_image(image, self.config.short_side) / 255 - self.mean) / self.std  # (1, 3, H, W)
             features = self.network(images)  # (1, C, h, w)
             return features[0].permute(1, 2, 0).flatten(0, 1).contiguous()  # (h*w, C)
+
+    def prompted_labels(self, prompt: Tensor, memory: Memory) -> Tensor:
+        """What a prompt says of every feature pixel, (K, h, w)."""
+        return soft_labels(prompt, memory.ids.tolist(), self.config.short_side)
 
     def scores(self, memory: Memory, features: Tensor, target: int) -> Tensor:
         """Class scores (K, h, w) of frame ``target``: equations 4 and 6 over its references."""
@@ -125,11 +129,6 @@ def frames_kept(config: Config) -> int:
     return max(config.sparse + config.dense, config.reach if config.sparse else 0)
 
 
-def grid_of(video: Video) -> tuple[int, int]:
-    """(h, w) of the features."""
-    return -(-video.height // STRIDE), -(-video.width // STRIDE)
-
-
 class Memory:
     """Features and labels of the last frames in two rings, allocated once: constant in the length of the video."""
 
@@ -156,11 +155,6 @@ class Memory:
         if new:
             self.ids = torch.cat([self.ids, self.ids.new_tensor(new)])
             self.labels = nn.functional.pad(self.labels, (0, 0, 0, len(new)))
-
-
-def soft_labels(prompt: Tensor, memory: Memory) -> Tensor:
-    """The prompt as shares of each class at every feature pixel, (K, h, w): they stay soft, unlike later labels."""
-    return resize_bilinear(one_hot(prompt, memory.ids.tolist()), memory.grid)
 
 
 def overlaid(mask: Tensor, prompt: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ def test_paper_differs_only_where_the_readme_says_so():
         ({"dense": -1}, "at least one reference"),
         ({"reach": 8}, "holds fewer frames"),
         ({"sigma_far": 0.0}, "above 0"),
+        ({"short_side": 0}, "at least 1 pixel"),
     ],
 )
 def test_impossible_constants_are_refused(changes, message):

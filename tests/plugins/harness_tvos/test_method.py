@@ -134,6 +134,16 @@ def test_masks_are_uint8_of_the_videos_size_even_when_odd():
     assert overlap(masks[2], mask) > 0.8
 
 
+@pytest.mark.parametrize(("size", "short_side", "grid"), [((96, 128), 48, 48), ((37, 51), 74, 130)])
+def test_masks_come_back_at_the_videos_size_from_another_one(size, short_side, grid):
+    mask = squares([0, 1, 2], *size)
+    model = tvos(Config(short_side=short_side))
+    masks = masks_of(model, [painted(mask)] * 3, {0: mask})
+    assert len(model.embed(painted(mask))) == grid
+    assert [(found.shape, found.dtype) for found in masks] == [(size, torch.uint8)] * 3
+    assert all(overlap(masks[2] == value, mask == value) > 0.8 for value in (1, 2))
+
+
 @pytest.mark.parametrize("length", [1, 2])
 def test_the_shortest_videos(length):
     mask = squares([1])
