@@ -20,6 +20,7 @@ VERBS = {
     "ls": "List plugins, benches, metrics or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
     "compare": "Compare two records; a gate for CI.",
+    "bench": "Bench kernels, whole methods, and the effect of precision.",
     "check": "Check that a method keeps its promises.",
     "new-plugin": "Write a plugin of your own: a method that runs, tests, CI.",
     "data": "Check, fetch and fingerprint benchmark data.",
