@@ -11,14 +11,14 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from harness import DataError
 from harness.models.checkpoints import read_state
+from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, layer, stem
 
 Architecture = Literal["r18", "r50", "r101"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -33,61 +33,11 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 IMAGENET_NAMES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6}
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18)."""
-
-    expansion = 1
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = shortcut(channels, width, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride), 1x1, and a shortcut (ResNet-50 and -101)."""
-
-    expansion = 4
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * width)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = shortcut(channels, 4 * width, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
-
-
-def shortcut(channels: int, out: int, stride: int) -> nn.Sequential | None:
-    """The downsample branch, only where shape or stride changes (so layer 4 has none)."""
-    if channels == out and stride == 1:
-        return None
-    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
-
-
 @dataclass(frozen=True)
 class Plan:
     """What tells one architecture from another."""
 
-    block: type[BasicBlock] | type[Bottleneck]
+    block: Block
     depths: tuple[int, int, int, int]
 
 
@@ -96,6 +46,10 @@ PLANS: dict[Architecture, Plan] = {
     "r50": Plan(Bottleneck, (3, 4, 6, 3)),
     "r101": Plan(Bottleneck, (3, 4, 23, 3)),
 }
+
+
+WIDTHS = (64, 128, 256, 256)
+STRIDES = (1, 2, 1, 1)
 
 
 class EmbeddingNetwork(nn.Module):
@@ -108,23 +62,15 @@ class EmbeddingNetwork(nn.Module):
         super().__init__()
         plan = PLANS[architecture]
         self.architecture: Architecture = architecture
-        self.channels = 64
-        stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
-        layers = [
-            self._layer(plan.block, depth, width, stride)
-            for depth, width, stride in zip(plan.depths, (64, 128, 256, 256), (1, 2, 1, 1), strict=True)
-        ]
-        self.backbone = nn.Sequential(*stem, *layers)
+        parts: list[nn.Module] = stem()
+        channels = 64
+        for depth, width, stride in zip(plan.depths, WIDTHS, STRIDES, strict=True):
+            parts.append(layer(plan.block, channels, depth, width, stride))
+            channels = width * plan.block.expansion
+        self.backbone = nn.Sequential(*parts)
         has_head = plan.block is Bottleneck
-        self.adjust_dim: nn.Module = nn.Conv2d(self.channels, EMBEDDING, 1, bias=False) if has_head else nn.Identity()
+        self.adjust_dim: nn.Module = nn.Conv2d(channels, EMBEDDING, 1, bias=False) if has_head else nn.Identity()
         self.bn256: nn.Module = nn.BatchNorm2d(EMBEDDING) if has_head else nn.Identity()
-
-    def _layer(self, block: type[BasicBlock] | type[Bottleneck], depth: int, width: int, stride: int) -> nn.Sequential:
-        blocks: list[nn.Module] = []
-        for index in range(depth):
-            blocks.append(block(self.channels, width, stride if index == 0 else 1))
-            self.channels = width * block.expansion
-        return nn.Sequential(*blocks)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.backbone(images)  # (B, C, ceil(H/8), ceil(W/8))
@@ -231,27 +177,9 @@ def for_inference(
 ) -> InferenceNetwork:
     """A copy of ``network`` for test time: batch norms folded, channels last (2.73 against 3.99 CPU-s at 480p)."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for module in folded.modules():
-        if isinstance(module, BasicBlock | Bottleneck):
-            _fold_block(module)
-    _fold_pair(folded.backbone, "0", "1")
-    _fold_pair(folded, "adjust_dim", "bn256")
+    fold_batch_norms(folded)
+    fold_pair(folded.backbone, "0", "1")
+    fold_pair(folded, "adjust_dim", "bn256")
     dtype = DTYPES[precision]
     folded = folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return InferenceNetwork(folded, dtype).eval()
-
-
-def _fold_block(block: BasicBlock | Bottleneck) -> None:
-    for index in (1, 2, 3):
-        _fold_pair(block, f"conv{index}", f"bn{index}")
-    if block.downsample is not None:
-        _fold_pair(block.downsample, "0", "1")
-
-
-def _fold_pair(parent: nn.Module, convolution: str, norm: str) -> None:
-    children = dict(parent.named_children())
-    if not isinstance(children.get(norm), nn.BatchNorm2d):
-        return  # a basic block has no third pair, the r18 network no head
-    fused = fuse_conv_bn_eval(cast(nn.Conv2d, children[convolution]), cast(nn.BatchNorm2d, children[norm]))
-    parent.register_module(convolution, fused)
-    parent.register_module(norm, nn.Identity())
