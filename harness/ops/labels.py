@@ -1,11 +1,13 @@
-"""Id maps as class scores and back, and the bilinear resizing between the video's size and a feature grid."""
+"""Id maps as class scores and back, and their resizing between the video's size and a feature grid."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,3 +25,17 @@ def resize_bilinear(planes: Float[Tensor, "K H W"], size: tuple[int, int]) -> Fl
     Down by 8 this is the mean of the centre 2 x 2 of each 8 x 8 block.
     """
     return functional.interpolate(planes[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def resize_nearest(mask: UInt8[Tensor, "H W"], size: tuple[int, int]) -> UInt8[Tensor, "h w"]:
+    """Resize ids as Pillow's nearest filter does: each pixel takes the one that its centre falls into."""
+    rows, columns = (_under_centres(*sides, mask.device) for sides in zip(mask.shape, size, strict=True))
+    return mask[rows[:, None], columns]
+
+
+@functools.lru_cache(maxsize=32)
+def _under_centres(source: int, target: int, device: torch.device) -> Int[Tensor, " target"]:
+    """Pillow adds up steps in double precision, and so decides where a centre falls between two pixels."""
+    step = source / target
+    centres = itertools.accumulate(itertools.repeat(step, target - 1), initial=step / 2)
+    return torch.tensor([min(int(centre), source - 1) for centre in centres], device=device)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import BuildContext, Citation, Kernel, Method, Weights, hookimpl
-from harness_tvos.config import OFFICIAL, PAPER, Config
+from harness_tvos.config import PRESETS, Config
 
 SHIPPED = "tvos-r18-davis240p"
 # The README of the official code (00826da) links these; the repository's code is MIT, the files state no licence.
@@ -51,7 +51,7 @@ def harness_methods() -> list[Method]:
             summary="Propagates labels from nine earlier frames along affinities of pixels; all objects at once.",
             causality="online",
             config=Config,
-            presets={"official": OFFICIAL, "paper": PAPER},
+            presets=PRESETS,
             kernels=hot_functions,
             weights=(
                 Weights(

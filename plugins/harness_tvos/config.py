@@ -1,11 +1,12 @@
-"""Every constant of TVOS inference, with its source; the defaults are what the released code does.
+"""Every constant of TVOS inference, with its source; the defaults are what the released code does on DAVIS.
 
-Sources: paper = Zhang et al. 2020; code = microsoft/transductive-vos.pytorch at 1312e43 (lib/predict.py, inference.py).
+Sources: paper = Zhang et al. 2020; code = microsoft/transductive-vos.pytorch at 1312e43 (lib/predict.py, inference.py);
+branch = its branch youtube-vos at 1d820a9, by which the published YouTube-VOS figures were made.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -15,8 +16,7 @@ class Config:
 
     References of target t (frames are counted from the first prompted one): all earlier frames while there are at
     most ``sparse + dense``, then ``sparse`` frames spread evenly over t - ``reach`` .. t - 1 - ``dense``, and the
-    ``dense`` last ones. Other strategies of the paper's Table 2: sparse=0 with dense=1, 3 or 9 (that many previous
-    frames); sparse=9, dense=0, reach=40 (uniform).
+    ``dense`` last ones.
     """
 
     dense: int = 3
@@ -26,11 +26,11 @@ class Config:
     reach: int = 44
     """code: linspace starts at t - 4 - 40 (paper 3.3: the preceding 40 frames)."""
     sigma_near: float = 8.0
-    """Feature pixels. paper 3.3; code --sigma_1."""
+    """Feature pixels. paper 3.3; code --sigma_1. branch: 15."""
     sigma_far: float = 21.0
-    """Feature pixels. paper 3.3; code --sigma_2."""
+    """Feature pixels. paper 3.3; code --sigma_2. branch: made and never used."""
     near: int = 4
-    """How many of the last references take ``sigma_near``. paper 3.3; code the same."""
+    """How many of the last references take ``sigma_near``. paper 3.3; code the same. branch: all."""
     far_from: int = 16
     """First target whose older references take ``sigma_far``. code: t > 15 (paper: none said)."""
     temperature: float = 1.0
@@ -40,7 +40,17 @@ class Config:
     have it. code: the prior comes after the softmax, and nothing is renormalised."""
     short_side: int | None = None
     """Pixels of the shorter side of what the network sees: frames are resized bilinearly (Pillow's filter), the first
-    mask with them; masks come back at the video's own size. None: the video's own. code: none for DAVIS."""
+    mask with them; masks come back at the video's own size. None: the video's own. code: none. branch: 480."""
+    prompt_labels: Literal["soft", "nearest"] = "soft"
+    """How a prompt becomes labels of feature pixels. soft: shares, bilinearly (code). nearest: one id each, the first
+    prompt by way of the working size and later ones straight (branch: Pillow takes nearest for palette images)."""
+    upsample: Literal["direct", "nearest"] = "direct"
+    """direct: scores go bilinearly to the video's size (code, where nothing is resized). nearest: to the working size,
+    and the ids from there to the video's by nearest (branch)."""
+    official_bugs: bool = False
+    """Three accidents of the branch, for its published figures only. Objects that enter together become one, under
+    the highest id (``new_label[label > 0] = max``). The third annotated frame of a video is skipped (its index is
+    raised twice). The mask of a frame on which objects enter lacks them (it is made before they are put in)."""
     untrained_architecture: Literal["r18", "r50", "r101"] = "r50"
     """Network built where there are no weights; weights decide by themselves. paper 3.5: ResNet-50."""
 
@@ -51,11 +61,36 @@ class Config:
             raise ValueError(
                 f"reach={self.reach} holds fewer frames than sparse={self.sparse} and dense={self.dense} need"
             )
-        if self.short_side is not None and self.short_side < 1:
-            raise ValueError(f"found short_side={self.short_side}; expected at least 1 pixel, or none set")
         if min(self.sigma_near, self.sigma_far) <= 0:
             raise ValueError(f"found sigmas {self.sigma_near} and {self.sigma_far}; expected numbers above 0")
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(f"found short_side={self.short_side}; expected at least 1 pixel, or none set")
 
 
 OFFICIAL = Config()
 PAPER = Config(dense=4, sparse=5, reach=40, far_from=0, renormalise=True)
+YOUTUBE_VOS = Config(sigma_near=15.0, sigma_far=15.0, short_side=480, prompt_labels="nearest", upsample="nearest")
+"""branch, without its accidents. Two more are in no preset, because a mask has the video's size here: the branch
+saves the first mask at the size of the feature grid, and those of the last video of a data set at 480 pixels."""
+
+# Table 2 of the paper. Its columns differ in the references; only the last one has the motion prior (4.2), so in the
+# others "a smaller sigma = 8" (3.3) is that of every reference. The spatial term of eq. 6 is part of the model itself
+# and stays. Sampling is that of the released code where both are sparse; "9 frames in the preceding 40" are those of
+# t - 40 .. t - 1.
+MOTIONLESS = replace(OFFICIAL, sigma_far=OFFICIAL.sigma_near)
+TABLE_2 = {
+    "table2-1": replace(MOTIONLESS, dense=1, sparse=0),
+    "table2-3": replace(MOTIONLESS, dense=3, sparse=0),
+    "table2-9": replace(MOTIONLESS, dense=9, sparse=0),
+    "table2-uniform": replace(MOTIONLESS, dense=0, sparse=9, reach=40),
+    "table2-sparse": MOTIONLESS,
+    "table2-sparse-motion": OFFICIAL,
+}
+
+PRESETS = {
+    "official": OFFICIAL,
+    "paper": PAPER,
+    "youtube-vos": YOUTUBE_VOS,
+    "youtube-vos-official": replace(YOUTUBE_VOS, official_bugs=True),
+    **TABLE_2,
+}

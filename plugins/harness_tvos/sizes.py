@@ -1,11 +1,14 @@
-"""The three sizes of a video: its own, the one the network sees, and the grid of the features."""
+"""The three sizes of a video (its own, what the network sees, the grid of the features) and the ways between them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from harness.ops.labels import one_hot, resize_bilinear
+from harness.ops.labels import one_hot, resize_bilinear, resize_nearest
 from harness_tvos.network import STRIDE
 
 Size = tuple[int, int]
@@ -13,7 +16,7 @@ Size = tuple[int, int]
 
 
 def working_size(size: Size, short_side: int | None) -> Size:
-    """The size the network sees: the video's own, or with its shorter side so long, the other one cut to a whole."""
+    """The size the network sees: the video's own, or with its shorter side so long and the other cut to a whole."""
     if short_side is None or min(size) == short_side:
         return size
     height, width = (max(1, short_side * side // min(size)) for side in size)
@@ -25,19 +28,24 @@ def grid_of(size: Size) -> Size:
     return -(-size[0] // STRIDE), -(-size[1] // STRIDE)
 
 
-def resized_image(image: Tensor, short_side: int | None) -> Tensor:
-    """(1, 3, h, w) float, 0..255, of a (H, W, 3) uint8 image, resized as by Pillow's bilinear filter."""
+def resized_image(image: UInt8[Tensor, "H W 3"], size: Size) -> Float[Tensor, "1 3 h w"]:
+    """An image of this size, 0..255, resized as by Pillow's bilinear filter."""
     planes = image.permute(2, 0, 1)[None].float()  # (1, 3, H, W)
-    size = working_size((image.shape[0], image.shape[1]), short_side)
     if size == tuple(planes.shape[-2:]):
         return planes
     return functional.interpolate(planes, size=size, mode="bilinear", antialias=True).round_()
 
 
-def soft_labels(prompt: Tensor, ids: list[int], short_side: int | None) -> Tensor:
-    """The prompt as shares of each of ``ids`` at every feature pixel, (K, h, w): it stays soft, unlike later labels."""
+def soft_labels(prompt: UInt8[Tensor, "H W"], ids: list[int], size: Size) -> Float[Tensor, "K h w"]:
+    """The prompt as shares of each of ``ids`` at every feature pixel of the working ``size``."""
     planes = one_hot(prompt, ids)  # (K, H, W)
-    size = working_size((prompt.shape[0], prompt.shape[1]), short_side)
     if size != tuple(prompt.shape):
         planes = functional.interpolate(planes[None], size=size, mode="bilinear", antialias=True)[0]
     return resize_bilinear(planes, grid_of(size))
+
+
+def hard_labels(prompt: UInt8[Tensor, "H W"], ids: list[int], way: Sequence[Size]) -> Float[Tensor, "K h w"]:
+    """The prompt as one of ``ids`` at every feature pixel, by nearest pixels through each size of ``way``."""
+    for size in way:
+        prompt = resize_nearest(prompt, size)
+    return one_hot(prompt, ids)

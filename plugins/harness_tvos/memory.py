@@ -1,0 +1,70 @@
+"""What is remembered of earlier frames: features and labels in two rings, and how a later prompt is laid over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Memory:
+    """Features and labels of the last frames in two rings, allocated once: constant in the length of the video."""
+
+    def __init__(self, frames: int, grid: tuple[int, int], features: Tensor) -> None:
+        self.grid = grid
+        self.features = features.new_empty(frames, *features.shape)  # (S, h*w, C)
+        self.labels = torch.zeros(frames, 1, len(features), device=features.device)  # (S, K, h*w)
+        self.ids = torch.zeros(1, dtype=torch.uint8, device=features.device)  # (K,) object id of each class
+
+    def slots(self, frames: Sequence[int]) -> tuple[int, ...]:
+        """Where these frames lie in the rings."""
+        return tuple(frame % len(self.features) for frame in frames)
+
+    def write(self, frame: int, features: Tensor, labels: Tensor) -> None:
+        """Keep a frame's features (h*w, C) and labels (K, h, w) in place of the oldest frame's."""
+        slot = frame % len(self.features)
+        self.features[slot] = features
+        self.labels[slot] = labels.flatten(1)
+
+    def add_objects(self, prompt: Tensor) -> None:
+        """Give each id of ``prompt`` that is new a class; earlier frames hold nothing of it."""
+        known = set(self.ids.tolist())
+        new = [value for value in prompt.unique().tolist() if value not in known]
+        if new:
+            self.ids = torch.cat([self.ids, self.ids.new_tensor(new)])
+            self.labels = nn.functional.pad(self.labels, (0, 0, 0, len(new)))
+
+
+def merged(prompt: Tensor) -> Tensor:
+    """Every object of ``prompt`` under the highest id: how the released YouTube-VOS code takes a later annotation."""
+    return torch.where(prompt > 0, prompt.max(), prompt)
+
+
+def overlaid(mask: Tensor, prompt: Tensor) -> Tensor:
+    """``mask`` with the objects of ``prompt`` exactly as prompted."""
+    kept = mask.masked_fill(torch.isin(mask, prompt.unique()), 0)
+    return torch.where(prompt > 0, prompt, kept)
+
+
+def overlaid_labels(labels: Tensor, prompted: Tensor) -> Tensor:
+    """The same for labels: ``prompted`` (K, h, w) where it shows objects, and ``labels`` of the other objects else.
+
+    ``labels`` (k, h, w) are of the classes known before, so the first k of the K.
+    """
+    labels = with_classes(labels, len(prompted))
+    others = labels * ~prompted.flatten(1).any(1)[:, None, None]
+    others[0] = 1 - others[1:].sum(0)
+    return written_over(others, prompted)
+
+
+def with_classes(labels: Tensor, classes: int) -> Tensor:
+    """``labels`` (k, h, w) with empty planes (K, h, w) for the classes that are new."""
+    return nn.functional.pad(labels, (0, 0, 0, 0, 0, classes - len(labels)))
+
+
+def written_over(labels: Tensor, prompted: Tensor) -> Tensor:
+    """``prompted`` where it shows objects, and of ``labels`` the share that it leaves to the background."""
+    combined = labels * prompted[0]
+    combined[1:] += prompted[1:]
+    return combined
