@@ -1,4 +1,4 @@
-"""A method's config from a preset and ``--set key=value`` overrides."""
+"""A config, of a method or of its training, from a preset and ``--set key=value`` overrides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import difflib
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.api.contracts import Method
@@ -16,15 +16,20 @@ from harness.api.errors import UsageError
 
 def configure(method: Method, preset: str, overrides: Sequence[str]) -> Any:
     """The config of ``method``: the preset (empty: defaults) with each ``key=value`` put in; UsageError otherwise."""
-    if preset and preset not in method.presets:
-        known = ", ".join(method.presets) or "none"
-        raise UsageError(f"{method.name} has no preset {preset!r}; known: {known}")
-    base = method.presets[preset] if preset else method.config()
-    changes = dict(_parsed(method, override) for override in overrides)
+    return configured(method.name, method.config, method.presets, preset, overrides)
+
+
+def configured(name: str, kind: type, presets: Mapping[str, Any], preset: str, overrides: Sequence[str]) -> Any:
+    """The config of ``name``: one of its ``presets`` (empty: ``kind()``) with each ``key=value`` put in."""
+    if preset and preset not in presets:
+        known = ", ".join(presets) or "none"
+        raise UsageError(f"{name} has no preset {preset!r}; known: {known}")
+    base = presets[preset] if preset else kind()
+    changes = dict(_parsed(name, kind, override) for override in overrides)
     try:
         return dataclasses.replace(base, **changes)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"config of {method.name}: {error}") from error
+        raise UsageError(f"config of {name}: {error}") from error
 
 
 def as_json(config: Any) -> dict[str, Any]:
@@ -38,17 +43,17 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str | type(None)) else str(value)
 
 
-def _parsed(method: Method, override: str) -> tuple[str, Any]:
+def _parsed(name: str, kind: type, override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
-    hints = typing.get_type_hints(method.config)
-    fields = [field.name for field in dataclasses.fields(method.config)]
+    hints = typing.get_type_hints(kind)
+    fields = [field.name for field in dataclasses.fields(kind)]
     if not equals:
         raise UsageError(f"--set {override!r} is not of the form key=value")
     if key not in fields:
         near = difflib.get_close_matches(key, fields, n=1)
         guess = f" (did you mean {near[0]!r}?)" if near else ""
-        raise UsageError(f"{method.name} has no constant {key!r}{guess}; known: {', '.join(fields) or 'none'}")
-    return key, _coerced(method.name, key, text, hints[key])
+        raise UsageError(f"{name} has no constant {key!r}{guess}; known: {', '.join(fields) or 'none'}")
+    return key, _coerced(name, key, text, hints[key])
 
 
 def _coerced(method: str, key: str, text: str, wanted: Any) -> Any:

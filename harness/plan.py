@@ -160,7 +160,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     return Plan(
         request=request,
         method=method,
-        plugin=elsewhere.plugin if elsewhere else _plugin_info(catalog, method),
+        plugin=elsewhere.plugin if elsewhere else plugin_info(catalog, method),
         benchmark=benchmark,
         task=task,
         scoring=scoring,
@@ -285,7 +285,8 @@ def _chosen(samples: Sequence[Sample], request: Request) -> tuple[Sequence[Sampl
     return chosen, [f"{len(chosen)} of {len(samples)} videos were chosen"]
 
 
-def _plugin_info(catalog: Catalog, method: Method) -> PluginInfo:
+def plugin_info(catalog: Catalog, method: Method) -> PluginInfo:
+    """Which distribution, version and code a method comes from."""
     source = catalog.methods.source(method.name)
     return PluginInfo(
         name=method.name,

@@ -48,6 +48,7 @@ FLOORS = {
     "harness.conformance": 8,
     "harness.packing": 8,
     "harness.cli": 9,
+    "harness.__main__": 10,
 }
 PLUGIN_MAY_IMPORT = {"harness", "harness.api", "harness.ops", "harness.models"}
 SHELF_MAY_IMPORT = {

@@ -15,11 +15,13 @@ from harness.version import __version__
 
 VERBS = {
     "run": "Run a method on a benchmark: masks, scores, clocks, record.",
+    "train": "Train a method that can be trained: weights, log, curve.",
     "score": "Score masks made elsewhere.",
     "pack": "Make the zip a benchmark's server takes.",
     "ls": "List plugins, benches, metrics or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
     "compare": "Compare two records; a gate for CI.",
+    "reproduce": "Run a paper's table and show measured beside published.",
     "bench": "Bench kernels, whole methods, and the effect of precision.",
     "check": "Check that a method keeps its promises.",
     "new-plugin": "Write a plugin of your own: a method that runs, tests, CI.",

@@ -1,0 +1,108 @@
+"""The folder of one training: locked while it goes on, and never two trainings in one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.api.errors import UsageError
+from harness.results import RunFolder, write_atomically
+
+SCHEMA = "harness.training/1"
+WRITTEN = ("checkpoint.pt", "last.safetensors", "best.safetensors", "curve.png", "log.jsonl", "train.json")
+"""Everything a training leaves; ``train.json`` goes last when it is thrown away: until then the folder is its."""
+
+
+class TrainingFolder:
+    """Where a training writes; use as a context manager, which holds the lock of the folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"
+        self.last = path / "last.safetensors"
+        self.best = path / "best.safetensors"
+        self.log = path / "log.jsonl"
+        self.curve = path / "curve.png"
+        self.description = path / "train.json"
+        self.scratch = path / ".validation"
+        self._lock = RunFolder(path)
+
+    def __enter__(self) -> TrainingFolder:
+        self._lock.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.__exit__(*exc)
+
+    def claim(self, depends_on: Mapping[str, Any], made_with: Mapping[str, Any], *, fresh: bool) -> list[str]:
+        """Make the folder this training's; returns what of code and machine changed since it was last worked on.
+
+        ``fresh`` throws away what an earlier training left. A folder that holds another one (config, data, seed, ...)
+        or files that are no training's is a UsageError that names the difference.
+        """
+        self._refuse_foreign_files()
+        for torn in self.path.glob(".*.tmp"):
+            torn.unlink()
+        if fresh:
+            for name in WRITTEN:
+                (self.path / name).unlink(missing_ok=True)
+        before = self._read()
+        if before is not None:
+            self._refuse_other(before["depends_on"], depends_on)
+        sessions = list(before["made_with"]) if before else []
+        last = sessions[-1] if sessions else dict(made_with)
+        changed = sorted(key for key in made_with if last.get(key) != made_with[key])
+        if changed or not sessions:
+            sessions.append(dict(made_with))
+        described = {"schema": SCHEMA, "depends_on": dict(depends_on), "made_with": sessions}
+        write_atomically(self.description, (json.dumps(described, indent=2) + "\n").encode())
+        return changed
+
+    def _refuse_foreign_files(self) -> None:
+        if self.description.exists():
+            return
+        foreign = [entry.name for entry in self.path.iterdir() if entry.name != "lock" and not entry.match(".*.tmp")]
+        if foreign:
+            raise UsageError(
+                f"{self.path} is not empty and is no training's folder: found {min(foreign)}, no train.json",
+                hint="choose another --out",
+            )
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.description.exists():
+            return None
+        try:
+            described = json.loads(self.description.read_text(encoding="utf-8"))
+            if described["schema"] != SCHEMA or not isinstance(described["depends_on"], dict):
+                raise ValueError(f"schema {described['schema']!r}, expected {SCHEMA}")
+            list(described["made_with"])
+        except (ValueError, OSError, RecursionError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{self.description} is not readable: {error!r}", hint="--resume never begins anew"
+            ) from error
+        return dict(described)
+
+    def _refuse_other(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        differences = [
+            f"{key}: there {there!r:.200}, now {here!r:.200}"
+            for key, there, here in _differences(json.loads(json.dumps(before)), json.loads(json.dumps(dict(now))))
+        ]
+        if differences:
+            raise UsageError(
+                f"{self.path} holds another training ({'; '.join(differences[:5])})",
+                hint="choose another --out, or --resume never to throw the earlier training away",
+            )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Each key whose values differ; inside the config, each constant."""
+    found = []
+    for key in sorted({*before, *now}):
+        there, here = before.get(key), now.get(key)
+        if isinstance(there, dict) and isinstance(here, dict):
+            found += [(f"{key} {name}", a, b) for name, a, b in _differences(there, here)]
+        elif there != here:
+            found.append((key, there, here))
+    return found

@@ -1,0 +1,285 @@
+"""A training that was asked for, made into a plan: every name resolved, every file checked, nothing learnt yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.api.contracts import Benchmark, Method
+from harness.api.errors import DataError, UsageError
+from harness.api.learning import Training, TrainingContext
+from harness.api.records import PluginInfo, is_safe_video_name
+from harness.api.video import Sample
+from harness.catalog import Catalog
+from harness.configure import as_json, configured
+from harness.environment import machine_name, torch_threads
+from harness.plan import NO_WEIGHTS, Request, code_digest, digest_of_bytes, plugin_info, resolve
+from harness.results import digest_of
+from harness.version import __version__
+
+NO_VALIDATION = "none"
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What a user asks for, as typed; ``resolve_training`` checks it."""
+
+    plugin: str
+    data: tuple[str, ...]
+    data_root: Path | None = None
+    allow_partial: bool = False
+    videos: tuple[str, ...] = ()
+    preset: str = ""
+    overrides: tuple[str, ...] = ()
+    iterations: int | None = None
+    """The constant ``iterations`` of the training's config."""
+    init: Path | None = None
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    seed: int = 0
+    workers: int = 0
+    """Processes that make batches ahead; 0: this one makes them, one at a time."""
+    validate: str | None = None
+    """A benchmark, or ``none``; None: the one the card names."""
+    validate_every: int | None = None
+    """Iterations; None: a tenth of all."""
+    validate_root: Path | None = None
+    validate_limit: int | None = None
+    checkpoint_every: int = 200
+    log_every: int = 20
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything resolved. ``samples`` are the videos to learn from, without their truth where none is needed."""
+
+    request: TrainingRequest
+    method: Method
+    training: Training
+    plugin: PluginInfo
+    config: Any
+    samples: Sequence[Sample]
+    licence: str
+    """That of the data: it travels with the weights."""
+    validation: Request | None
+    world: int = 1
+
+    @property
+    def data(self) -> str:
+        """The name of what is learnt from, as a file name may have it."""
+        return "+".join(self.request.data)
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """What the weights depend on beside the content of the data and the code."""
+        request = self.request
+        return {
+            "plugin": self.method.name,
+            "config": as_json(self.config),
+            "data": list(request.data),
+            "videos": list(request.videos),
+            "init": digest_of_bytes(request.init) if request.init else NO_WEIGHTS,
+            "seed": request.seed,
+            "device": "cuda" if request.device.startswith("cuda") else request.device,
+            "precision": request.precision,
+            "world": self.world,
+        }
+
+    @functools.cached_property
+    def depends_on(self) -> dict[str, Any]:
+        """Everything that decides what is learnt, code aside: a folder holds one of these. Reads all of the data."""
+        with ThreadPoolExecutor(8) as pool:
+            digests = list(pool.map(lambda sample: sample.digest(), self.samples))
+        names = [sample.name for sample in self.samples]
+        return self.settings | {"samples": digest_of([names, digests]), "sample_count": len(names)}
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of ``settings``: the name of the default folder."""
+        return digest_of(self.settings)
+
+    def made_with(self) -> dict[str, Any]:
+        """Code, versions and machine: recorded, and allowed to change when a training goes on."""
+        return {
+            "harness": __version__,
+            "harness_code": code_digest("harness"),
+            "plugin": f"{self.plugin.distribution} {self.plugin.version}".strip(),
+            "plugin_code": self.plugin.code_sha256,
+            "torch": version("torch"),
+            "machine": machine_name([self.request.device]),
+            "threads": torch_threads(self.request.device),
+        }
+
+    def context(self, device: str, rank: int) -> TrainingContext:
+        """What ``Training.build`` is given in one process."""
+        return TrainingContext(
+            samples=self.samples,
+            config=self.config,
+            device=device,
+            precision=self.request.precision,
+            weights=self.request.init,
+            seed=self.request.seed,
+            rank=rank,
+            world=self.world,
+        )
+
+
+def resolve_training(request: TrainingRequest, catalog: Catalog, *, world: int = 1) -> TrainingPlan:
+    """Resolve every name in ``request``; a HarnessError says what is wrong before anything is learnt."""
+    method = catalog.methods.get(request.plugin)
+    training = _training_of(method, catalog)
+    _refuse_wrong_numbers(request)
+    benchmarks = [catalog.benchmarks.get(name) for name in request.data]
+    overrides = (*request.overrides, *_iterations(request, training))
+    config = configured(f"the training of {method.name}", training.config, training.presets, request.preset, overrides)
+    if request.init is not None and not request.init.is_file():
+        raise DataError(f"no weights file {request.init} to begin from", hint="give an existing file to --init")
+    validation = _validation(request, method, training, catalog)
+    samples = _chosen([sample for benchmark in benchmarks for sample in _opened(benchmark, request)], request)
+    return TrainingPlan(
+        request=request,
+        method=method,
+        training=training,
+        plugin=plugin_info(catalog, method),
+        config=config,
+        samples=_as_needed(samples, training, request),
+        licence="; ".join(dict.fromkeys(benchmark.licence for benchmark in benchmarks if benchmark.licence)),
+        validation=validation,
+        world=world,
+    )
+
+
+def _training_of(method: Method, catalog: Catalog) -> Training:
+    if method.training is None:
+        trained = [other.name for other in catalog.methods if other.training is not None]
+        raise UsageError(
+            f"{method.name} declares no training; methods that do: {', '.join(trained) or 'none'}",
+            hint="docs/train.md says how a method is made trainable",
+        )
+    return method.training
+
+
+def _refuse_wrong_numbers(request: TrainingRequest) -> None:
+    smallest = {"iterations": 1, "validate_every": 1, "validate_limit": 1, "checkpoint_every": 1, "log_every": 1}
+    for name, least in (smallest | {"workers": 0, "seed": 0}).items():
+        value = getattr(request, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} {value} is too small; expected {least} or more")
+    if not request.data:
+        raise UsageError("--data names nothing to learn from", hint="harness ls benches")
+    if len(set(request.data)) < len(request.data):
+        raise UsageError(f"--data {','.join(request.data)} names one set twice")
+
+
+def _iterations(request: TrainingRequest, training: Training) -> tuple[str, ...]:
+    if request.iterations is None:
+        return ()
+    if "iterations" not in {field.name for field in dataclasses.fields(training.config)}:
+        raise UsageError(
+            f"the training of {request.plugin} has no constant 'iterations'; --iterations has nothing to set",
+            hint="set what decides its length with --set",
+        )
+    return (f"iterations={request.iterations}",)
+
+
+def _validation(request: TrainingRequest, method: Method, training: Training, catalog: Catalog) -> Request | None:
+    """The run that scores weights while training, checked now as far as it can be without weights."""
+    bench = training.validation if request.validate is None else request.validate
+    if bench == NO_VALIDATION:
+        return None
+    asked = Request(
+        plugin=method.name,
+        bench=bench,
+        preset=training.inference_preset,
+        weights=NO_WEIGHTS,
+        device=request.device,
+        data_root=request.validate_root or request.data_root,
+        allow_partial=True,
+        limit=request.validate_limit,
+        seed=request.seed,
+    )
+    plan = resolve(asked, catalog)
+    columns = [column.name for name in plan.scoring.metrics for column in catalog.metrics.get(name).columns]
+    if not plan.benchmark.scored or training.metric not in columns:
+        found = f"{', '.join(columns)}" if plan.benchmark.scored else "no public truth"
+        raise UsageError(
+            f"{bench} cannot tell which weights of {method.name} are best: found {found}, expected {training.metric}",
+            hint="choose another benchmark, or --validate none",
+        )
+    return asked
+
+
+def _opened(benchmark: Benchmark, request: TrainingRequest) -> Sequence[Sample]:
+    if benchmark.needs_root and request.data_root is None:
+        raise DataError(
+            f"{benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
+            hint=f"harness train --data {benchmark.name} --data-root DIR, or set HARNESS_DATA",
+        )
+    samples = benchmark.open(request.data_root, request.allow_partial)
+    if not samples:
+        raise DataError(f"{benchmark.name} has no videos in {request.data_root}")
+    odd = next((sample.name for sample in samples if not is_safe_video_name(sample.name)), None)
+    if odd is not None:
+        raise DataError(f"{benchmark.name}: the name {odd!r:.300} cannot be a video's")
+    return samples if len(request.data) == 1 else [_renamed(sample, benchmark.name) for sample in samples]
+
+
+def _renamed(sample: Sample, data: str) -> Sample:
+    """Of several sets, two may have a video of one name."""
+    return replace(sample, name=f"{data}.{sample.name}")
+
+
+def _chosen(samples: list[Sample], request: TrainingRequest) -> list[Sample]:
+    known = [sample.name for sample in samples]
+    unknown = [name for name in request.videos if name not in known]
+    if unknown:
+        raise UsageError(
+            f"{' and '.join(request.data)} have no video {', '.join(unknown)}; known: {', '.join(known)}",
+        )
+    return [sample for sample in samples if sample.name in request.videos] if request.videos else samples
+
+
+def _as_needed(samples: list[Sample], training: Training, request: TrainingRequest) -> list[Sample]:
+    """The samples as the method may see them: without a truth where it declares that it needs none."""
+    if not training.needs_truth:
+        return [without_truth(sample) for sample in samples]
+    bare = [sample.name for sample in samples if sample.read_truth is None]
+    if bare:
+        raise DataError(
+            f"{request.plugin} learns from masks, and {len(bare)} of {len(samples)} videos of "
+            f"{' and '.join(request.data)} have none (first: {bare[0]})",
+            hint="name data with a public truth: harness ls benches",
+        )
+    return samples
+
+
+def without_truth(sample: Sample) -> Sample:
+    """The video's frames and nothing else: no mask, flow, category or attribute.
+
+    >>> from harness.api.video import Sample
+    >>> sample = Sample("a", 1, 2, 2, ("0",), read_frame=len, digest=str, read_truth=len, extra={"tracks": []})
+    >>> without_truth(sample).read_truth is None, dict(without_truth(sample).extra)
+    (True, {})
+    """
+    return Sample(
+        name=sample.name,
+        length=sample.length,
+        height=sample.height,
+        width=sample.width,
+        frame_names=sample.frame_names,
+        read_frame=sample.read_frame,
+        digest=sample.digest,
+    )
+
+
+def seed_of(*parts: int | str) -> int:
+    """A 63-bit seed made of numbers and words: equal parts, equal seed, on any machine."""
+    content = ",".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1

@@ -1,0 +1,122 @@
+"""What the tests of training build on: a method of one linear layer that learns to tell the square from the rest."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from harness.api.contracts import Method
+from harness.api.learning import Training
+from harness.training.loop import train
+from harness.training.plan import TrainingRequest, resolve_training
+from harness.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class Constants:
+    iterations: int = 12
+    frames: int = 4
+    lr: float = 3.0
+    noise: float = 0.1
+    break_at: int = -1
+    """The iteration whose loss is not a number."""
+
+
+class PixelLearner:
+    """Colours to object, each pixel for itself; noise makes every iteration depend on torch's generator."""
+
+    def __init__(self, context):
+        self.context = context
+        self.iterations = context.config.iterations
+        self.layer = torch.nn.Linear(3, 1)
+        self.average = torch.nn.Linear(3, 1).requires_grad_(False)
+        if context.weights is not None:
+            state = load_file(context.weights)
+            self.layer.load_state_dict({"weight": state["weight"], "bias": state["bias"]})
+        self._optimizer = torch.optim.SGD(
+            [{"params": [self.layer.weight]}, {"params": [self.layer.bias], "lr_scale": 2.0}], lr=1.0, momentum=0.9
+        )
+
+    def networks(self):
+        return {"layer": self.layer, "average": self.average}
+
+    def optimizer(self):
+        return self._optimizer
+
+    def learning_rate(self, iteration):
+        return self.context.config.lr * (1 - iteration / self.iterations)
+
+    def batch(self, iteration):
+        draw = np.random.default_rng([self.context.seed, iteration])
+        drawn = [
+            (int(draw.integers(len(self.context.samples))), int(draw.integers(5)))
+            for _ in range(self.context.config.frames)
+        ]
+        mine = drawn[self.context.rank :: self.context.world]
+        frames = [self.context.samples[n].read_frame(t) for n, t in mine]
+        truths = [self.context.samples[n].read_truth(t) for n, t in mine]
+        return torch.from_numpy(np.stack(frames)).float() / 255, torch.from_numpy(np.stack(truths)).float()
+
+    def loss(self, batch, iteration):
+        frames, truth = batch
+        noise = self.context.config.noise
+        frames = frames + noise * torch.randn_like(frames) if noise else frames
+        loss = F.binary_cross_entropy_with_logits(self.layer(frames)[..., 0].float(), truth)
+        if iteration == self.context.config.break_at:
+            loss = loss * torch.nan
+        return loss, {"share": truth.mean()}
+
+    def after_step(self, iteration):
+        with torch.no_grad():
+            for slow, fast in zip(self.average.parameters(), self.layer.parameters(), strict=True):
+                slow.lerp_(fast, 0.1)
+
+    def weights(self):
+        return {name: value.detach().clone() for name, value in self.layer.state_dict().items()}
+
+
+class PixelMethod:
+    """The layer at test time; without weights everything is background."""
+
+    def __init__(self, context):
+        self.layer = torch.nn.Linear(3, 1)
+        torch.nn.init.constant_(self.layer.weight, -1.0)
+        if context.weights is not None:
+            self.layer.load_state_dict(load_file(context.weights))
+
+    @torch.inference_mode()
+    def propagate(self, video, prompts):
+        yield prompts[0]
+        for t in range(1, len(video)):
+            yield (self.layer(video[t].float() / 255)[..., 0] > 0).to(torch.uint8)
+
+
+def card(build=PixelLearner, **changes):
+    given = {"build": build, "config": Constants, "validation": "tiny", "metric": "share"}
+    return Method(name="pixels", tasks=("one-shot",), build=PixelMethod, training=Training(**{**given, **changes}))
+
+
+@pytest.fixture
+def tiny(tests_tools, tmp_path):
+    """``tiny.train(iterations=...)`` trains the layer on the tiny benchmark into tmp_path/training."""
+
+    def plan(method=None, *, benchmark=None, config=(), **asked):
+        catalog = tests_tools.catalog_of(method or card(), benchmark=benchmark)
+        overrides = tuple(f"{key}={value}" for key, value in dict(config).items())
+        request = TrainingRequest(plugin="pixels", data=("tiny",), overrides=overrides, **asked)
+        return resolve_training(request, catalog), catalog
+
+    def train_tiny(method=None, *, out="training", fresh=False, watch=None, **asked):
+        resolved, catalog = plan(method, **asked)
+        return train(resolved, tmp_path / out, catalog, Processes("cpu"), fresh=fresh, watch=watch)
+
+    def weights(out="training", name="last"):
+        return load_file(tmp_path / out / f"{name}.safetensors")
+
+    return SimpleNamespace(
+        card=card, plan=plan, train=train_tiny, weights=weights, folder=tmp_path / "training", Learner=PixelLearner
+    )
