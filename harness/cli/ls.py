@@ -1,4 +1,4 @@
-"""``harness ls``: what is installed, and which runs there are."""
+"""``harness ls``: what is installed, which experiments and which runs there are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.cli.terminal import say, table
 
 @click.group("ls")
 def command() -> None:
-    """List plugins, benches, metrics or runs."""
+    """List plugins, benches, metrics, experiments or runs."""
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
@@ -76,7 +76,7 @@ def benches(as_json: bool) -> None:
             "bench": bench.name,
             "tasks": ", ".join(bench.tasks),
             "videos": bench.videos_expected or "-",
-            "scored": "yes" if bench.scored else "no (server)",
+            "scored": "yes" if bench.scored else "no (server)" if bench.homepage else "no (no truth)",
             "data": "--data-root" if bench.needs_root else "embedded",
             "from": _origin(catalog.benchmarks, bench.name),
             "title": bench.title,
@@ -103,6 +103,26 @@ def metrics(as_json: bool) -> None:
         for column in metric.columns
     ]
     _show(rows, as_json=as_json, empty="no metrics installed")
+
+
+@command.command("experiments")
+@_json_option
+def experiments(as_json: bool) -> None:
+    """List the papers' tables that harness reproduce can run."""
+    from harness.experiments.format import cells_of, read_experiment, shipped
+
+    found = {name: read_experiment(path) for name, path in shipped().items()}
+    rows = [
+        {
+            "experiment": name.replace("-", "/", 1),
+            "method": experiment.method,
+            "cells": len(cells_of(experiment)),
+            "bench": experiment.benchmark,
+            "title": experiment.title,
+        }
+        for name, experiment in found.items()
+    ]
+    _show(rows, as_json=as_json, empty="no experiments installed")
 
 
 @command.command("runs")

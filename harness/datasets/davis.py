@@ -39,6 +39,7 @@ from harness.datasets.files import (
 
 LICENCE = "CC BY-NC 4.0 (some sequences from YouTube, under their own terms; see SOURCES.md of the data)"
 HOMEPAGE = "https://davischallenge.org"
+RESOLUTION = "480p"
 _SHARE = "https://data.vision.ee.ethz.ch/csergi/share/davis"
 # Checksums: fperazzi/davis-2017 data/get_davis.sh (2016), tensorflow/datasets davis/checksums.tsv (2017 trainval).
 ARCHIVE_2016 = Archive(
@@ -65,6 +66,7 @@ class Split:
     """One split of one edition: where its list and masks lie, and how many frames each official sequence has.
 
     An empty ``sequences`` means that the official names, ``size`` of them, are taken from the list in the tree.
+    ``any_resolution``: a tree without 480p is read at the only resolution it has; for learning, not for comparing.
     """
 
     benchmark: str
@@ -74,6 +76,7 @@ class Split:
     truth: Literal["all", "first", "none"] = "all"
     sequences: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
+    any_resolution: bool = False
 
     @property
     def layout(self) -> str:
@@ -112,7 +115,8 @@ def open_split(split: Split, root: Path | None, partial: bool) -> list[Sample]:
             hint="restore the official list of the archive",
         )
     names = tuple(split.sequences) or listed
-    frames = root / "JPEGImages" / "480p"
+    resolution = _resolution(split, root)
+    frames = root / "JPEGImages" / resolution
 
     def absence(name: str) -> DataError | None:
         if not (frames / name).is_dir():
@@ -121,9 +125,18 @@ def open_split(split: Split, root: Path | None, partial: bool) -> list[Sample]:
             return absent(path, f"a line with {name!r}", "no such line")
         return None
 
-    return open_all(
-        names, absence, lambda name: _open_sequence(split, root, name), root, partial=partial, size=split.size
-    )
+    def open_one(name: str) -> Sample:
+        return _open_sequence(split, root, name, resolution)
+
+    return open_all(names, absence, open_one, root, partial=partial, size=split.size)
+
+
+def _resolution(split: Split, root: Path) -> str:
+    """The folder frames and masks lie in: 480p, or for a split of any resolution the only one there is."""
+    if not split.any_resolution or (root / "JPEGImages" / RESOLUTION).is_dir():
+        return RESOLUTION
+    there = [path.name for path in sorted(root.glob("JPEGImages/*/")) if (root / split.masks / path.name).is_dir()]
+    return there[0] if len(there) == 1 else RESOLUTION
 
 
 def _find_list(split: Split, root: Path) -> Path:
@@ -140,9 +153,9 @@ def _find_list(split: Split, root: Path) -> Path:
     )
 
 
-def _open_sequence(split: Split, root: Path, name: str) -> Sample:
-    folder = root / "JPEGImages" / "480p" / name
-    mask_folder = root / split.masks / "480p" / name
+def _open_sequence(split: Split, root: Path, name: str, resolution: str) -> Sample:
+    folder = root / "JPEGImages" / resolution / name
+    mask_folder = root / split.masks / resolution / name
     frames = list_images(folder, root, (".jpg",), f"the frames of {name!r}")
     _check_numbering(folder, list(frames), split.sequences.get(name))
     size = image_size(next(iter(frames.values())))
@@ -222,11 +235,22 @@ def harness_benchmarks() -> list[Benchmark]:
     benchmarks = []
     for name, title in (("val", "validation"), ("train", "training")):
         lists_2016 = (f"ImageSets/2016/{name}.txt", f"ImageSets/480p/{name}.txt")
-        split = Split(f"davis16-{name}", lists_2016, kind="binary", sequences=_official(name, 2016))
+        split = Split(
+            f"davis16-{name}",
+            lists_2016,
+            kind="binary",
+            sequences=_official(name, 2016),
+            any_resolution=name == "train",
+        )
         scorings = {"one-shot": DAVIS_2016, "object-zvos": DAVIS_2016_ZERO_SHOT}
         benchmarks.append(_benchmark(split, f"DAVIS 2016 {title}", scorings, ARCHIVE_2016))
     for name, title in (("val", "validation"), ("train", "training")):
-        split = Split(f"davis17-{name}", (f"ImageSets/2017/{name}.txt",), sequences=_official(name, 2016, 2017))
+        split = Split(
+            f"davis17-{name}",
+            (f"ImageSets/2017/{name}.txt",),
+            sequences=_official(name, 2016, 2017),
+            any_resolution=name == "train",
+        )
         benchmarks.append(_benchmark(split, f"DAVIS 2017 {title}", {"one-shot": DAVIS_2017}, ARCHIVE_2017))
     test = Split(
         "davis17-test-dev", ("ImageSets/2017/test-dev.txt",), truth="first", sequences=_official("test-dev", 2017)

@@ -1,6 +1,7 @@
 """DAVIS trees are read as they are; whatever is missing or malformed is named with what was found and expected."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,47 @@ def test_samples_and_benchmarks_can_be_pickled(tree):
     sample = pickle.loads(pickle.dumps(open_split(IDS_2017, tree, False)[0]))
     assert sample.read_truth(0).max() == 255
     assert pickle.loads(pickle.dumps(BENCHMARKS["davis17-val"])).name == "davis17-val"
+
+
+def at_another_resolution(tree, name="240p"):
+    for kind in ("JPEGImages", "Annotations"):
+        (tree / kind / "480p").rename(tree / kind / name)
+    return tree
+
+
+def test_a_split_for_learning_is_read_at_the_only_resolution_there_is(tree):
+    any_resolution = replace(IDS_2017, any_resolution=True)
+    at_480p = open_split(any_resolution, tree, False)[0]
+    assert at_480p.digest() == open_split(IDS_2017, tree, False)[0].digest()
+    bear, dog = open_split(any_resolution, at_another_resolution(tree), False)
+    assert (bear.length, dog.length) == (3, 2)
+    assert bear.read_truth(2).tolist() == _mask(3).tolist()
+
+
+def test_480p_is_preferred_and_two_other_resolutions_are_not_guessed_between(tree):
+    any_resolution = replace(IDS_2017, any_resolution=True)
+    for kind in ("JPEGImages", "Annotations"):
+        (tree / kind / "240p").mkdir()
+    assert len(open_split(any_resolution, tree, False)) == 2
+    at_another_resolution(tree, "1080p")
+    assert "480p/bear: found no such folder" in _problem(any_resolution, tree)
+
+
+def test_a_split_that_is_compared_is_read_at_480p_alone(tree):
+    assert "480p/bear: found no such folder" in _problem(IDS_2017, at_another_resolution(tree))
+    assert {name for name in BENCHMARKS if BENCHMARKS[name].open.args[0].any_resolution} == {
+        "davis16-train",
+        "davis17-train",
+    }
+
+
+@pytest.mark.data
+@needs_data
+def test_the_training_sequences_at_240p_open():
+    samples = BENCHMARKS["davis16-train"].open(SHARED / "DAVIS-train-240p", False)
+    assert len(samples) == 30
+    assert {sample.height for sample in samples} == {240}
+    assert set(np.unique(samples[0].read_truth(0))) == {0, 1}
 
 
 def test_the_digest_changes_with_any_frame_mask_or_name(tree):
