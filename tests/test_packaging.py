@@ -91,6 +91,7 @@ def test_the_wheel_holds_the_code_the_plugins_and_their_data_and_nothing_else(tm
     packages = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()}
     assert tops == {"harness"} | packages
     assert "harness/py.typed" in names
+    assert "harness/experiment_files/tvos-table2.toml" in names
     tracked = subprocess.run(
         ["git", "ls-files", "harness", "plugins"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()

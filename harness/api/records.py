@@ -126,6 +126,11 @@ class VideoFailure(_Record):
     message: Annotated[str, StringConstraints(max_length=20000)]
     traceback: Annotated[str, StringConstraints(max_length=200000)] = ""
 
+    @property
+    def exit_code(self) -> int:
+        """What a command returns for it."""
+        return {"data": 3, "contract": 4, "crashed": 5, "out-of-memory": 5, "timed-out": 5, "incomplete": 7}[self.kind]
+
 
 class PluginInfo(_Record):
     """Which code ran."""

@@ -18,7 +18,7 @@ VERBS = {
     "train": "Train a method that can be trained: weights, log, curve.",
     "score": "Score masks made elsewhere.",
     "pack": "Make the zip a benchmark's server takes.",
-    "ls": "List plugins, benches, metrics or runs.",
+    "ls": "List plugins, benches, metrics, experiments or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
     "compare": "Compare two records; a gate for CI.",
     "reproduce": "Run a paper's table and show measured beside published.",

@@ -114,5 +114,4 @@ def finish(record: RunRecord, folder: Path | None, *, as_json: bool, attributes:
         say(failures_table(record), err=True)
     if folder is not None:
         say(f"record {folder / 'record.json'}", err=True)
-    codes = {"data": 3, "contract": 4, "crashed": 5, "out-of-memory": 5, "timed-out": 5, "incomplete": 7}
-    return max((codes[failure.kind] for failure in record.failures), default=0)
+    return max((failure.exit_code for failure in record.failures), default=0)
