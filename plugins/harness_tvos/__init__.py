@@ -24,9 +24,9 @@ def build(context: BuildContext) -> Any:
 
 def hot_functions() -> Sequence[Kernel]:
     """The kernels, for listings and benches; not called ``kernels``, which is the module."""
-    from harness_tvos.kernels import propagate
+    from harness_tvos.kernels import embed, propagate, upsample
 
-    return (propagate,)
+    return (embed, propagate, upsample)
 
 
 def published(name: str, drive_id: str, trained_on: str) -> Weights:

@@ -51,6 +51,11 @@ class Config:
     """Three accidents of the branch, for its published figures only. Objects that enter together become one, under
     the highest id (``new_label[label > 0] = max``). The third annotated frame of a video is skipped (its index is
     raised twice). The mask of a frame on which objects enter lacks them (it is made before they are put in)."""
+    features: Literal["tvos", "layer3"] = "tvos"
+    """tvos: the trained network. layer3: the third layer (res4) of any ResNet under torchvision's names, its stride
+    made 1, for the rows "ImageNet", "InstDisc" and "MoCo" of paper table 2; paper 4.2 does not say which layer."""
+    normalise_features: bool = False
+    """Whether features get length 1. code: no. InstDisc and MoCo compare such features, over .07."""
     untrained_architecture: Literal["r18", "r50", "r101"] = "r50"
     """Network built where there are no weights; weights decide by themselves. paper 3.5: ResNet-50."""
 
@@ -93,4 +98,7 @@ PRESETS = {
     "youtube-vos": YOUTUBE_VOS,
     "youtube-vos-official": replace(YOUTUBE_VOS, official_bugs=True),
     **TABLE_2,
+    "layer3-raw": replace(OFFICIAL, features="layer3"),
+    # The temperature InstDisc (Wu et al. 2018) and MoCo (He et al. 2020) were trained with.
+    "layer3-cosine": replace(OFFICIAL, features="layer3", normalise_features=True, temperature=1 / 0.07),
 }

@@ -1,54 +1,58 @@
-"""The hot function of TVOS: propagating labels from the reference frames to the target frame.
+"""The hot functions of TVOS: the network, propagation of labels to the target frame, and the way up to a mask.
 
-Three forms of one sum: the plain one of the official code (the reference), the streaming one of PyTorch operations
-(CPU, and CUDA where there is no Triton), and a fused Triton kernel (CUDA).
+Each has a plain form, which is that of the official code, and fast ones. Propagation has a streaming one of PyTorch
+operations (CPU, and CUDA where there is no Triton) and a fused Triton kernel (CUDA).
 """
 
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
 
 from harness import kernel
-from harness.api.timing import Example
+from harness.ops.labels import resize_bilinear
 from harness.ops.propagation import propagate_streaming
-
-# (rows, columns), channels, classes, references; the last is DAVIS at 480p with the network's own sizes.
-SIZES = (((16, 24), 32, 3, 4), ((30, 54), 256, 2, 9), ((60, 107), 256, 2, 9))
-SIGMAS = (21.0, 21.0, 21.0, 21.0, 21.0, 8.0, 8.0, 8.0, 8.0)
-
-
-def examples(device: str) -> list[Example]:
-    """Features as they come: alike in neighbouring pixels and frames, self-products near 90 (official: 92)."""
-    return [_example(device, *size) for size in SIZES]
+from harness_tvos import kernel_examples
+from harness_tvos.kernel_examples import convolutions
+from harness_tvos.network import InferenceNetwork
 
 
-def _example(device: str, size: tuple[int, int], channels: int, classes: int, references: int) -> Example:
-    generator = torch.Generator().manual_seed(0)
-    pixels = size[0] * size[1]
-    coarse = torch.randn(1, channels, size[0] // 8, size[1] // 8, generator=generator)
-    scene = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")[0].flatten(1).t()
-    scene = scene * math.sqrt(90.0 / scene.square().sum(1).mean())
-    frames = [scene + 0.1 * torch.randn(pixels, channels, generator=generator) for _ in range(references + 1)]
-    ids = torch.randint(classes, (references, size[0] // 8 + 1, size[1] // 8 + 1), generator=generator)
-    ids = ids.repeat_interleave(8, 1).repeat_interleave(8, 2)[:, : size[0], : size[1]].flatten(1)
-    labels = torch.nn.functional.one_hot(ids, classes).float().transpose(1, 2).contiguous()
-    return Example(
-        name=f"{size[0]}x{size[1]}, {references} references, {channels} channels, {classes} classes",
-        args=(
-            frames[0].to(device),
-            torch.stack(frames[1:]).to(device),
-            labels.to(device),
-            tuple(range(references)),
-            SIGMAS[-references:],
-        ),
-        kwargs={"size": size},
-    )
+def embed_plain(images: Float[Tensor, "1 3 H W"], network: nn.Module) -> Float[Tensor, "N C"]:
+    """The network as it was trained: batch norms apart, channels first."""
+    return as_rows(cast(InferenceNetwork, network).unfolded(images))
+
+
+def embedding_work(images: Tensor, network: nn.Module) -> float:
+    """Multiply-adds of every convolution, counted twice."""
+    return sum(2.0 * each.multiply_adds for each in convolutions(network, images.shape))
+
+
+def embedding_traffic(images: Tensor, network: nn.Module) -> float:
+    """Every convolution reads its input and its weights and writes its output, in the precision of ``images``."""
+    return float(sum(each.numbers for each in convolutions(network, images.shape)) * images.element_size())
+
+
+@kernel(
+    example=kernel_examples.of_embed,
+    reference=embed_plain,
+    flops=embedding_work,
+    bytes=embedding_traffic,
+    tolerance=1e-3,
+)
+def embed(images: Float[Tensor, "1 3 H W"], network: nn.Module) -> Float[Tensor, "N C"]:
+    """A row of features for each pixel of the grid; no copy where the network works channels-last."""
+    return as_rows(network(images))
+
+
+def as_rows(features: Float[Tensor, "1 C h w"]) -> Float[Tensor, "N C"]:
+    """Pixels as rows."""
+    return features[0].permute(1, 2, 0).flatten(0, 1).contiguous()
 
 
 def propagate_plain(
@@ -80,18 +84,28 @@ def _spatial_prior(size: tuple[int, int], sigma: float, like: Tensor) -> Float[T
     return torch.exp(-squared / sigma**2)
 
 
-def operations(query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int], *_: object, **__: object) -> float:
+def propagation_work(
+    query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int], *_: object, **__: object
+) -> float:
     """Multiply-adds of both products, counted twice; exp and the prior are left out."""
     return 2.0 * len(query) * len(slots) * keys.shape[1] * (keys.shape[2] + labels.shape[1])
 
 
-def traffic(query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int], *_: object, **__: object) -> float:
+def propagation_traffic(
+    query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int], *_: object, **__: object
+) -> float:
     """Every feature and label read once, every score written once."""
     features = (query.numel() + len(slots) * keys[0].numel()) * keys.element_size()
     return float(features) + (len(slots) + 1) * labels[0].numel() * labels.element_size()
 
 
-@kernel(example=examples, reference=propagate_plain, flops=operations, bytes=traffic, tolerance=1e-3)
+@kernel(
+    example=kernel_examples.of_propagate,
+    reference=propagate_plain,
+    flops=propagation_work,
+    bytes=propagation_traffic,
+    tolerance=1e-3,
+)
 def propagate(
     query: Float[Tensor, "N C"],
     keys: Float[Tensor, "S N C"],
@@ -108,8 +122,37 @@ def propagate(
     each one's prior in feature pixels. The prior comes after the softmax and nothing is normalised again, so a
     pixel's scores sum to at most 1 (microsoft/transductive-vos 1312e43, lib/predict.py).
     """
-    if query.is_cuda and labels.dtype == torch.float32 and importlib.util.find_spec("triton"):
+    if query.is_cuda and labels.dtype == torch.float32 and has_triton():
         from harness.ops.propagation_cuda import propagate_fused
 
         return propagate_fused(query, keys, labels, slots, sigmas, size=size, temperature=temperature)
     return propagate_streaming(query, keys, labels, slots, sigmas, size=size, temperature=temperature)
+
+
+def has_triton() -> bool:
+    """Whether Triton is installed; it comes with PyTorch for CUDA."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def upsample_plain(
+    scores: Float[Tensor, "K h w"], ids: UInt8[Tensor, " K"], size: tuple[int, int]
+) -> UInt8[Tensor, "H W"]:
+    """The official form: bilinear up-sampling of every class, then argmax."""
+    planes = functional.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)
+    return ids[planes[0].argmax(0)]
+
+
+def upsampling_work(scores: Tensor, ids: Tensor, size: tuple[int, int]) -> float:
+    """Two linear interpolations (multiply, multiply-add) and a comparison a class and pixel, rows shared."""
+    return float(len(scores) * size[1] * (3 * scores.shape[1] + 4 * size[0]))
+
+
+def upsampling_traffic(scores: Tensor, ids: Tensor, size: tuple[int, int]) -> float:
+    """Every score read once, every id written once."""
+    return float(scores.numel() * scores.element_size() + size[0] * size[1])
+
+
+@kernel(example=kernel_examples.of_upsample, reference=upsample_plain, flops=upsampling_work, bytes=upsampling_traffic)
+def upsample(scores: Float[Tensor, "K h w"], ids: UInt8[Tensor, " K"], size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
+    """The id of the class with the highest score at each pixel of a mask of this size, the first of equals."""
+    return ids[resize_bilinear(scores, size).max(0).indices]  # on a CPU argmax is 20 times slower than max

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from harness import BuildContext, Prompts, Video, stage
-from harness.ops.labels import VOID, one_hot, resize_bilinear, resize_nearest
+from harness.ops.labels import VOID, one_hot, resize_nearest
 from harness_tvos.config import Config
-from harness_tvos.kernels import propagate
+from harness_tvos.kernels import embed, propagate, upsample
 from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, with_classes, written_over
 from harness_tvos.network import (
     IMAGENET_MEAN,
@@ -25,15 +25,27 @@ from harness_tvos.network import (
 )
 from harness_tvos.references import frames_kept, reference_frames, sigmas
 from harness_tvos.sizes import Size, grid_of, hard_labels, resized_image, soft_labels, working_size
+from harness_tvos.transferred import build_layer3_network, layer3_network_for
 
 
 def build(context: BuildContext) -> TVOS:
     """TVOS with the context's weights, whose names decide the architecture; without weights, an untrained network."""
+    config: Config = context.config
+    network = for_inference(
+        network_of(context), context.device, context.precision, normalised=config.normalise_features
+    )
+    return TVOS(network, config, context.device)
+
+
+def network_of(context: BuildContext) -> nn.Module:
+    """The network that gives the features the config asks for."""
+    config: Config = context.config
+    is_transferred = config.features == "layer3"
     if context.weights is None:
-        network = build_network(context.config.untrained_architecture, seed=context.seed)
-    else:
-        network = network_for(load_checkpoint(context.weights))
-    return TVOS(for_inference(network, context.device, context.precision), context.config, context.device)
+        make = build_layer3_network if is_transferred else build_network
+        return make(config.untrained_architecture, seed=context.seed)
+    state = load_checkpoint(context.weights)
+    return layer3_network_for(state) if is_transferred else network_for(state)
 
 
 class TVOS:
@@ -62,7 +74,7 @@ class TVOS:
             else:
                 features = self.embed(video[frame])
                 scores = self.scores(memory, features, frame - first)  # (K, h, w)
-                mask = memory.ids[self.classes_of(scores, video.size)]
+                mask = self.mask_of(scores, memory.ids, video.size)
                 labels = one_hot(scores.argmax(0).byte(), range(len(scores)))  # hard, as history is kept
                 if prompt is not None:
                     memory.add_objects(prompt)
@@ -86,8 +98,7 @@ class TVOS:
         """Features (h*w, C) of a (H, W, 3) uint8 RGB image (section 3.5: no resizing unless asked for)."""
         with stage("backbone"):
             pixels = resized_image(image, self.size_of(image.shape[:2]))  # (1, 3, H, W)
-            features = self.network((pixels / 255 - self.mean) / self.std)  # (1, C, h, w)
-            return features[0].permute(1, 2, 0).flatten(0, 1).contiguous()  # (h*w, C)
+            return embed((pixels / 255 - self.mean) / self.std, self.network)  # (h*w, C)
 
     def scores(self, memory: Memory, features: Tensor, target: int) -> Tensor:
         """Class scores (K, h, w) of frame ``target``: equations 4 and 6 over its references."""
@@ -107,13 +118,12 @@ class TVOS:
                 scores = torch.where(total > 0, scores / total, scores)
             return scores.unflatten(1, memory.grid)
 
-    def classes_of(self, scores: Tensor, size: Size) -> Tensor:
-        """The class of the highest score at each pixel of a video of this size, (H, W)."""
+    def mask_of(self, scores: Tensor, ids: Tensor, size: Size) -> Tensor:
+        """The id of the highest score at each pixel of a video of this size, (H, W) uint8."""
         with stage("upsample"):
-            is_direct = self.config.upsample == "direct"
-            planes = resize_bilinear(scores, size if is_direct else self.size_of(size))
-            classes = planes.max(0).indices.byte()  # argmax is 20 times slower on CPU
-            return (classes if is_direct else resize_nearest(classes, size)).long()
+            if self.config.upsample == "direct":
+                return upsample(scores, ids, size)
+            return resize_nearest(upsample(scores, ids, self.size_of(size)), size)
 
     def first_labels(self, prompt: Tensor, memory: Memory) -> Tensor:
         """What the first prompt says of every feature pixel, (K, h, w): shares that stay soft, unlike later labels."""

@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from harness import DataError
 from harness.models.checkpoints import read_state
@@ -82,11 +83,16 @@ def build_network(architecture: Architecture, *, seed: int = 0) -> EmbeddingNetw
     if architecture not in PLANS:
         raise ValueError(f"no TVOS network is called {architecture!r}; there are {', '.join(PLANS)}")
     network = EmbeddingNetwork(architecture)
+    draw_convolutions(network, seed)
+    return network
+
+
+def draw_convolutions(network: nn.Module, seed: int) -> None:
+    """Draw every convolution anew."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-    return network
 
 
 def initialise_from_imagenet(network: EmbeddingNetwork, torchvision_state: Mapping[str, Tensor]) -> None:
@@ -126,27 +132,33 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture:
         f"the weights are of no TVOS network: found {len(state)} tensors, "
         f"{'bottleneck' if kind is Bottleneck else 'basic'} blocks {depths} under backbone.4 to backbone.7; expected "
         + ", ".join(f"{name} {plan.depths}" for name, plan in PLANS.items()),
-        hint="the names must be the official ones (backbone.0.weight ... bn256.bias)",
+        hint="the names must be the official ones (backbone.0.weight ... bn256.bias); the weights of another ResNet "
+        "go with --preset layer3-raw or layer3-cosine",
     )
 
 
 def network_for(state: Mapping[str, Tensor]) -> EmbeddingNetwork:
     """The network that ``state`` is of, with it loaded: strictly, except that batch counters may be missing."""
     network = EmbeddingNetwork(architecture_of(state))
+    hint = "TVOS narrows layer 4 to width 256; plain ImageNet weights serve features=layer3, or a training's start"
+    load_strictly(network, state, f"the {network.architecture} weights", hint)
+    return network
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str, hint: str) -> None:
+    """Load all of ``state`` and nothing else, but for batch counters; DataError names the first tensor that misfits."""
     own = network.state_dict()
     counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
     full = {**counters, **state}  # weights older than PyTorch 0.4.1 have no counters
-    _check_same_keys(set(own), set(full), f"the {network.architecture} weights")
+    _check_same_keys(set(own), set(full), what)
     misfits = [name for name in own if own[name].shape != full[name].shape]
     if misfits:
         found, expected = tuple(full[misfits[0]].shape), tuple(own[misfits[0]].shape)
         raise DataError(
-            f"the {network.architecture} weights do not fit at {len(misfits)} tensors, first {misfits[0]}: found "
-            f"{found}, expected {expected}",
-            hint="TVOS narrows layer 4 to width 256; plain ImageNet weights go through initialise_from_imagenet",
+            f"{what} do not fit at {len(misfits)} tensors, first {misfits[0]}: found {found}, expected {expected}",
+            hint=hint,
         )
     network.load_state_dict(full)
-    return network
 
 
 def _check_same_keys(expected: set[str], found: set[str], what: str) -> None:
@@ -160,26 +172,66 @@ def _check_same_keys(expected: set[str], found: set[str], what: str) -> None:
 
 
 class InferenceNetwork(nn.Module):
-    """A frozen network with folded batch norms: fp32 images in, features in its own precision out."""
+    """A frozen network with folded batch norms: images in, features in its own precision out.
 
-    def __init__(self, network: EmbeddingNetwork, dtype: torch.dtype) -> None:
+    Images of another precision than fp32 are worked on in theirs, by a copy that is kept. ``plain`` is the network as
+    it was, where that was asked for.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype, *, normalised: bool, plain: nn.Module | None) -> None:
         super().__init__()
         self.network = network
         self.dtype = dtype
+        self.normalised = normalised
+        self.plain = plain
+        self._others: dict[torch.dtype, nn.Module] = {}
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.to(self.dtype, memory_format=torch.channels_last)
-        return self.network(images)  # (B, 256, ceil(H/8), ceil(W/8))
+        dtype = self.dtype if images.dtype == torch.float32 else images.dtype
+        network = self.network
+        if dtype != self.dtype:
+            if dtype not in self._others:
+                self._others[dtype] = copy.deepcopy(network).to(dtype)
+            network = self._others[dtype]
+        features = network(images.to(dtype, memory_format=torch.channels_last))  # (B, C, ceil(H/8), ceil(W/8))
+        return with_length_one(features) if self.normalised else features
+
+    def unfolded(self, images: Tensor) -> Tensor:
+        """What the network gives with its batch norms apart, in the precision of ``images``."""
+        if self.plain is None:
+            raise ValueError("this network was made without keep_plain=True")
+        plain = self.plain
+        if images.dtype != next(plain.parameters()).dtype:
+            plain = copy.deepcopy(plain).to(images.dtype)
+        features = plain(images)
+        return with_length_one(features) if self.normalised else features
+
+
+def with_length_one(features: Tensor) -> Tensor:
+    """Features (B, C, h, w) divided by their length at each pixel."""
+    wide = features if features.dtype == torch.float64 else features.float()
+    return functional.normalize(wide, dim=1).to(features.dtype)
 
 
 def for_inference(
-    network: EmbeddingNetwork, device: str | torch.device = "cpu", precision: Precision = "fp32"
+    network: nn.Module,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    *,
+    normalised: bool = False,
+    keep_plain: bool = False,
 ) -> InferenceNetwork:
-    """A copy of ``network`` for test time: batch norms folded, channels last (2.73 against 3.99 CPU-s at 480p)."""
+    """A copy of ``network`` for test time: batch norms folded, channels last (2.73 against 3.99 CPU-s at 480p).
+
+    ``normalised``: features get length 1. ``keep_plain``: the network as it is stays at hand, for comparison.
+    """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
+    plain = copy.deepcopy(folded).to(device) if keep_plain else None
     fold_batch_norms(folded)
-    fold_pair(folded.backbone, "0", "1")
-    fold_pair(folded, "adjust_dim", "bn256")
+    fold_pair(folded, "conv1", "bn1")
+    if isinstance(folded, EmbeddingNetwork):
+        fold_pair(folded.backbone, "0", "1")
+        fold_pair(folded, "adjust_dim", "bn256")
     dtype = DTYPES[precision]
     folded = folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return InferenceNetwork(folded, dtype).eval()
+    return InferenceNetwork(folded, dtype, normalised=normalised, plain=plain).eval()

@@ -65,4 +65,4 @@ def test_features_are_a_row_a_pixel_in_the_asked_precision(precision):
 
 
 def test_kernels_are_listed():
-    assert [kernel.name for kernel in CARD.kernels()] == ["propagate"]
+    assert [kernel.name for kernel in CARD.kernels()] == ["embed", "propagate", "upsample"]

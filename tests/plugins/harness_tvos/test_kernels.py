@@ -9,7 +9,10 @@ import sys
 import pytest
 import torch
 
-from harness_tvos.kernels import examples, propagate, propagate_plain
+from harness_tvos.kernel_examples import convolutions, of_embed, of_upsample
+from harness_tvos.kernel_examples import of_propagate as examples
+from harness_tvos.kernels import embed, propagate, propagate_plain, upsample
+from harness_tvos.network import build_network, for_inference
 
 SMALL = examples("cpu")[:2]
 
@@ -84,6 +87,60 @@ def test_work_and_traffic_of_the_largest_example():
     assert propagate.bytes(query, keys, labels, range(9), ()) == 4 * 10 * 6420 * (256 + 2)
 
 
+def test_the_folded_network_equals_the_plain_one_and_gives_a_row_a_pixel():
+    example = of_embed("cpu")[0]
+    fast, plain = embed(*example.args), embed.reference(*example.args)
+    assert fast.shape == (8 * 12, 256)
+    assert fast.is_contiguous()
+    assert (fast - plain).abs().max() < embed.tolerance
+    assert 0.1 < plain.std() < 10
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_images_of_another_precision_are_worked_on_in_theirs(dtype):
+    images, network = of_embed("cpu")[0].args
+    found = embed(images.to(dtype), network)
+    exact = embed.reference(images.double(), network)
+    assert found.dtype == dtype
+    assert exact.dtype == torch.float64
+    error = {torch.bfloat16: 0.05, torch.float16: 0.01, torch.float64: 1e-6}[dtype]  # folded in fp32
+    assert (found - exact).abs().max() < error * exact.abs().max()
+    assert network.dtype == torch.float32
+
+
+def test_a_network_made_for_use_alone_has_no_plain_form():
+    network = for_inference(build_network("r18"))
+    with pytest.raises(ValueError, match="keep_plain"):
+        embed.reference(torch.zeros(1, 3, 8, 8), network)
+
+
+def test_work_of_one_convolution_by_hand():
+    found = convolutions(torch.nn.Conv2d(3, 5, 3, padding=1, bias=False), (1, 3, 4, 6))
+    assert [(each.multiply_adds, each.numbers) for each in found] == [(4 * 6 * 5 * 3 * 9, 72 + 135 + 120)]
+
+
+def test_resnet_50_takes_the_specs_work_and_traffic_at_480p():
+    network = for_inference(build_network("r50"))
+    images = torch.empty(1, 3, 480, 854)
+    assert embed.flops(images, network) / 1e9 == pytest.approx(166.9, abs=0.05)  # specs/tvos-selfsup.md 3.1
+    assert embed.bytes(images, network) / 1e9 == pytest.approx(1.28, abs=0.06)  # 3.3; there without the weights
+
+
+@pytest.mark.parametrize("example", of_upsample("cpu"), ids=lambda example: example.name)
+def test_upsampling_gives_the_very_mask_of_the_official_form(example):
+    assert torch.equal(upsample(*example.args), upsample.reference(*example.args))
+
+
+def test_upsampling_by_hand():
+    scores = torch.tensor([[[0.6, 0.2]], [[0.4, 0.7]]])  # at 1/4 and 3/4 of the way: .5 and .3, .475 and .625
+    assert upsample(scores, torch.tensor([0, 9], dtype=torch.uint8), (1, 4)).tolist() == [[0, 0, 9, 9]]
+
+
+def test_among_equal_scores_the_first_class_wins():
+    found = upsample(torch.zeros(3, 2, 2), torch.tensor([0, 4, 5], dtype=torch.uint8), (3, 5))
+    assert not found.any()
+
+
 def test_triton_kernel_in_the_interpreter_equals_plain(tmp_path):
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed (it comes with PyTorch for CUDA)")
@@ -91,7 +148,8 @@ def test_triton_kernel_in_the_interpreter_equals_plain(tmp_path):
     script.write_text(
         "import torch\n"
         "from harness.ops.propagation_cuda import propagate_fused\n"
-        "from harness_tvos.kernels import examples, propagate_plain\n"
+        "from harness_tvos.kernel_examples import of_propagate as examples\n"
+        "from harness_tvos.kernels import propagate_plain\n"
         "example = examples('cpu')[0]\n"
         "query, keys, labels, _, _ = example.args\n"
         "for dtype in (torch.float32, torch.float16):\n"
