@@ -1,1 +1,69 @@
 """The card of selfsup: masks propagated by a self-supervised momentum memory (Zhu et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness import BuildContext, Citation, Kernel, Learner, Method, Training, TrainingContext, Weights, hookimpl
+from harness_selfsup.adapted_cards import adapted_forms
+from harness_selfsup.config import PRESETS, Config
+from harness_selfsup.training_config import PRESETS as TRAINING_PRESETS
+from harness_selfsup.training_config import TrainingConfig
+
+PAPER = Citation(
+    title="Self-supervised Video Object Segmentation",
+    authors="Fangrui Zhu, Li Zhang, Yanwei Fu, Guodong Guo, Weidi Xie",
+    year=2020,
+    url="https://github.com/fangruizhu/self_sup_semiVOS",  # as the paper prints it
+)
+WEIGHTS = (
+    Weights(
+        name="mast-youtube-vos",
+        licence="not stated (the repository names none; training data: YouTube-VOS)",
+        url="https://drive.google.com/file/d/1vjiBdom75QzwCF5jnMRsxz897XyotVO8/view",
+        trained_on="YouTube-VOS 2018 train, frames only",
+        preset="mast",
+        note="of MAST (Lai et al. 2020), linked in zlai0/MAST at a57b043; its sha256 is published nowhere",
+    ),
+)
+
+
+def build(context: BuildContext) -> Any:
+    """Build the method; torch is imported here and not before."""
+    from harness_selfsup.method import build
+
+    return build(context)
+
+
+def build_learner(context: TrainingContext) -> Learner:
+    """Build what ``harness train`` trains; torch is imported here and not before."""
+    from harness_selfsup.training import build
+
+    return build(context)
+
+
+def hot_functions() -> Sequence[Kernel]:
+    """The kernels, for listings and benches; not called ``kernels``, which is the module."""
+    from harness_selfsup.kernels import attend, coarse_offsets
+
+    return (attend, coarse_offsets)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    propagation = Method(
+        name="selfsup",
+        tasks=("one-shot",),
+        build=build,
+        summary="Propagates masks from five earlier frames by windows of affinities learnt from raw video.",
+        causality="online",
+        config=Config,
+        presets=PRESETS,
+        kernels=hot_functions,
+        weights=WEIGHTS,
+        supervision="none (frames only)",
+        paper=PAPER,
+        training=Training(build_learner, TrainingConfig, TRAINING_PRESETS, needs_truth=False),
+    )
+    return [propagation, *adapted_forms(propagation)]
