@@ -1,7 +1,8 @@
-"""Benching kernels: rates by hand, forms and errors measured, what goes wrong told and not raised."""
+"""Benching: rates by hand, forms and errors measured, what goes wrong told and not raised; the clip of methods."""
 
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from harness.api.contracts import Method
 from harness.api.errors import UsageError
 from harness.api.timing import Example, kernel
 from harness.benching import kernels as benching
+from harness.benching.clip import Clip, benchmark_of, ids_of
 from harness.benching.kernels import ExtraMemory, Wish, bench_kernels, largest_difference
 from harness.benching.machine import measure_limits
 from harness.benching.report import KernelReport, Limits, Spread, rates_of
@@ -196,6 +198,34 @@ def test_differences_of_nested_answers():
     assert largest_difference(one, other) == 2.0
     assert largest_difference(torch.ones(2), torch.ones(3)) is None
     assert largest_difference(torch.tensor([torch.nan]), torch.tensor([torch.nan])) == 0.0
+
+
+# The clip
+
+
+@pytest.mark.parametrize("clip", [Clip(32, 48, 40, 1), Clip(80, 16, 40, 20), Clip(17, 31, 3, 4)])
+def test_every_object_is_in_every_frame_and_moves(clip):
+    masks = [ids_of(clip, frame) for frame in range(clip.frames)]
+    assert all(mask.shape == (clip.height, clip.width) for mask in masks)
+    assert all(set(np.unique(mask)) == set(range(clip.objects + 1)) for mask in masks)
+    assert (masks[0] != masks[1]).any()
+    sizes = [np.bincount(mask.ravel())[1:].tolist() for mask in masks]
+    assert all(size == sizes[0] for size in sizes)  # nothing is cut off
+
+
+def test_the_clip_is_a_benchmark_for_every_task_whose_frames_change():
+    bench = benchmark_of(Clip(32, 48, 3))
+    (sample,) = bench.open(None, False)
+    frames = [sample.read_frame(frame) for frame in range(3)]
+    assert {frame.shape for frame in frames} == {(32, 48, 3)}
+    assert (frames[0] != frames[1]).any()
+    assert set(bench.tasks) == {"one-shot", "object-zvos", "instance-zvos", "vis"}
+
+
+@pytest.mark.parametrize("size", [{"height": 8}, {"frames": 1}, {"objects": 0}, {"objects": 9, "height": 32}])
+def test_a_clip_too_small_is_refused(size):
+    with pytest.raises(UsageError, match="found a clip of"):
+        Clip(**size)
 
 
 @pytest.mark.gpu

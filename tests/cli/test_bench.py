@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from harness.api.contracts import Method
-from harness.api.timing import Example, kernel
+from harness.api.timing import Example, kernel, stage
 from harness.benching import kernels as benching
+from harness.benching.methods import MethodReport
+from harness.benching.precision import PrecisionReport
 from harness.benching.report import KernelReport, Limits
 from harness.catalog import Catalog
 from harness.cli import main
@@ -21,6 +23,23 @@ def numbers(device):
     return [Example("three", (torch.tensor([1.0, 2.0, 3.0]),)), Example("four", (torch.ones(4),))]
 
 
+class Copy:
+    """Shows the first mask; in bf16 one pixel less of it on frame 2; breaks in fp16."""
+
+    def __init__(self, context):
+        self.context = context
+
+    def propagate(self, video, prompts):
+        for frame in range(len(video)):
+            mask = prompts[0].clone()
+            if self.context.precision == "bf16" and frame == 2:
+                mask[mask.nonzero()[0][0], mask.nonzero()[0][1]] = 0
+            if self.context.precision == "fp16":
+                raise RuntimeError("no halves here")
+            with stage("copy"):
+                yield mask
+
+
 RIGHT = kernel(example=numbers, reference=square, name="right", flops=lambda x: 1e6, bytes=lambda x: 1e6)(square)
 WRONG = kernel(example=numbers, reference=square, name="wrong")(lambda x: x + x)
 
@@ -28,7 +47,7 @@ WRONG = kernel(example=numbers, reference=square, name="wrong")(lambda x: x + x)
 @pytest.fixture
 def place(tmp_path, monkeypatch, tests_tools):
     """A folder in which commands run with a method of two kernels, on a machine of 100 GFLOP/s and 10 GB/s."""
-    method = Method(name="toy", tasks=("one-shot",), build=lambda context: None, kernels=lambda: (RIGHT, WRONG))
+    method = Method(name="toy", tasks=("one-shot",), build=Copy, kernels=lambda: (RIGHT, WRONG))
     monkeypatch.chdir(tmp_path)
     catalog = tests_tools.catalog_of(method)
     monkeypatch.setattr(Catalog, "load", classmethod(lambda cls: catalog))
@@ -76,3 +95,64 @@ def test_names_that_are_not_there_are_refused(place, capsys):
     assert "known: right, wrong" in capsys.readouterr().err
     assert run("kernels", "--device", "cuda:7") == 6
     assert run("kernels", "--rounds", 0) == 2
+
+
+def test_methods_are_timed_on_a_clip_of_the_size_asked_for(place, capsys):
+    size = ["--height", 32, "--width", 48, "--frames", 6, "--objects", 2]
+    assert run("methods", "--plugin", "toy", *size, "--out", "report.json") == 0
+    out = capsys.readouterr().out
+    assert "generated clip 48x32x6, 2 objects; model clock" in out
+    assert any(line.split()[:4] == ["toy", "one-shot", "none", "3"] for line in out.splitlines())  # 6 less warm-up
+    report = MethodReport.model_validate_json((place / "report.json").read_text())
+    assert report.rows[0].timing.stages["copy"].calls == 6
+    assert report.conditions.resolutions == ["48x32"]
+
+
+def test_a_method_that_fails_on_the_clip_is_told_with_its_exit_code(place, capsys):
+    size = ["--height", 32, "--width", 48, "--frames", 2]
+    assert run("methods", *size, "--precision", "fp16") == 5
+    assert "toy: crashed: toy, video clip: no halves here" in capsys.readouterr().out
+    assert run("methods", *size, "--task", "vis") == 2
+
+
+def test_a_clip_that_cannot_be_is_refused(place, capsys):
+    assert run("methods", "--height", 8) == 2
+    assert "found a clip of 8 x 854" in capsys.readouterr().err
+
+
+def test_precision_shows_the_paired_difference_and_the_pixels_that_changed(place, capsys):
+    assert run("precision", "--plugin", "toy", "--bench", "tiny", "--precisions", "fp32,bf16", "--out", "p.json") == 0
+    out = capsys.readouterr().out
+    report = PrecisionReport.model_validate_json((place / "p.json").read_text())
+    base, reduced = report.rows
+    assert base.differences == {}
+    assert base.pixels_changed is None
+    # One pixel of 64 of one frame of five, in both videos. On that frame the square has moved away: it is right now.
+    assert reduced.pixels_changed == pytest.approx(1 / (5 * 64))
+    assert reduced.changed_by_video == {"first": pytest.approx(1 / 320), "second": pytest.approx(1 / 320)}
+    assert reduced.differences["share"].value == pytest.approx(1 / 320)
+    assert "0.3125%" in out
+    assert "+0.0031 [+0.0031, +0.0031]" in out
+    assert report.metric == "share"
+
+
+def test_a_precision_that_fails_is_told_and_the_others_stand(place, capsys):
+    assert run("precision", "--plugin", "toy", "--bench", "tiny", "--precisions", "fp32,fp16,bf16") == 5
+    out = capsys.readouterr().out
+    assert "fp16: first: crashed" in out
+    assert "not compared: 0 videos were done, 2 before" in out
+    assert "0.3125%" in out
+
+
+def test_precision_runs_resume(place, capsys):
+    arguments = ["precision", "--plugin", "toy", "--bench", "tiny"]
+    assert run(*arguments) == 0
+    capsys.readouterr()
+    assert run(*arguments) == 0
+    assert capsys.readouterr().err.count("(reused)") == 4
+
+
+@pytest.mark.parametrize("precisions", ["fp32", "fp32,fp32", "fp32,fp8"])
+def test_precisions_are_two_or_three_different_ones(place, capsys, precisions):
+    assert run("precision", "--plugin", "toy", "--bench", "tiny", "--precisions", precisions) == 2
+    assert "expected two or three different ones of fp32, bf16, fp16" in capsys.readouterr().err
