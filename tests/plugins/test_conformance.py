@@ -7,11 +7,13 @@ from harness.conformance import checks_for
 
 SLOW = {"tvos": {"kernels", "memory", "blind", "runs"}}
 """Checks that take more than 10 seconds on two busy cores."""
+PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke"}
+"""Where the default is too much for a CPU: what else the promises are tried with."""
 
 
 def every_promise():
     for method in Catalog.load().methods:
-        for parameter in checks_for(method.name):
+        for parameter in checks_for(method.name, preset=PRESET.get(method.name, "")):
             promise = parameter.values[0]
             slow = promise.check.name in SLOW.get(method.name, ())
             yield pytest.param(promise, id=parameter.id, marks=[pytest.mark.slow] if slow else [])

@@ -1,0 +1,165 @@
+"""The adapted forms on tiny videos, over a propagation that the tests make."""
+
+import pytest
+import torch
+
+from harness import BuildContext, CausalityError, Prompts, Snapshot, Video
+from harness.api.learning import LearnsAtTestTime
+from harness.api.timing import Stopwatch
+from harness.api.video import Horizon
+from harness.ops.labels import VOID
+from harness_selfsup import unet
+from harness_selfsup.adaptation_config import ADAPTED_PRESETS, CAUSAL_PRESETS
+from harness_selfsup.adapted import Adapted, CausallyAdapted
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """A U-Net of the same build with few channels: none of these tests is about how well it learns."""
+    monkeypatch.setattr(unet, "ENCODER", (64, 16, 16, 16))
+    monkeypatch.setattr(unet, "DECODER", (16, 16, 8, 8, 8))
+
+
+class Shifting:
+    """Propagation that moves what it was given one column a frame, and knows nothing else."""
+
+    def propagate(self, video, prompts):
+        mask = torch.zeros(video.size, dtype=torch.uint8)
+        for frame in range(len(video)):
+            video[frame]
+            mask, prompt = mask.roll(1, 1), prompts.get(frame)
+            if prompt is not None:
+                mask = torch.where((prompt > 0) & (prompt != VOID), prompt, mask)
+            yield mask
+
+
+def context(form: type, **changes) -> BuildContext:
+    presets = ADAPTED_PRESETS if form is Adapted else CAUSAL_PRESETS
+    fields = {"task": "one-shot", "config": presets["smoke"], "device": "cpu", "precision": "fp32", "weights": None}
+    return BuildContext(**{**fields, "seed": 0, **changes})
+
+
+def adapted(form: type = Adapted, **changes):
+    return form(Shifting(), context(form, **changes))
+
+
+def prompt_of(ids: tuple[int, ...], height: int, width: int) -> torch.Tensor:
+    """The objects as columns side by side, and nothing else."""
+    mask = torch.zeros(height, width, dtype=torch.uint8)
+    for place, value in enumerate(ids):
+        mask[2 : height - 2, 4 * place : 4 * place + 3] = value
+    return mask
+
+
+def video_of(length: int, height: int = 24, width: int = 32, horizon: Horizon | None = None) -> Video:
+    frames = torch.randint(
+        256, (length, height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    return Video(name="v", length=length, height=height, width=width, read=frames.__getitem__, horizon=horizon)
+
+
+def masks_of(method, length: int, prompts: dict[int, torch.Tensor], size: tuple[int, int] = (24, 32)):
+    return list(method.propagate(video_of(length, *size), Prompts(prompts)))
+
+
+@pytest.mark.parametrize("form", [Adapted, CausallyAdapted])
+@pytest.mark.parametrize(("ids", "size"), [((1,), (24, 32)), ((2, 7, 200), (33, 57))])
+def test_masks_have_the_size_and_the_ids_of_the_prompt(form, ids, size):
+    prompt = prompt_of(ids, *size)
+    masks = masks_of(adapted(form), 3, {0: prompt}, size)
+    assert torch.equal(masks[0], prompt)
+    for mask in masks:
+        assert mask.shape == size
+        assert mask.dtype is torch.uint8
+        assert set(mask.unique().tolist()) <= {0, *ids}
+
+
+@pytest.mark.parametrize("form", [Adapted, CausallyAdapted])
+def test_a_video_of_one_frame_is_its_prompt_without_void(form):
+    prompt = prompt_of((3,), 24, 32)
+    given = prompt.clone()
+    given[-1] = VOID
+    (mask,) = masks_of(adapted(form), 1, {0: given})
+    assert torch.equal(mask, prompt)
+
+
+@pytest.mark.parametrize("form", [Adapted, CausallyAdapted])
+def test_nothing_named_nothing_found(form):
+    masks = masks_of(adapted(form), 3, {0: torch.zeros(24, 32, dtype=torch.uint8)})
+    assert [int(mask.max()) for mask in masks] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("form", [Adapted, CausallyAdapted])
+def test_a_later_object_is_not_there_before_and_is_as_prompted_then(form):
+    late = prompt_of((0, 0, 9), 24, 32)
+    masks = masks_of(adapted(form), 4, {0: prompt_of((1,), 24, 32), 2: late})
+    assert [int((mask == 9).sum()) for mask in masks[:2]] == [0, 0]
+    assert torch.equal(masks[2] == 9, late == 9)
+
+
+def test_equal_seeds_give_equal_masks_also_after_another_video():
+    prompt = {0: prompt_of((1, 2), 24, 32)}
+    first, second = adapted(), adapted()
+    masks_of(second, 2, {0: prompt_of((4,), 33, 57)}, (33, 57))
+    assert all(torch.equal(a, b) for a, b in zip(masks_of(first, 3, prompt), masks_of(second, 3, prompt), strict=True))
+
+
+def test_snapshots_begin_with_what_is_learnt_and_end_with_the_answer():
+    method = adapted()
+    assert isinstance(method, LearnsAtTestTime)
+    video, prompts = video_of(3), Prompts({0: prompt_of((1, 2), 24, 32)})
+    shots = list(method.snapshots(video, prompts, 1))
+    assert [shot.iteration for shot in shots] == [0, 1, 2]
+    assert all(isinstance(shot, Snapshot) and len(shot.masks) == 3 for shot in shots)
+    propagated = list(Shifting().propagate(video, prompts))
+    for shot, expected in ((shots[0], propagated), (shots[-1], list(method.propagate(video, prompts)))):
+        assert all(torch.equal(a, b) for a, b in zip(shot.masks, expected, strict=True))
+    assert [shot.iteration for shot in method.snapshots(video, prompts, 5)] == [0, 2]
+
+
+def test_snapshots_of_a_video_in_which_nothing_is_named_are_empty():
+    shots = adapted().snapshots(video_of(2), Prompts({0: torch.zeros(24, 32, dtype=torch.uint8)}), 1)
+    assert {int(mask.max()) for shot in shots for mask in shot.masks} == {0}
+
+
+def test_adaptation_is_a_stage_of_the_first_mask():
+    watch = Stopwatch("cpu")
+    masks = adapted().propagate(video_of(3), Prompts({0: prompt_of((1,), 24, 32)}))
+    readings = []
+    for _ in range(3):
+        with watch.lap():
+            next(masks)
+        readings.append(watch.read())
+    assert [set(reading.stages) for reading in readings] == [{"adapt", "segment"}, {"segment"}, {"segment"}]
+
+
+def test_the_causal_form_reads_no_later_frame():
+    horizon = Horizon(last=0)
+    video = video_of(3, horizon=horizon)
+    prompts = Prompts({0: prompt_of((1,), 24, 32), 2: prompt_of((0, 5), 24, 32)}, horizon=horizon)
+    masks = adapted(CausallyAdapted).propagate(video, prompts)
+    for frame in range(3):
+        horizon.last = frame
+        assert next(masks).shape == (24, 32)
+    horizon.last = 0
+    with pytest.raises(CausalityError):
+        next(adapted().propagate(video, prompts))
+
+
+def test_the_causal_form_learns_after_a_prompt_and_before_each_frame(monkeypatch):
+    from harness_selfsup.adaptation import AppearanceModel
+
+    learnt = []
+    monkeypatch.setattr(
+        AppearanceModel,
+        "learn",
+        lambda self, video, lessons, iterations, *, frames: learnt.append((iterations, sorted(lessons.maps), frames)),
+    )
+    masks_of(adapted(CausallyAdapted), 4, {0: prompt_of((1,), 24, 32), 2: prompt_of((0, 5), 24, 32)})
+    assert learnt == [
+        (2, [0], 1),
+        (1, [0], 1),
+        (1, [0, 1], 2),
+        (2, [0, 1, 2], 3),
+        (1, [0, 1, 2], 3),
+    ]
