@@ -29,11 +29,13 @@ def grid_of(size: Size) -> Size:
 
 
 def resized_image(image: UInt8[Tensor, "H W 3"], size: Size) -> Float[Tensor, "1 3 h w"]:
-    """An image of this size, 0..255, resized as by Pillow's bilinear filter."""
-    planes = image.permute(2, 0, 1)[None].float()  # (1, 3, H, W)
+    """An image of this size, 0..255, resized as by Pillow's bilinear filter, which rounds to whole numbers."""
+    planes = image.permute(2, 0, 1)[None]  # (1, 3, H, W)
     if size == tuple(planes.shape[-2:]):
-        return planes
-    return functional.interpolate(planes, size=size, mode="bilinear", antialias=True).round_()
+        return planes.float()
+    if planes.is_cuda:  # where bytes cannot be resized
+        return functional.interpolate(planes.float(), size=size, mode="bilinear", antialias=True).round_()
+    return functional.interpolate(planes, size=size, mode="bilinear", antialias=True).float()
 
 
 def soft_labels(prompt: UInt8[Tensor, "H W"], ids: list[int], size: Size) -> Float[Tensor, "K h w"]:
