@@ -166,7 +166,15 @@ def released_youtube(network, images, annotations: dict[int, np.ndarray], short_
     return masks
 
 
-# slow
+def test_the_official_preset_gives_the_first_masks_of_the_released_loop(network, tmp_path):
+    images, truths = moving_squares(12, 72, 104)
+    found = ours(network, PRESETS["official"], images, {0: truths[0]}, tmp_path)
+    expected = released_davis(network, images, truths[0])
+    assert share_of_other_pixels(found, expected) <= MOST_TIES
+    assert found[11].any()
+
+
+@pytest.mark.slow
 def test_the_official_preset_gives_the_masks_of_the_released_loop(network, tmp_path):
     images, truths = moving_squares(52, 72, 104)
     found = ours(network, PRESETS["official"], images, {0: truths[0]}, tmp_path)
@@ -175,7 +183,7 @@ def test_the_official_preset_gives_the_masks_of_the_released_loop(network, tmp_p
     assert {1, 2, 3} & set(np.unique(found[51]).tolist())  # something is still followed when frame 0 has dropped out
 
 
-# slow
+@pytest.mark.slow
 def test_the_branchs_preset_gives_the_masks_of_the_released_branch(network, tmp_path):
     images, truths = moving_squares(20, 108, 156)
     annotations = {0: np.where(truths[0] == 1, 1, 0).astype(np.uint8)}
