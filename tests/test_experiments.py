@@ -1,6 +1,7 @@
 """Experiments: the file's format, the grid's runs, the table; every shipped file fits the cards."""
 
 import math
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 from harness.api.contracts import Method, Weights
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
-from harness.configure import configure
+from harness.cli.train import command as train
+from harness.configure import configure, configured
 from harness.experiments.format import cells_of, find, read_experiment, shipped
 from harness.experiments.grid import Choice, run_grid
 from harness.experiments.outcome import Outcome
@@ -147,6 +149,23 @@ def test_a_shipped_file_fits_the_cards_and_its_published_grid_is_full(path):
         printed = list(cell.published.values())
         assert all(figure is not None and 0 < figure < 100 for figure in printed)
         assert len(printed) == (len(experiment.metrics) if cell.row.published else 0)
+
+
+@pytest.mark.parametrize("path", shipped().values(), ids=shipped())
+def test_a_command_that_gets_weights_fits_the_card_and_the_command_line(path):
+    options = {name for option in train.params for name in option.opts}
+    for row in read_experiment(path).rows:
+        for line in re.findall(r"harness train (.*?)(?:, or |; |$)", row.needs):
+            words = line.split()
+            given = [(word, words[place + 1]) for place, word in enumerate(words) if word.startswith("--")]
+            assert {word for word, _ in given} <= options
+            asked = dict(given)
+            method = CATALOG.methods.get(asked["--plugin"])
+            for name in asked["--data"].split(","):
+                CATALOG.benchmarks.get(name)
+            constants = [value for word, value in given if word == "--set"]
+            training = method.training
+            configured(method.name, training.config, training.presets, asked.get("--preset", ""), constants)
 
 
 # The grid
