@@ -114,7 +114,7 @@ def restore(path: Path, content: Mapping[str, Any], learner: Learner, scaler: to
         )
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise DataError(
-            f"{path} does not fit these networks ({problem!s:.300}); the plugin's code may have changed",
+            f"{path} does not fit these networks ({' '.join(str(problem).split()):.300}); the plugin's code may have changed",
             hint="--resume never begins anew",
         ) from problem
 

@@ -12,6 +12,7 @@ from harness.results import write_atomically
 
 def draw_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:
     """Draw the lines of a log as a PNG; matplotlib is imported here, and without a display."""
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -36,7 +37,8 @@ def draw_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> No
         axis.grid(alpha=0.3)
     figure.suptitle(title)
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=100, metadata={"Software": "vos-harness"})
+    with rc_context({"text.parse_math": False}):  # a figure's name may hold any sign
+        figure.savefig(picture, format="png", dpi=100, metadata={"Software": "vos-harness"})
     write_atomically(path, picture.getvalue())
 
 

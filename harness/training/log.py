@@ -32,7 +32,7 @@ class Window:
     def add(self, iteration: int, loss: Tensor, logged: Mapping[str, Tensor]) -> None:
         """Take in one iteration."""
         self.count += 1
-        for name, value in {**logged, "loss": loss}.items():
+        for name, value in ({"loss": loss} | dict(logged) | {"loss": loss}).items():
             value = torch.as_tensor(value).detach().to(loss.device, torch.float64)
             self.sums[name] = self.sums[name].to(loss.device) + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + 1

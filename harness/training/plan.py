@@ -261,13 +261,7 @@ def _as_needed(samples: list[Sample], training: Training, request: TrainingReque
 
 
 def without_truth(sample: Sample) -> Sample:
-    """The video's frames and nothing else: no mask, flow, category or attribute.
-
-    >>> from harness.api.video import Sample
-    >>> sample = Sample("a", 1, 2, 2, ("0",), read_frame=len, digest=str, read_truth=len, extra={"tracks": []})
-    >>> without_truth(sample).read_truth is None, dict(without_truth(sample).extra)
-    (True, {})
-    """
+    """The video's frames and nothing else: no mask, flow, category or attribute."""
     return Sample(
         name=sample.name,
         length=sample.length,

@@ -49,7 +49,7 @@ class Processes:
             return
         with torch.no_grad():
             for network in networks.values():
-                for tensor in network.state_dict(keep_vars=True).values():
+                for tensor in [*network.parameters(), *network.buffers()]:
                     whole = tensor.detach().contiguous()
                     dist.broadcast(whole, src=0)
                     tensor.detach().copy_(whole)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from harness.api.contracts import Method
 from harness.api.learning import Training
-from harness.training.loop import train
+from harness.training import loop
 from harness.training.plan import TrainingRequest, resolve_training
 from harness.training.processes import Processes
 
@@ -101,8 +101,9 @@ def card(build=PixelLearner, **changes):
 
 
 @pytest.fixture
-def tiny(tests_tools, tmp_path):
-    """``tiny.train(iterations=...)`` trains the layer on the tiny benchmark into tmp_path/training."""
+def tiny(tests_tools, tmp_path, monkeypatch):
+    """``tiny.train(iterations=...)`` trains the layer on the tiny benchmark into tmp_path/training; draws nothing."""
+    monkeypatch.setattr(loop, "draw_curve", lambda path, lines, title: path.touch())
 
     def plan(method=None, *, benchmark=None, config=(), **asked):
         catalog = tests_tools.catalog_of(method or card(), benchmark=benchmark)
@@ -111,8 +112,8 @@ def tiny(tests_tools, tmp_path):
         return resolve_training(request, catalog), catalog
 
     def train_tiny(method=None, *, out="training", fresh=False, watch=None, **asked):
-        resolved, catalog = plan(method, **asked)
-        return train(resolved, tmp_path / out, catalog, Processes("cpu"), fresh=fresh, watch=watch)
+        resolved, catalog = plan(method, **{"validate_every": 12, **asked})
+        return loop.train(resolved, tmp_path / out, catalog, Processes("cpu"), fresh=fresh, watch=watch)
 
     def weights(out="training", name="last"):
         return load_file(tmp_path / out / f"{name}.safetensors")

@@ -1,0 +1,114 @@
+"""A checkpoint is whole or not there; what is damaged, foreign or does not fit is refused by name."""
+
+import errno
+import os
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from harness.api.errors import ContractError, DataError, EnvironmentProblem, UsageError
+from harness.training import checkpoint
+from harness.training.checkpoint import write_weights
+
+
+@pytest.fixture
+def finished(tiny):
+    """A training that could go on, were there more to do."""
+    tiny.train(validate="none")
+    return tiny
+
+
+def test_a_truncated_checkpoint_is_refused(finished):
+    path = finished.folder / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="is no readable checkpoint") as caught:
+        finished.train(validate="none")
+    assert "--resume never" in str(caught.value)
+    assert finished.train(validate="none", fresh=True).iterations == 12
+
+
+def test_a_foreign_file_in_its_place_is_refused(finished):
+    torch.save({"state_dict": {}}, finished.folder / "checkpoint.pt")
+    with pytest.raises(DataError, match="found another kind of file, expected a checkpoint"):
+        finished.train(validate="none")
+
+
+def test_the_checkpoint_of_another_training_is_refused(finished, tmp_path):
+    finished.train(out="other", validate="none", seed=1)
+    (tmp_path / "other/checkpoint.pt").replace(finished.folder / "checkpoint.pt")
+    with pytest.raises(UsageError, match="checkpoint of another training"):
+        finished.train(validate="none")
+
+
+def test_a_checkpoint_runs_no_code(finished, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    torch.save({"format": "harness.training/1", "key": Trap()}, finished.folder / "checkpoint.pt")
+    with pytest.raises(DataError, match="is no readable checkpoint"):
+        finished.train(validate="none")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_networks_that_changed_since_are_refused(finished):
+    class Wider(finished.Learner):
+        def networks(self):
+            return super().networks() | {"layer": torch.nn.Linear(4, 1)}
+
+    with pytest.raises(DataError, match=r"does not fit these networks \(.*size mismatch"):
+        finished.train(finished.card(Wider), validate="none")
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on_from_it(tiny, tmp_path, monkeypatch):
+    tiny.train(out="whole", validate="none")
+    real, count = os.fsync, []
+
+    def full_at_the_second_time(file):
+        count.append(file)
+        if len(count) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "fsync", full_at_the_second_time)
+        patch.setattr(checkpoint, "write_weights", lambda *given: None)
+        patch.setattr("harness.training.loop.write_weights", lambda *given: None)
+        patch.setattr("harness.training.loop.append_line", lambda *given: None)
+        patch.setattr("harness.training.loop.cut", lambda *given, **more: None)
+        patch.setattr("harness.training.folder.write_atomically", lambda path, content: path.write_bytes(content))
+        with pytest.raises(EnvironmentProblem, match=r"No space left.*the earlier one is kept"):
+            tiny.train(validate="none", checkpoint_every=4)
+    assert not list(tiny.folder.glob(".*"))
+    assert torch.load(tiny.folder / "checkpoint.pt", weights_only=True)["iteration"] == 4
+    tiny.train(validate="none")
+    assert (tiny.folder / "last.safetensors").read_bytes() == (tmp_path / "whole/last.safetensors").read_bytes()
+
+
+def test_weights_say_where_they_come_from(tiny, tests_tools):
+    tiny.train(benchmark=tests_tools.tiny_benchmark(licence="CC-0"))
+    with safe_open(tiny.folder / "best.safetensors", "pt") as weights:
+        said = weights.metadata()
+    assert {name: said[name] for name in ("method", "data", "data_licence", "iterations", "seed")} == {
+        "method": "pixels",
+        "data": "tiny",
+        "data_licence": "CC-0",
+        "iterations": "12",
+        "seed": "0",
+    }
+    assert said["validation"] == "share 1.000000 on tiny"
+    assert '"lr": 3.0' in said["config"]
+
+
+def test_weights_that_share_memory_are_the_plugin_s_mistake(tmp_path):
+    tensor = torch.zeros(2)
+    with pytest.raises(ContractError, match=r"Learner.weights\(\) cannot be stored"):
+        write_weights(tmp_path / "w.safetensors", {"a": tensor, "b": tensor}, {})
+
+
+def test_equal_weights_make_equal_bytes(tmp_path):
+    metadata = {letter: letter for letter in "abcdefgh"}
+    for name in ("one", "two"):
+        write_weights(tmp_path / name, {"b": torch.ones(3), "a": torch.zeros(1)}, metadata)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
