@@ -5,7 +5,12 @@ import pytest
 from harness.catalog import Catalog
 from harness.conformance import checks_for
 
-SLOW = {"tvos": {"kernels", "memory", "blind", "runs"}}
+SLOW = {
+    "tvos": {"kernels", "memory", "blind", "runs"},
+    "selfsup": {"kernels", "memory"},
+    "selfsup-adapted": {"memory"},
+    "selfsup-causal": {"memory"},
+}
 """Checks that take more than 10 seconds on two busy cores."""
 PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke"}
 """Where the default is too much for a CPU: what else the promises are tried with."""
