@@ -14,6 +14,7 @@ from harness.benching.clip import Clip, benchmark_of, ids_of
 from harness.benching.kernels import ExtraMemory, Wish, bench_kernels, largest_difference
 from harness.benching.machine import measure_limits
 from harness.benching.report import KernelReport, Limits, Spread, rates_of
+from harness.catalog import Catalog
 
 LIMITS = Limits(gflop_a_second={"fp32": 100.0}, copy_gb_a_second=10.0)
 
@@ -198,6 +199,14 @@ def test_differences_of_nested_answers():
     assert largest_difference(one, other) == 2.0
     assert largest_difference(torch.ones(2), torch.ones(3)) is None
     assert largest_difference(torch.tensor([torch.nan]), torch.tensor([torch.nan])) == 0.0
+
+
+def test_a_real_kernel_on_its_smallest_example_is_right_in_float64_too(quick):
+    method = Catalog.load().methods.get("tvos")
+    (row,) = bench_kernels([method], Wish(kernels=("propagate",), sizes="small", rounds=2)).rows
+    assert not row.problem
+    assert row.fast.error < row.tolerance
+    assert row.rates.intensity > 1
 
 
 # The clip

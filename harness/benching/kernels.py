@@ -16,7 +16,7 @@ import torch
 from harness.api.contracts import Method
 from harness.api.errors import UsageError
 from harness.api.timing import Example, Kernel, Stopwatch
-from harness.benching.machine import DTYPES, Precision, cache_cooler, measure_limits
+from harness.benching.machine import DTYPES, Precision, cache_cooler, counts_processor_time, measure_limits
 from harness.benching.report import Form, KernelReport, Limits, Row, Spread, rates_of
 from harness.environment import PeakMemory, conditions
 from harness.hosting import kind_of
@@ -121,12 +121,16 @@ class _Bench:
             tolerance=self.kernel.tolerance,
             flops=flops,
             bytes=traffic,
-            rates=None if fast is None else rates_of(self.limits, fast.seconds.median, flops, traffic),
+            rates=None if fast is None else rates_of(self.limits, self._seconds(fast), flops, traffic),
             difference=difference,
             problem="; ".join(problems),
             notes=notes,
             **forms,
         )
+
+    def _seconds(self, form: Form) -> float:
+        processor = form.cpu_seconds if counts_processor_time(self.wish.device) else None
+        return (processor or form.seconds).median
 
     def _measured(self, work: Work) -> _Measured:
         device = self.wish.device
