@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -87,3 +87,18 @@ def pixels(height: int, width: int, *, like: Float[Tensor, "..."]) -> Float[Tens
 def steps(radius: int, *, like: Float[Tensor, "..."]) -> Float[Tensor, "n 2"]:
     """(dy, dx) of every position of a window, row by row."""
     return pixels(2 * radius + 1, 2 * radius + 1, like=like).flatten(0, 1) - radius
+
+
+def first_pixels(
+    centre: Float[Tensor, "*shape 2"], radius: int, size: tuple[int, int]
+) -> tuple[Int[Tensor, "*shape 2"], Float[Tensor, "*shape 2"]]:
+    """First pixel of each window and the share of the next one; windows wholly outside are moved to the edge.
+
+    A centre that is not a number keeps its fraction, and so makes the pixel's values not a number either.
+    """
+    whole = centre.floor()
+    fraction = centre - whole
+    outside = 2 * radius + 2
+    limits = torch.tensor(size, dtype=centre.dtype, device=centre.device)
+    first = torch.minimum(whole.nan_to_num(0.0) - radius, limits).clamp(min=-outside)
+    return first.long(), fraction

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from harness.ops.local_attention_plain import Offsets, pixels
+from harness.ops.local_attention_plain import Offsets, first_pixels, pixels
 
 TILE = (12, 22)
 """Rows and columns of queries; with radius 12 it needs 36 x 46 keys (1.7 MB of logits in fp32)."""
@@ -31,26 +31,29 @@ def attend_tiled(
     radius: int = 12,
     temperature: float = 1.0,
 ) -> Float[Tensor, "K h w"]:
-    """Attend tile by tile with a running maximum; the arithmetic is in the dtype of ``values``."""
+    """Attend one reference after the other, tile by tile, with running maxima; in the dtype of ``values``."""
     height, width = query.shape[:2]
     offsets = [None] * len(slots) if offsets is None else offsets
     value_offsets = offsets if value_offsets is None else value_offsets
-    frames = [
-        (_padded(keys[slot].to(values.dtype), radius), _padded(values[slot].permute(1, 2, 0), radius)) for slot in slots
+    tiles = [
+        (rows, columns, _Running((rows.stop - rows.start) * (columns.stop - columns.start), values))
+        for rows, columns in _tiles(height, width)
     ]
-    attended = values.new_empty(values.shape[1], height, width)
-    for rows, columns in _tiles(height, width):
-        tile = query[rows, columns].to(values.dtype) * temperature
-        running = _Running(tile.shape[0] * tile.shape[1], values)
-        for (key, value), offset, value_offset in zip(frames, offsets, value_offsets, strict=True):
+    for slot, offset, value_offset in zip(slots, offsets, value_offsets, strict=True):
+        key = _padded(keys[slot].to(values.dtype), radius)
+        value = _padded(values[slot].permute(1, 2, 0), radius)
+        for rows, columns, running in tiles:
+            tile = query[rows, columns].to(values.dtype) * temperature
             if offset is None and value_offset is None:
                 running.fold(*_around(tile, key, value, rows, columns, radius))
             else:
                 centre = _centres(offset, rows, columns, like=values)
                 value_centre = _centres(value_offset, rows, columns, like=values)
                 running.fold(*_elsewhere(tile, key, value, centre, value_centre, radius))
+    attended = values.new_empty(values.shape[1], height, width)
+    for rows, columns, running in tiles:
         found = running.sums / running.total
-        attended[:, rows, columns] = found.t().view(-1, *tile.shape[:2])
+        attended[:, rows, columns] = found.t().view(-1, rows.stop - rows.start, columns.stop - columns.start)
     return attended
 
 
@@ -62,7 +65,9 @@ def coarse_offsets_tiled(
     radius: int = 12,
     temperature: float = 1.0,
 ) -> Float[Tensor, "h w 2"]:
-    """Expected (dy, dx), as dense attention on each of the dilation^2 phases of the grid, key positions as values."""
+    """Expected (dy, dx), at least fp32: dense attention on each phase of the grid, with key positions as values."""
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    query, key = query.to(dtype), key.to(dtype)
     offsets = query.new_empty(*query.shape[:2], 2)
     for top in range(min(dilation, query.shape[0])):
         for left in range(min(dilation, query.shape[1])):
@@ -79,21 +84,6 @@ def coarse_offsets_tiled(
                 found[rows, columns] = (running.sums / running.total).view(*tile.shape[:2], 2)
             offsets[top::dilation, left::dilation] = (found - pixels(height, width, like=query)) * dilation
     return offsets
-
-
-def whole_and_fraction(
-    centre: Float[Tensor, "*shape 2"], radius: int, size: tuple[int, int]
-) -> tuple[Int[Tensor, "*shape 2"], Float[Tensor, "*shape 2"]]:
-    """First pixel of each window and the share of the next one; windows wholly outside are moved to the edge.
-
-    A centre that is not a number keeps its fraction, and so makes the pixel's values not a number either.
-    """
-    whole = centre.floor()
-    fraction = centre - whole
-    outside = 2 * radius + 2
-    limits = torch.tensor(size, dtype=centre.dtype, device=centre.device)
-    first = torch.minimum(whole.nan_to_num(0.0) - radius, limits).clamp(min=-outside)
-    return first.long(), fraction
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
@@ -127,8 +117,8 @@ def _around(
 ) -> tuple[Float[Tensor, "Q M"], Float[Tensor, "M K"]]:
     """Logits and values of the region around a tile; -inf where a key is in no window of the query's."""
     reach = radius + 2  # the margin is 2r + 2, the window begins r before the pixel
-    region = (slice(rows.start + reach, rows.stop + reach + 2 * radius), slice(columns.start + reach, None))
-    region = (region[0], slice(columns.start + reach, columns.stop + reach + 2 * radius))
+    down = slice(rows.start + reach, rows.stop + reach + 2 * radius)
+    region = down, slice(columns.start + reach, columns.stop + reach + 2 * radius)
     logits = tile.flatten(0, 1) @ key[region].flatten(0, 1).t()
     near_y = _is_near(tile.shape[0], radius, tile.device)
     near_x = _is_near(tile.shape[1], radius, tile.device)
@@ -164,7 +154,7 @@ def _sampled(
 ) -> Float[Tensor, "Q n n D"]:
     """Windows around fractional centres: of products with ``query`` (D = 1), or of the frame itself (D = C)."""
     margin = 2 * radius + 2
-    first, fraction = whole_and_fraction(centre, radius, (frame.shape[0] - 2 * margin, frame.shape[1] - 2 * margin))
+    first, fraction = first_pixels(centre, radius, (frame.shape[0] - 2 * margin, frame.shape[1] - 2 * margin))
     span = torch.arange(2 * radius + 2, device=frame.device)
     y = (first[:, 0] + margin)[:, None] + span
     x = (first[:, 1] + margin)[:, None] + span

@@ -1,12 +1,14 @@
 """The hot functions of selfsup: local attention to the references, and the coarse search that centres its windows.
 
-Forms of one sum: the plain one of the official code (the reference) and one tile by tile of PyTorch operations.
+Four forms of one sum: the plain one of the official code (the reference), compiled loops (CPU), a Triton kernel (CUDA),
+and one tile by tile of PyTorch operations where Numba or Triton is missing.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -16,6 +18,11 @@ from harness import kernel
 from harness.api.timing import Example
 from harness.ops.local_attention_plain import Offsets, attend_plain, coarse_offsets_plain
 from harness.ops.local_attention_tiled import attend_tiled, coarse_offsets_tiled
+
+try:
+    from harness.ops.local_attention_compiled import attend_compiled, coarse_offsets_compiled
+except ImportError:  # no Numba, or switched off
+    attend_compiled, coarse_offsets_compiled = attend_tiled, coarse_offsets_tiled
 
 CHANNELS = 64
 # Rows, columns, references, and how many of them (the first) are searched for around offsets: t = 6 and t = 23 of MAST.
@@ -110,7 +117,8 @@ def attend(
     ``value_offsets``, where they differ, centre the windows of values alone (MAST@a57b043 gives every far reference
     those of the last one). Logits are <query, key> * temperature; positions outside the frame keep logit 0, value 0.
     """
-    return attend_tiled(
+    attend_there, _ = _fastest_forms(values)
+    return attend_there(
         query,
         keys,
         values,
@@ -138,4 +146,16 @@ def coarse_offsets(
     temperature: float = 1.0,
 ) -> Float[Tensor, "h w 2"]:
     """Where each target pixel lies in a far reference: the expected (dy, dx) over a window of ``dilation`` steps."""
-    return coarse_offsets_tiled(query, key, dilation=dilation, radius=radius, temperature=temperature)
+    _, search_there = _fastest_forms(query)
+    return search_there(query, key, dilation=dilation, radius=radius, temperature=temperature)
+
+
+def _fastest_forms(like: Tensor) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """How to attend and how to search, for tensors of this device and dtype."""
+    if like.is_cpu:
+        return attend_compiled, coarse_offsets_compiled
+    if like.is_cuda and like.dtype == torch.float32 and importlib.util.find_spec("triton"):
+        from harness.ops.local_attention_cuda import attend_fused, coarse_offsets_fused
+
+        return attend_fused, coarse_offsets_fused
+    return attend_tiled, coarse_offsets_tiled
