@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import BuildContext, Citation, Kernel, Method, Weights, hookimpl
+from harness import BuildContext, Citation, Kernel, Method, Training, TrainingContext, Weights, hookimpl
+from harness_tvos import training_config
 from harness_tvos.config import PRESETS, Config
 
 SHIPPED = "tvos-r18-davis240p"
@@ -20,6 +21,13 @@ def build(context: BuildContext) -> Any:
     from harness_tvos.method import build
 
     return build(context)
+
+
+def build_learner(context: TrainingContext) -> Any:
+    """Build what ``harness train`` trains."""
+    from harness_tvos.training import TVOSLearner
+
+    return TVOSLearner(context)
 
 
 def hot_functions() -> Sequence[Kernel]:
@@ -68,6 +76,9 @@ def harness_methods() -> list[Method]:
                 published("resnet50-youtube-vos-train", "1U6sX9EUpOvDRFyaqDVpsi3plTnI2Witp", "YouTube-VOS 2018 train"),
             ),
             default_weights=SHIPPED,
+            training=Training(
+                build=build_learner, config=training_config.TrainingConfig, presets=training_config.PRESETS
+            ),
             supervision="masks of video frames (DAVIS train); the published ResNet-50 also ImageNet classes",
             paper=Citation(
                 title="A Transductive Approach for Video Object Segmentation",
