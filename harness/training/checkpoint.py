@@ -113,8 +113,9 @@ def restore(path: Path, content: Mapping[str, Any], learner: Learner, scaler: to
             window=Window.of_plain(content["window"]),
         )
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as problem:
+        told = " ".join(str(problem).split())
         raise DataError(
-            f"{path} does not fit these networks ({' '.join(str(problem).split()):.300}); the plugin's code may have changed",
+            f"{path} does not fit these networks ({told:.300}); the plugin's code may have changed",
             hint="--resume never begins anew",
         ) from problem
 
