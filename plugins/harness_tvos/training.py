@@ -148,6 +148,10 @@ def optimizer_of(network: nn.Module, config: TrainingConfig) -> torch.optim.Opti
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
+
+    def limit(*_: object) -> None:
+        nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+
     if config.clip_norm:
-        optimizer.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(parameters, config.clip_norm) and None)
+        optimizer.register_step_pre_hook(limit)
     return optimizer
