@@ -42,9 +42,7 @@ class TVOSLearner:
         self.epoch = epoch_of(context.samples, config)
         self.iterations = config.iterations or config.epochs * self.epoch
         self.places = share_of(config.batch, context.rank, context.world)
-        network: nn.Module = begin(config, context.weights, context.seed)
-        if context.world > 1 and self.device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = with_shared_norms(begin(config, context.weights, context.seed), context)
         self.network = network.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False) if config.average else None
         self._optimizer = optimizer_of(self.network, config)
@@ -118,6 +116,16 @@ def begin(config: TrainingConfig, weights: Path | None, seed: int) -> EmbeddingN
         initialise_from_imagenet(network, state)
     elif config.closed_residuals:
         close_residuals(network)
+    return network
+
+
+def with_shared_norms(network: nn.Module, context: TrainingContext) -> nn.Module:
+    """The network with batch norms that take the statistics of all GPUs' clips, where there are several GPUs.
+
+    As the paper's results were made; the released code lost it when it moved to DDP.
+    """
+    if context.world > 1 and context.device.startswith("cuda"):
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return network
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness import DataError, Learner
+from harness import DataError, Learner, TrainingContext
 from harness_tvos import harness_methods
 from harness_tvos.network import build_network, load_checkpoint, network_for
-from harness_tvos.training import close_residuals
+from harness_tvos.training import close_residuals, with_shared_norms
 from harness_tvos.training_config import OFFICIAL, PRESETS, SMALL
 
 TINY = replace(SMALL, batch=2, references=2, crop=32, warm_up=0, iterations=4)
@@ -143,6 +143,18 @@ def test_closed_residuals_make_small_dot_products():
     close_residuals(closed)
     assert drawn(images).square().sum(1).mean() > 300
     assert 5 < closed(images).square().sum(1).mean() < 40
+
+
+@pytest.mark.parametrize(
+    ("device", "world", "is_shared"), [("cuda:0", 2, True), ("cuda:0", 1, False), ("cpu", 2, False)]
+)
+def test_several_gpus_share_their_batch_norms(device, world, is_shared):
+    context = TrainingContext(
+        samples=(), config=TINY, device=device, precision="fp32", weights=None, seed=0, world=world
+    )
+    network = with_shared_norms(build_network("r18"), context)
+    assert isinstance(network.backbone[1], torch.nn.SyncBatchNorm) == is_shared
+    assert network.state_dict().keys() == build_network("r18").state_dict().keys()
 
 
 def test_half_precision_keeps_the_loss_in_full(learner):
