@@ -81,7 +81,10 @@ def _conditions(plan: Plan, results: Sequence[VideoResult], machine: Conditions 
     found = machine or conditions(
         plan.request.devices[0], plan.request.precision, resolutions=[], objects=[], executor=plan.request.executor
     )
+    told = as_json(plan.config)
     seen = {
+        "tf32": found.tf32 and told.get("tf32", True) is True,
+        "compiled": told.get("compile", False) is True,
         "resolutions": sorted({f"{result.width}x{result.height}" for result in results}),
         "objects": sorted({len(result.objects) for result in results}),
         "executor": plan.request.executor,

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+Slots = Sequence[int] | Int[Tensor, " R"]
+Sigmas = Sequence[float] | Float[Tensor, " R"]
+"""As numbers, or as tensors on the device: then a CUDA graph of the propagation can be replayed with others."""
 
 TILES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
 """Queries and keys of one tile. CPU: 2 MiB stay in the second-level cache; README of harness_tvos has the timing."""
@@ -23,25 +27,31 @@ FLOOR = -14.0
 NEGLIGIBLE = 1e-15
 
 
-def spatial_tables(sigmas: Sequence[float], length: int, *, like: Float[Tensor, "..."]) -> Float[Tensor, "R {length}"]:
+def spatial_tables(sigmas: Sigmas, length: int, *, like: Float[Tensor, "..."]) -> Float[Tensor, "R {length}"]:
     """exp(-d^2 / sigma^2) for distances d of 0..length-1, one row a reference; values below 1e-15 are 0.
 
     The Gaussian is separable: w_ij = table[|y_i - y_j|] * table[|x_i - x_j|].
     """
     distance = torch.arange(length, dtype=torch.float64, device=like.device)
-    scale = torch.tensor(sigmas, dtype=torch.float64)
-    if like.is_cuda:  # from pinned memory the copy does not wait for the device
-        scale = scale.pin_memory().to(like.device, non_blocking=True)
+    scale = on_device(sigmas, torch.float64, like.device)
     table = torch.exp(-((distance / scale[:, None]) ** 2))
     return torch.where(table < NEGLIGIBLE, 0.0, table).to(like.dtype)
+
+
+def on_device(numbers: Slots | Sigmas, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The numbers as a tensor; on their way to a GPU they do not wait for it."""
+    if isinstance(numbers, Tensor):
+        return numbers.to(device=device, dtype=dtype)
+    made = torch.tensor(numbers, dtype=dtype)
+    return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made
 
 
 def propagate_streaming(
     query: Float[Tensor, "N C"],
     keys: Float[Tensor, "S N C"],
     labels: Float[Tensor, "S K N"],
-    slots: Sequence[int],
-    sigmas: Sequence[float],
+    slots: Slots,
+    sigmas: Sigmas,
     *,
     size: tuple[int, int],
     temperature: float = 1.0,
@@ -54,6 +64,7 @@ def propagate_streaming(
     height, width = size
     queries, key_pixels = TILES[labels.device.type]
     rows = max(1, key_pixels // width)
+    places = slots.tolist() if isinstance(slots, Tensor) else slots
     tables = spatial_tables(sigmas, max(height, width), like=labels)
     scratch = labels.new_empty(min(queries, len(query)) * min(rows, height) * width)
     scores = []
@@ -61,7 +72,7 @@ def propagate_streaming(
         tile_query = query[start : start + queries].to(labels.dtype) * temperature
         running = _RunningSums(len(tile_query), like=labels)
         prior_y, prior_x = _prior_factors(tables, start, len(tile_query), size)
-        for reference, slot in enumerate(slots):
+        for reference, slot in enumerate(places):
             for top in range(0, height, rows):
                 lines = slice(top, min(top + rows, height))
                 pixels = slice(lines.start * width, lines.stop * width)

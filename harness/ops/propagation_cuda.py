@@ -8,7 +8,6 @@ end. Importing this module needs Triton, which comes with PyTorch for CUDA.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, no_type_check
 
 import torch
@@ -17,7 +16,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.ops.propagation import spatial_tables
+from harness.ops.propagation import Sigmas, Slots, on_device, spatial_tables
 
 # The autotuner measures these on the GPU at hand, once for each size; those that do not fit it are passed over. On
 # Hopper with 256 channels the first four fit for 16-bit features (at most 208 KiB shared), the last four for fp32.
@@ -36,18 +35,21 @@ TILES = [
 ]
 
 
+MERGED = 64  # queries of one program that puts the splits together
+
+
 def propagate_fused(
     query: Float[Tensor, "N C"],
     keys: Float[Tensor, "S N C"],
     labels: Float[Tensor, "S K N"],
-    slots: Sequence[int],
-    sigmas: Sequence[float],
+    slots: Slots,
+    sigmas: Sigmas,
     *,
     size: tuple[int, int],
     temperature: float = 1.0,
     splits: int | None = None,
 ) -> Float[Tensor, "K N"]:
-    """Propagate in one pass on the GPU; features fp32, fp16 or bf16, labels and sums fp32.
+    """Propagate in one pass on the GPU and a small one after it; features fp32, fp16 or bf16, labels and sums fp32.
 
     Products of fp32 features take three TF32 products each, or one where PyTorch is told that TF32 is allowed.
     """
@@ -68,7 +70,7 @@ def propagate_fused(
         query.contiguous(),
         keys,
         labels,
-        _on_device(slots, query.device),
+        on_device(slots, torch.int64, query.device),
         tables,
         peak,
         total,
@@ -85,8 +87,19 @@ def propagate_fused(
         PRECISION="tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3",
         **({} if on_gpu else {"QUERIES": 32, "KEYS": 32}),
     )
-    share = torch.exp2(peak - peak.amax(0))  # (splits, N)
-    return ((sums * share[..., None]).sum(0) / (total * share).sum(0)[:, None]).t()
+    scores = labels.new_empty(classes, pixels)
+    _merge_splits[(triton.cdiv(pixels, MERGED),)](
+        peak,
+        total,
+        sums,
+        scores,
+        pixels,
+        classes,
+        splits,
+        CLASSES=max(16, triton.next_power_of_2(classes)),
+        QUERIES=MERGED,
+    )
+    return scores
 
 
 def _splits_that_fill(device: torch.device, pixels: int) -> int:
@@ -95,11 +108,6 @@ def _splits_that_fill(device: torch.device, pixels: int) -> int:
         return 2  # Triton's interpreter, on tensors in host memory
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     return max(1, round(2 * processors / math.ceil(pixels / 64)))
-
-
-def _on_device(slots: Sequence[int], device: torch.device) -> Tensor:
-    chosen = torch.tensor(slots, dtype=torch.int64)
-    return chosen.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else chosen
 
 
 @triton.jit
@@ -168,3 +176,37 @@ def _fold_references(
 
 
 _fold_references_tuned = triton.autotune(TILES, key=["pixels", "channels", "CLASSES", "PRECISION"])(_fold_references)
+
+
+@triton.jit
+@no_type_check
+def _merge_splits(
+    peaks,
+    totals,
+    sums,
+    scores,
+    pixels,
+    classes,
+    splits,
+    CLASSES: tl.constexpr,
+    QUERIES: tl.constexpr,
+):
+    """Put the partial sums of the splits on one peak, divide by the normaliser, and write class by class."""
+    i = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
+    label = tl.arange(0, CLASSES)
+    is_query = i < pixels
+    both = is_query[:, None] & (label < classes)
+    peak = tl.full((QUERIES,), -float("inf"), tl.float32)
+    total = tl.zeros((QUERIES,), tl.float32)
+    merged = tl.zeros((QUERIES, CLASSES), tl.float32)
+    for split in range(0, splits):
+        place = split * pixels + i
+        other = tl.load(peaks + place, mask=is_query, other=0.0)
+        higher = tl.maximum(peak, other)
+        shrink = tl.exp2(peak - higher)
+        share = tl.exp2(other - higher)
+        total = total * shrink + tl.load(totals + place, mask=is_query, other=1.0) * share
+        part = tl.load(sums + place[:, None] * classes + label, mask=both, other=0.0)
+        merged = merged * shrink[:, None] + part * share[:, None]
+        peak = higher
+    tl.store(scores + label * pixels + i[:, None], merged / total[:, None], mask=both)

@@ -56,6 +56,12 @@ class Config:
     made 1, for the rows "ImageNet", "InstDisc" and "MoCo" of paper table 2; paper 4.2 does not say which layer."""
     normalise_features: bool = False
     """Whether features get length 1. code: no. InstDisc and MoCo compare such features, over .07."""
+    tf32: bool = False
+    """Whether fp32 products may be rounded to TF32; CUDA only. code: never (it is older than TF32)."""
+    compile: bool = False
+    """Whether torch.compile works on the network; the record's conditions say so."""
+    cuda_graph: bool = False
+    """Whether a frame is one CUDA graph, from the frame on the device to the mask; CUDA with Triton only."""
     untrained_architecture: Literal["r18", "r50", "r101"] = "r50"
     """Network built where there are no weights; weights decide by themselves. paper 3.5: ResNet-50."""
 

@@ -7,7 +7,6 @@ operations (CPU, and CUDA where there is no Triton) and a fused Triton kernel (C
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional
 
 from harness import kernel
 from harness.ops.labels import resize_bilinear
-from harness.ops.propagation import propagate_streaming
+from harness.ops.propagation import Sigmas, Slots, on_device, propagate_streaming
 from harness_tvos import kernel_examples
 from harness_tvos.kernel_examples import convolutions
 from harness_tvos.network import InferenceNetwork
@@ -59,19 +58,20 @@ def propagate_plain(
     query: Float[Tensor, "N C"],
     keys: Float[Tensor, "S N C"],
     labels: Float[Tensor, "S K N"],
-    slots: Sequence[int],
-    sigmas: Sequence[float],
+    slots: Slots,
+    sigmas: Sigmas,
     *,
     size: tuple[int, int],
     temperature: float = 1.0,
 ) -> Float[Tensor, "K N"]:
     """The official form: the whole N x RN softmax, times the spatial prior, times the labels."""
     pixels = len(query)
-    index = torch.tensor(slots, device=labels.device)
+    index = on_device(slots, torch.int64, labels.device)
     references = keys[index].to(labels.dtype).flatten(0, 1)  # (R*N, C)
     affinity = (query.to(labels.dtype) * temperature @ references.t()).softmax(1)  # (N, R*N)
-    priors = {sigma: _spatial_prior(size, sigma, labels) for sigma in set(sigmas)}
-    for place, sigma in enumerate(sigmas):
+    widths = [float(sigma) for sigma in sigmas]
+    priors = {sigma: _spatial_prior(size, sigma, labels) for sigma in set(widths)}
+    for place, sigma in enumerate(widths):
         affinity[:, place * pixels : (place + 1) * pixels] *= priors[sigma]
     return (affinity @ labels[index].transpose(1, 2).flatten(0, 1)).t()
 
@@ -84,16 +84,12 @@ def _spatial_prior(size: tuple[int, int], sigma: float, like: Tensor) -> Float[T
     return torch.exp(-squared / sigma**2)
 
 
-def propagation_work(
-    query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int], *_: object, **__: object
-) -> float:
+def propagation_work(query: Tensor, keys: Tensor, labels: Tensor, slots: Slots, *_: object, **__: object) -> float:
     """Multiply-adds of both products, counted twice; exp and the prior are left out."""
     return 2.0 * len(query) * len(slots) * keys.shape[1] * (keys.shape[2] + labels.shape[1])
 
 
-def propagation_traffic(
-    query: Tensor, keys: Tensor, labels: Tensor, slots: Sequence[int], *_: object, **__: object
-) -> float:
+def propagation_traffic(query: Tensor, keys: Tensor, labels: Tensor, slots: Slots, *_: object, **__: object) -> float:
     """Every feature and label read once, every score written once."""
     features = (query.numel() + len(slots) * keys[0].numel()) * keys.element_size()
     return float(features) + (len(slots) + 1) * labels[0].numel() * labels.element_size()
@@ -110,8 +106,8 @@ def propagate(
     query: Float[Tensor, "N C"],
     keys: Float[Tensor, "S N C"],
     labels: Float[Tensor, "S K N"],
-    slots: Sequence[int],
-    sigmas: Sequence[float],
+    slots: Slots,
+    sigmas: Sigmas,
     *,
     size: tuple[int, int],
     temperature: float = 1.0,
@@ -155,4 +151,8 @@ def upsampling_traffic(scores: Tensor, ids: Tensor, size: tuple[int, int]) -> fl
 @kernel(example=kernel_examples.of_upsample, reference=upsample_plain, flops=upsampling_work, bytes=upsampling_traffic)
 def upsample(scores: Float[Tensor, "K h w"], ids: UInt8[Tensor, " K"], size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
     """The id of the class with the highest score at each pixel of a mask of this size, the first of equals."""
+    if scores.is_cuda and scores.dtype == torch.float32 and has_triton():
+        from harness.ops.upsampling_cuda import upsample_fused
+
+        return upsample_fused(scores, ids, size)
     return ids[resize_bilinear(scores, size).max(0).indices]  # on a CPU argmax is 20 times slower than max

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -17,15 +15,22 @@ class Memory:
         self.labels = torch.zeros(frames, 1, len(features), device=features.device)  # (S, K, h*w)
         self.ids = torch.zeros(1, dtype=torch.uint8, device=features.device)  # (K,) object id of each class
 
-    def slots(self, frames: Sequence[int]) -> tuple[int, ...]:
-        """Where these frames lie in the rings."""
-        return tuple(frame % len(self.features) for frame in frames)
+    def slot_of(self, frame: int) -> int:
+        """Where a frame lies in the rings, in place of the oldest."""
+        return frame % len(self.features)
 
-    def write(self, frame: int, features: Tensor, labels: Tensor) -> None:
-        """Keep a frame's features (h*w, C) and labels (K, h, w) in place of the oldest frame's."""
-        slot = frame % len(self.features)
+    def write(self, slot: int | Tensor, features: Tensor, labels: Tensor) -> None:
+        """Keep a frame's features (h*w, C) and labels (K, h, w); the slot may be a tensor (1,) on the device."""
         self.features[slot] = features
+        self.relabel(slot, labels)
+
+    def relabel(self, slot: int | Tensor, labels: Tensor) -> None:
+        """Keep other labels (K, h, w) of the frame that lies there."""
         self.labels[slot] = labels.flatten(1)
+
+    def labels_at(self, slot: int) -> Tensor:
+        """The labels (K, h, w) of the frame that lies there."""
+        return self.labels[slot].unflatten(1, self.grid)
 
     def add_objects(self, prompt: Tensor) -> None:
         """Give each id of ``prompt`` that is new a class; earlier frames hold nothing of it."""
@@ -48,19 +53,10 @@ def overlaid(mask: Tensor, prompt: Tensor) -> Tensor:
 
 
 def overlaid_labels(labels: Tensor, prompted: Tensor) -> Tensor:
-    """The same for labels: ``prompted`` (K, h, w) where it shows objects, and ``labels`` of the other objects else.
-
-    ``labels`` (k, h, w) are of the classes known before, so the first k of the K.
-    """
-    labels = with_classes(labels, len(prompted))
+    """The same for labels (K, h, w): ``prompted`` where it shows objects, and ``labels`` of the other objects else."""
     others = labels * ~prompted.flatten(1).any(1)[:, None, None]
     others[0] = 1 - others[1:].sum(0)
     return written_over(others, prompted)
-
-
-def with_classes(labels: Tensor, classes: int) -> Tensor:
-    """``labels`` (k, h, w) with empty planes (K, h, w) for the classes that are new."""
-    return nn.functional.pad(labels, (0, 0, 0, 0, 0, classes - len(labels)))
 
 
 def written_over(labels: Tensor, prompted: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ The order is that of section 3 of the paper; where paper and released code diffe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 from harness import BuildContext, Prompts, Video, stage
 from harness.ops.labels import VOID, one_hot, resize_nearest
+from harness.ops.propagation import Sigmas, Slots
+from harness_tvos.acceleration import products_in_tf32, refuse_what_needs_cuda, replayed
 from harness_tvos.config import Config
-from harness_tvos.kernels import embed, propagate, upsample
-from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, with_classes, written_over
+from harness_tvos.kernels import embed, has_triton, propagate, upsample
+from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, written_over
 from harness_tvos.network import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -31,8 +34,13 @@ from harness_tvos.transferred import build_layer3_network, layer3_network_for
 def build(context: BuildContext) -> TVOS:
     """TVOS with the context's weights, whose names decide the architecture; without weights, an untrained network."""
     config: Config = context.config
+    refuse_what_needs_cuda(config, context.device, has_triton=has_triton())
     network = for_inference(
-        network_of(context), context.device, context.precision, normalised=config.normalise_features
+        network_of(context),
+        context.device,
+        context.precision,
+        normalised=config.normalise_features,
+        compiled=config.compile,
     )
     return TVOS(network, config, context.device)
 
@@ -67,19 +75,17 @@ class TVOS:
                 if prompt is None:
                     yield video[frame].new_zeros(video.size)
                     continue
-                first, mask, features = frame, prompt, self.embed(video[frame])  # (h*w, C)
-                memory = Memory(min(len(video) - frame, frames_kept(self.config)), self.grid_of(video), features)
-                memory.add_objects(prompt)
-                labels = self.first_labels(prompt, memory)
+                first, mask = frame, prompt
+                memory = self.begun(video[frame], prompt, len(video) - frame)
+                follow = replayed(functools.partial(self.frame, memory), memory, self.config)
             else:
-                features = self.embed(video[frame])
-                scores = self.scores(memory, features, frame - first)  # (K, h, w)
-                mask = self.mask_of(scores, memory.ids, video.size)
-                labels = one_hot(scores.argmax(0).byte(), range(len(scores)))  # hard, as history is kept
+                target = frame - first
+                references = reference_frames(target, self.config)
+                widths = sigmas(target, len(references), self.config)
+                own = memory.slot_of(target)
+                mask = follow(video[frame], [memory.slot_of(reference) for reference in references], widths, own)
                 if prompt is not None:
-                    memory.add_objects(prompt)
-                    mask, labels = self.with_later_objects(mask, labels, prompt, memory)
-            memory.write(frame - first, features, labels)
+                    mask = self.with_later_objects(mask, prompt, memory, own)
             yield mask
 
     def prompted(self, video: Video, prompts: Prompts) -> Iterator[tuple[int, Tensor | None]]:
@@ -94,22 +100,41 @@ class TVOS:
                 prompt = prompt if prompt.any() and not is_skipped else None
             yield frame, prompt
 
+    def begun(self, image: Tensor, prompt: Tensor, frames: int) -> Memory:
+        """Memory of the first prompted frame, of a video that has so many frames from there on."""
+        features = self.embed(image)
+        size = self.size_of(prompt.shape)
+        memory = Memory(min(frames, frames_kept(self.config)), grid_of(size), features)
+        memory.add_objects(prompt)
+        ids = memory.ids.tolist()
+        is_soft = self.config.prompt_labels == "soft"  # unlike later labels
+        labels = soft_labels(prompt, ids, size) if is_soft else hard_labels(prompt, ids, (size, memory.grid))
+        memory.write(memory.slot_of(0), features, labels)
+        return memory
+
+    def frame(self, memory: Memory, image: Tensor, slots: Slots, widths: Sigmas, own: int | Tensor) -> Tensor:
+        """The mask (H, W) of a frame from its references at ``slots``; memory holds the frame at ``own`` then."""
+        features = self.embed(image)  # (h*w, C)
+        scores = self.scores(memory, features, slots, widths)  # (K, h, w)
+        classes = scores.max(0).indices.byte()  # the first of equals; argmax is 20 times slower on a CPU
+        memory.write(own, features, one_hot(classes, range(len(scores))))  # history is hard
+        return self.mask_of(scores, memory.ids, (image.shape[0], image.shape[1]))
+
     def embed(self, image: Tensor) -> Tensor:
         """Features (h*w, C) of a (H, W, 3) uint8 RGB image (section 3.5: no resizing unless asked for)."""
-        with stage("backbone"):
-            pixels = resized_image(image, self.size_of(image.shape[:2]))  # (1, 3, H, W)
+        with stage("backbone"), products_in_tf32(self.config.tf32, image.device):
+            pixels = resized_image(image, self.size_of(image.shape))  # (1, 3, H, W)
             return embed((pixels / 255 - self.mean) / self.std, self.network)  # (h*w, C)
 
-    def scores(self, memory: Memory, features: Tensor, target: int) -> Tensor:
-        """Class scores (K, h, w) of frame ``target``: equations 4 and 6 over its references."""
-        references = reference_frames(target, self.config)
-        with stage("propagate"):
+    def scores(self, memory: Memory, features: Tensor, slots: Slots, widths: Sigmas) -> Tensor:
+        """Class scores (K, h, w) of the pixels of ``features``: equations 4 and 6 over the references."""
+        with stage("propagate"), products_in_tf32(self.config.tf32, features.device):
             scores = propagate(
                 features,
                 memory.features,
                 memory.labels,
-                memory.slots(references),
-                sigmas(target, len(references), self.config),
+                slots,
+                widths,
                 size=memory.grid,
                 temperature=self.config.temperature,
             )  # (K, h*w)
@@ -125,29 +150,20 @@ class TVOS:
                 return upsample(scores, ids, size)
             return resize_nearest(upsample(scores, ids, self.size_of(size)), size)
 
-    def first_labels(self, prompt: Tensor, memory: Memory) -> Tensor:
-        """What the first prompt says of every feature pixel, (K, h, w): shares that stay soft, unlike later labels."""
-        size = self.size_of(prompt.shape)
-        if self.config.prompt_labels == "soft":
-            return soft_labels(prompt, memory.ids.tolist(), size)
-        return hard_labels(prompt, memory.ids.tolist(), (size, memory.grid))
-
-    def with_later_objects(self, mask: Tensor, labels: Tensor, prompt: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Lay a later prompt over the mask (H, W) and the labels (k, h, w) predicted for its frame."""
+    def with_later_objects(self, mask: Tensor, prompt: Tensor, memory: Memory, own: int) -> Tensor:
+        """Lay a later prompt over the mask (H, W) and the labels predicted for its frame, which lies at ``own``."""
+        memory.add_objects(prompt)
         ids = memory.ids.tolist()
+        labels = memory.labels_at(own)  # (K, h, w)
         if self.config.official_bugs:
-            prompted = hard_labels(merged(prompt), ids, (memory.grid,))
-            return mask, written_over(with_classes(labels, len(ids)), prompted)
-        if self.config.prompt_labels == "soft":
-            prompted = soft_labels(prompt, ids, self.size_of(prompt.shape))
-        else:
-            prompted = hard_labels(prompt, ids, (memory.grid,))
-        return overlaid(mask, prompt), overlaid_labels(labels, prompted)
+            memory.relabel(own, written_over(labels, hard_labels(merged(prompt), ids, (memory.grid,))))
+            return mask
+        is_soft = self.config.prompt_labels == "soft"
+        size = self.size_of(prompt.shape)
+        prompted = soft_labels(prompt, ids, size) if is_soft else hard_labels(prompt, ids, (memory.grid,))
+        memory.relabel(own, overlaid_labels(labels, prompted))
+        return overlaid(mask, prompt)
 
     def size_of(self, size: Sequence[int]) -> Size:
         """What the network sees of frames of this size."""
         return working_size((size[0], size[1]), self.config.short_side)
-
-    def grid_of(self, video: Video) -> Size:
-        """(h, w) of a video's features."""
-        return grid_of(self.size_of(video.size))

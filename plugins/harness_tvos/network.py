@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -220,10 +220,12 @@ def for_inference(
     *,
     normalised: bool = False,
     keep_plain: bool = False,
+    compiled: bool = False,
 ) -> InferenceNetwork:
     """A copy of ``network`` for test time: batch norms folded, channels last (2.73 against 3.99 CPU-s at 480p).
 
     ``normalised``: features get length 1. ``keep_plain``: the network as it is stays at hand, for comparison.
+    ``compiled``: torch.compile works on it, at its first image of each size.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     plain = copy.deepcopy(folded).to(device) if keep_plain else None
@@ -234,4 +236,5 @@ def for_inference(
         fold_pair(folded, "adjust_dim", "bn256")
     dtype = DTYPES[precision]
     folded = folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return InferenceNetwork(folded, dtype, normalised=normalised, plain=plain).eval()
+    runs = cast(nn.Module, torch.compile(folded)) if compiled else folded
+    return InferenceNetwork(runs, dtype, normalised=normalised, plain=plain).eval()

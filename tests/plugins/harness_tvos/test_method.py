@@ -208,9 +208,9 @@ def test_the_prompt_stays_soft_and_history_is_hard(monkeypatch):
     monkeypatch.setattr(
         Memory,
         "write",
-        lambda self, frame, features, labels: (
-            written.update({frame: labels.clone()}),
-            keep(self, frame, features, labels),
+        lambda self, slot, features, labels: (
+            written.update({slot: labels.clone()}),
+            keep(self, slot, features, labels),
         )[1],
     )
     mask = torch.zeros(16, 16, dtype=torch.uint8)
@@ -229,7 +229,7 @@ def test_scores_sum_to_at_most_one_and_to_one_where_renormalised():
         features = model.embed(painted(mask))
         memory = Memory(9, (6, 8), features)
         memory.write(0, features, torch.ones(1, 6, 8))
-        sums[name] = model.scores(memory, features, 1).sum(0)
+        sums[name] = model.scores(memory, features, (0,), (8.0,)).sum(0)
     assert sums["official"].max() <= 1
     assert sums["official"].min() < 0.9
     assert torch.allclose(sums["paper"], torch.ones(6, 8))

@@ -119,19 +119,12 @@ def test_annotations_are_counted_with_the_first_that_shows_an_object_wherever_it
     assert ids_of(masks[6]) == [0, 1, 2]
 
 
-def test_prompted_labels_are_hard_on_the_branch_and_shares_otherwise(monkeypatch):
+def test_prompted_labels_are_hard_on_the_branch_and_shares_otherwise():
     mask = torch.zeros(64, 64, dtype=torch.uint8)
     mask[:44, :20] = 1  # through the middle of blocks: shares of a half, and of a quarter at the corner
-    kept = {}
-    for name, config in (("branch", BRANCH), ("code", OFFICIAL)):
-        model = tvos(config)
-        original = model.first_labels
-        monkeypatch.setattr(
-            model, "first_labels", lambda *given, made=original, name=name: kept.setdefault(name, made(*given))
-        )
-        masks_of(model, [painted(mask)] * 2, {0: mask})
-    assert kept["branch"].unique().tolist() == [0, 1]
-    assert kept["code"].unique().tolist() == [0, 1 / 4, 1 / 2, 3 / 4, 1]
+    branch, code = (tvos(config).begun(painted(mask), mask, 2).labels[0].unique() for config in (BRANCH, OFFICIAL))
+    assert branch.tolist() == [0, 1]
+    assert code.tolist() == [0, 1 / 4, 1 / 2, 3 / 4, 1]
 
 
 def test_masks_of_the_branch_are_nearest_pixels_of_the_working_size():
