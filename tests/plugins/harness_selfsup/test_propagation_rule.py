@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import torch
 from torch.nn import functional
 
@@ -41,9 +42,9 @@ def coarse(query: torch.Tensor, key: torch.Tensor, dilation: int) -> torch.Tenso
     return torch.stack([(weights * step.flatten()[:, None, None]).sum(0) for step in (dx, dy)]) * dilation
 
 
-def rule(features: list[torch.Tensor], first: torch.Tensor, config: Config) -> list[torch.Tensor]:
-    """Every mask, of the features (C, h, w) of all frames."""
-    masks = [first]
+def rule(features: list[torch.Tensor], first: torch.Tensor, config: Config) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every mask, of the features (C, h, w) of all frames, and by how much its class is ahead of the next one."""
+    masks, leads = [first], [torch.ones(first.shape).double()]
     for t in range(1, len(features)):
         i = t - 1
         references = sorted({f for f in (0, 5) if f <= i} | {f for f in (i, i - 2, i - 4) if f > 0})
@@ -61,8 +62,10 @@ def rule(features: list[torch.Tensor], first: torch.Tensor, config: Config) -> l
                 logits.append((features[t][:, None] * window_at(features[f], offset)).sum(0))
                 sampled.append(window_at(label, offset if config.own_offsets else last[0]))
         scores = (torch.cat(logits).softmax(0) * torch.cat(sampled, 1)).sum(1)
+        best, second = upsample(scores, config).topk(2, dim=0).values
         masks.append(upsample(scores, config).argmax(0).byte())
-    return masks
+        leads.append(best - second)
+    return torch.stack(masks), torch.stack(leads)
 
 
 def upsample(scores: torch.Tensor, config: Config) -> torch.Tensor:
@@ -117,12 +120,35 @@ def test_masks_are_those_of_the_rule_written_anew():
     every = []
     for preset in (CORRECT, MAST, dataclasses.replace(CORRECT, own_offsets=False)):
         config = dataclasses.replace(preset, radius=RADIUS)
-        found = list(SelfSup(folded, None, config).propagate(video, Prompts({0: first})))
-        expected = rule(features, first, config)
-        assert len(found) == LENGTH
-        for t in range(LENGTH):
-            assert torch.equal(found[t], expected[t]), f"{(found[t] != expected[t]).sum()} pixels of frame {t}"
-        every.append(torch.stack(expected))
+        found = torch.stack(list(SelfSup(folded, None, config).propagate(video, Prompts({0: first}))))
+        expected, leads = rule(features, first, config)
+        is_sure = leads > 1e-9  # half-way between cells with sure labels, two classes are often equal
+        assert torch.equal(found[is_sure], expected[is_sure])
+        assert is_sure.double().mean() > 0.98
+        every.append(expected)
     assert set(every[0][-1].unique().tolist()) == {0, 1, 2}  # there was something to get wrong
     assert not torch.equal(every[0], every[1])
     assert not torch.equal(every[0], every[2])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_masks_of_a_gpu_are_those_of_the_cpu_but_for_ties(precision):
+    frames, first = scene()
+    encoder = sharp_encoder(frames[0]).float()
+    config = dataclasses.replace(CORRECT, radius=RADIUS)
+    masks = {}
+    for device in ("cpu", "cuda"):
+        there = [frame.to(device) for frame in frames]
+        video = Video(name="v", length=LENGTH, height=HEIGHT, width=WIDTH, read=there.__getitem__)
+        model = SelfSup(for_inference(encoder, device, precision if device == "cuda" else "fp32"), None, config)
+        found = torch.stack(list(model.propagate(video, Prompts({0: first.to(device)}))))
+        assert found.device.type == device
+        masks[device] = found.cpu()
+    assert (masks["cpu"] == masks["cuda"]).float().mean() > (0.999 if precision == "fp32" else 0.97)
+
+
+@pytest.mark.gpu
+def test_lab_of_a_gpu_is_that_of_the_cpu():
+    frames = torch.stack(scene()[0][:2])
+    assert (to_lab(frames.cuda()).cpu() - to_lab(frames)).abs().max() < 1e-3
