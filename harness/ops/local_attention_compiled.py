@@ -37,12 +37,12 @@ def attend_compiled(
 ) -> Float[Tensor, "K h w"]:
     """Attend in the dtype of ``values``, on as many threads as PyTorch has; features stored otherwise are copied."""
     height, width = query.shape[:2]
-    _check_sizes(query, keys, values, slots)
     dtype = values.dtype
-    if keys.dtype != dtype:
-        keys, values, slots = keys[list(slots)].to(dtype), values[list(slots)], range(len(slots))
     offsets = [None] * len(slots) if offsets is None else offsets
     value_offsets = offsets if value_offsets is None else value_offsets
+    check_sizes(query, keys, values, slots, offsets, value_offsets)
+    if keys.dtype != dtype:
+        keys, values, slots = keys[list(slots)].to(dtype), values[list(slots)], range(len(slots))
     attended = values.new_empty(values.shape[1], height, width)
     arrays = [
         _array(query.to(dtype) * (temperature * math.log2(math.e))),  # weights are powers of 2
@@ -65,7 +65,7 @@ def coarse_offsets_compiled(
     temperature: float = 1.0,
 ) -> Float[Tensor, "h w 2"]:
     """Expected (dy, dx) of each pixel over a window of ``dilation`` steps; at least fp32."""
-    _check_sizes(query, key[None], query.permute(2, 0, 1)[None], (0,))
+    check_sizes(query, key[None], query.permute(2, 0, 1)[None], (0,))
     dtype = torch.promote_types(query.dtype, torch.float32)
     scaled = _array(query.to(dtype) * (temperature * math.log2(math.e)))
     keys = _array(key.to(dtype))
@@ -76,16 +76,22 @@ def coarse_offsets_compiled(
     return offsets
 
 
-def _check_sizes(query: Tensor, keys: Tensor, values: Tensor, slots: Sequence[int]) -> None:
+def check_sizes(query: Tensor, keys: Tensor, values: Tensor, slots: Sequence[int], *offsets: Offsets) -> None:
     """Compiled loops look at no bounds: refuse here what would read elsewhere in memory."""
-    shape, frames = tuple(query.shape), min(len(keys), len(values))
+    shape, count = tuple(query.shape), min(len(keys), len(values))
     if tuple(keys.shape[1:]) != shape or tuple(values.shape[2:]) != shape[:2]:
         raise ValueError(
             f"found keys of {tuple(keys.shape[1:])} and values of {tuple(values.shape[2:])} a frame; "
             f"expected {shape} and {shape[:2]}, as the query has"
         )
-    if not slots or not all(0 <= slot < frames for slot in slots):
-        raise ValueError(f"found slots {list(slots)}; expected at least one, each in 0..{frames - 1}")
+    if not slots or not all(0 <= slot < count for slot in slots):
+        raise ValueError(f"found slots {list(slots)}; expected at least one, each in 0..{count - 1}")
+    for each in offsets:
+        if len(each) != len(slots):
+            raise ValueError(f"found offsets of {len(each)} references; expected {len(slots)}, one (or None) a slot")
+        for offset in each:
+            if offset is not None and tuple(offset.shape) != (*shape[:2], 2):
+                raise ValueError(f"found offsets of {tuple(offset.shape)}; expected {(*shape[:2], 2)}")
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -107,8 +113,6 @@ def _windows(
     for reference, offset in enumerate(offsets):
         if offset is not None:
             places[reference] = len(first) - 1
-            if tuple(offset.shape) != (height, width, 2):
-                raise ValueError(f"found offsets of {tuple(offset.shape)}; expected {(height, width, 2)}")
             centre = pixels(height, width, like=fraction[0]) + offset.to(dtype)
             whole, share = first_pixels(centre, radius, (height, width))
             first.append(whole[None])
