@@ -18,7 +18,7 @@ from harness.training.plan import TrainingPlan
 @contextmanager
 def watching(plan: TrainingPlan) -> Iterator[Watch]:
     """What the loop tells, shown as suits standard error."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield Watch(on_line=lambda line: say(line_of(line), err=True), on_change=_tell_change)
         return
     console = Console(stderr=True)
@@ -37,6 +37,11 @@ def watching(plan: TrainingPlan) -> Iterator[Watch]:
             on_iteration=lambda done, total: bars.update(task, completed=done, total=total),
             on_change=_tell_change,
         )
+
+
+def on_terminal() -> bool:
+    """Whether a bar can move."""
+    return sys.stderr.isatty()
 
 
 def line_of(line: Mapping[str, Any]) -> str:

@@ -164,7 +164,9 @@ class Loop:
         request = self.plan.request
         batches = iter(self._batches())
         try:
-            self._validate_if_due()
+            is_validated = self._validate_if_due()
+            if self.state.iteration == self.total and is_validated:  # it ended before this could be told
+                self._store()
             self.clock.start()
             while self.state.iteration < self.total:
                 is_asked = self._step(batches)
@@ -255,12 +257,12 @@ class Loop:
             hint="a lower learning rate, or --precision fp32, into another --out",
         )
 
-    def _validate_if_due(self) -> None:
-        """Score the weights at the start, the end and now and then between; keep them where they are the best."""
+    def _validate_if_due(self) -> bool:
+        """Score the weights at the start, the end and now and then between; returns whether that was now."""
         asked, done = self.plan.validation, self.state.iteration
         every = self.plan.request.validate_every or max(1, self.total // 10)
         if asked is None or self.state.validated >= done or (done % every and done != self.total):
-            return
+            return False
         self._refuse_bad_loss()
         try:
             with self.clock.stopped(), self.interruption.at_once():
@@ -268,9 +270,10 @@ class Loop:
                     self._validate(done)
                 self.processes.wait()
         except (KeyboardInterrupt, HarnessError):
-            self._store()  # the steps up to here are whole; the validation is done again
+            self._write()  # the steps up to here are whole; the validation is done again
             raise
         self.state.validated = done
+        return True
 
     def _validate(self, done: int) -> None:
         assert self.plan.validation is not None
@@ -286,22 +289,22 @@ class Loop:
             write_weights(self.folder.best, weights, self._metadata(found.score))
 
     def _store(self, *, is_last: bool = True) -> None:
-        """Write checkpoint, last weights and curve; a training whose loss broke keeps the earlier checkpoint."""
+        """Write what is learnt; a training whose loss broke keeps the earlier checkpoint."""
         self._refuse_bad_loss()
+        with self.clock.stopped():
+            self._write(with_curve=is_last or time.perf_counter() - self.drawn > SECONDS_BETWEEN_CURVES)
+
+    def _write(self, *, with_curve: bool = True) -> None:
+        """Write checkpoint, last weights and curve, in the first process."""
         if not self.processes.is_first:
             return
-        with self.clock.stopped():
-            write_checkpoint(self.folder.checkpoint, self.plan.key, self.state, self.learner, self.scaler)
-            lines = read_lines(self.folder.log)
-            scored = [
-                line for line in lines if line["kind"] == "validation" and line["iteration"] == self.state.iteration
-            ]
-            write_weights(
-                self.folder.last, self.learner.weights(), self._metadata(scored[-1]["score"] if scored else None)
-            )
-            if is_last or time.perf_counter() - self.drawn > SECONDS_BETWEEN_CURVES:
-                draw_curve(self.folder.curve, lines, f"{self.plan.method.name} on {self.plan.data}")
-                self.drawn = time.perf_counter()
+        lines, done = read_lines(self.folder.log), self.state.iteration
+        scores = [line["score"] for line in lines if line["kind"] == "validation" and line["iteration"] == done]
+        write_checkpoint(self.folder.checkpoint, self.plan.key, self.state, self.learner, self.scaler)
+        write_weights(self.folder.last, self.learner.weights(), self._metadata(scores[-1] if scores else None))
+        if with_curve:
+            draw_curve(self.folder.curve, lines, f"{self.plan.method.name} on {self.plan.data}")
+            self.drawn = time.perf_counter()
 
     def _metadata(self, score: float | None) -> dict[str, str]:
         """Where weights came from, as safetensors keeps it."""

@@ -103,14 +103,16 @@ def world_of_environment() -> int:
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:
     """This process joined with the others that torchrun started; each has the CPU, or the GPU of its local rank."""
-    world = world_of_environment()
+    world, on_gpus = world_of_environment(), device.startswith("cuda")
     if world == 1:
-        yield Processes(resolve_device(device))
+        device = resolve_device(device)
+        if on_gpus:
+            torch.cuda.set_device(device)
+        yield Processes(device)
         return
     missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise UsageError(f"WORLD_SIZE is {world}, but {', '.join(missing)} not set", hint="use torchrun")
-    on_gpus = device.startswith("cuda")
     device = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}" if on_gpus else device)
     if on_gpus:
         torch.cuda.set_device(device)

@@ -215,3 +215,24 @@ def test_two_processes_learn_what_one_learns(squares, site, tmp_path):
     shutil.copytree(tmp_path / "two", tmp_path / "again")
     (tmp_path / "again/last.safetensors").unlink()
     finish(start(squares, site, tmp_path / "again", *more, launcher=launcher))  # finished: nothing is trained
+
+
+@pytest.mark.gpu
+def test_two_gpus_learn_what_one_learns(squares, site, tmp_path):
+    if torch.cuda.device_count() < 2:
+        pytest.skip(f"needs two GPUs, found {torch.cuda.device_count()}")
+    more = ("--iterations", "20", "--device", "cuda")
+    finish(start(squares, site, tmp_path / "one", *more))
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()))
+    finish(start(squares, site, tmp_path / "two", *more, launcher=launcher))
+    one, two = (load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
+def test_a_terminal_gets_a_bar_and_the_lines(capsys, squares, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.cli.train_progress.on_terminal", lambda: True)
+    asked = arguments_for(squares, tmp_path / "out", "--validate", "none", "--iterations", "4", "--log-every", "2")
+    code, _, err = harness(capsys, *asked)
+    assert code == 0
+    assert "[4] loss " in err
+    assert "4/4 iterations" in err

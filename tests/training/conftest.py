@@ -37,6 +37,8 @@ class PixelLearner:
         if context.weights is not None:
             state = load_file(context.weights)
             self.layer.load_state_dict({"weight": state["weight"], "bias": state["bias"]})
+        self.layer.to(context.device)
+        self.average.to(context.device)
         self._optimizer = torch.optim.SGD(
             [{"params": [self.layer.weight]}, {"params": [self.layer.bias], "lr_scale": 2.0}], lr=1.0, momentum=0.9
         )
@@ -62,7 +64,7 @@ class PixelLearner:
         return torch.from_numpy(np.stack(frames)).float() / 255, torch.from_numpy(np.stack(truths)).float()
 
     def loss(self, batch, iteration):
-        frames, truth = batch
+        frames, truth = (tensor.to(self.context.device, non_blocking=True) for tensor in batch)
         noise = self.context.config.noise
         frames = frames + noise * torch.randn_like(frames) if noise else frames
         loss = F.binary_cross_entropy_with_logits(self.layer(frames)[..., 0].float(), truth)
@@ -76,7 +78,7 @@ class PixelLearner:
                 slow.lerp_(fast, 0.1)
 
     def weights(self):
-        return {name: value.detach().clone() for name, value in self.layer.state_dict().items()}
+        return {name: value.detach().cpu().clone() for name, value in self.layer.state_dict().items()}
 
 
 class PixelMethod:
@@ -87,6 +89,7 @@ class PixelMethod:
         torch.nn.init.constant_(self.layer.weight, -1.0)
         if context.weights is not None:
             self.layer.load_state_dict(load_file(context.weights))
+        self.layer.to(context.device)
 
     @torch.inference_mode()
     def propagate(self, video, prompts):
@@ -113,7 +116,8 @@ def tiny(tests_tools, tmp_path, monkeypatch):
 
     def train_tiny(method=None, *, out="training", fresh=False, watch=None, **asked):
         resolved, catalog = plan(method, **{"validate_every": 12, **asked})
-        return loop.train(resolved, tmp_path / out, catalog, Processes("cpu"), fresh=fresh, watch=watch)
+        processes = Processes(resolved.request.device)
+        return loop.train(resolved, tmp_path / out, catalog, processes, fresh=fresh, watch=watch)
 
     def weights(out="training", name="last"):
         return load_file(tmp_path / out / f"{name}.safetensors")

@@ -62,7 +62,7 @@ def train_until(tiny, iteration, **asked):
         tiny.train(tiny.card(Stopped), out="broken", **asked)
 
 
-@pytest.mark.parametrize("iteration", [0, 3, 6])
+@pytest.mark.parametrize("iteration", [0, 6, 11])
 def test_an_interrupted_training_goes_on_to_the_same_bits_and_lines(tiny, tmp_path, iteration):
     asked = {"log_every": 5, "validate_every": 4, "checkpoint_every": 4}
     whole = tiny.train(**asked)
@@ -142,6 +142,14 @@ def test_signals_are_left_alone_in_a_thread_that_gets_none(tiny):
     thread.start()
     thread.join()
     assert found == [1]
+
+
+def test_a_finished_training_that_was_not_validated_can_be(tiny):
+    tiny.train(validate="none")
+    trained = tiny.train()
+    assert (trained.best, trained.best_iteration) == (1, 12)
+    kept = torch.load(tiny.folder / "checkpoint.pt", weights_only=True)
+    assert (kept["validated"], kept["best"]) == (12, 1)
 
 
 def test_a_finished_training_is_not_trained_again(tiny):
@@ -270,3 +278,19 @@ def test_the_watch_is_told_lines_and_iterations(tiny):
     trained = tiny.train(watch=watch, config={"iterations": 3}, validate_every=3)
     assert lines == trained.lines
     assert iterations == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_training_on_a_gpu_learns_and_goes_on(tiny, precision):
+    asked = {"device": "cuda:0", "precision": precision, "workers": 1}
+    assert tiny.train(**asked).best == 1
+    train_until(tiny, 5, **asked)
+    assert tiny.train(out="broken", **asked).iterations == 12
+    assert torch.allclose(tiny.weights()["weight"], tiny.weights("broken")["weight"], atol=1e-3)
+
+
+@pytest.mark.gpu
+def test_a_bad_loss_on_a_gpu_is_named_by_its_iteration(tiny):
+    with pytest.raises(MethodFailed, match="not finite at iteration 7"):
+        tiny.train(config={"break_at": 7}, device="cuda:0", validate="none")
