@@ -137,7 +137,7 @@ class ReconstructionLearner:
         features = copy.deepcopy(network).train()(lab).unflatten(0, (-1, self.config.references + 1))
         return float(window_scores(features[:, -1], features[:, 0], self.config.radius).std(1).mean())
 
-    def networks(self) -> Mapping[str, nn.Module]:
+    def networks(self) -> Mapping[str, TrainedEncoder]:
         """Phi_q as ``query``; Phi_r, if there is one, as ``memory``."""
         return {"query": self.query} | ({"memory": self.memory} if self.memory is not None else {})
 
@@ -158,12 +158,19 @@ class ReconstructionLearner:
 
         Beside it, in units of Lab: the mean error of the rebuilt colours, and that of copying the reference's.
         """
-        config = self.config
-        count = batch.clips.shape[1]
-        lab = to_lab(batch.clips.to(self.device, non_blocking=True).flatten(0, 1)).unflatten(0, (-1, count))
-        dropped = self.source.dropped_channel(iteration)
+        lab, dropped = self._lab(batch.clips), self.source.dropped_channel(iteration)
+        query, memory = self._features(without_channel(lab, dropped, self.config.drop_scale))
+        return self._losses(query, memory, lab, dropped)
+
+    def _lab(self, clips: Tensor) -> Tensor:
+        """(B, K, 3, S, S) of (B, K, S, S, 3) uint8 RGB, on the device."""
+        return to_lab(clips.to(self.device, non_blocking=True).flatten(0, 1)).unflatten(0, clips.shape[:2])
+
+    def _losses(
+        self, query: Mapping[int, Tensor], memory: Mapping[int, Tensor], lab: Tensor, dropped: int | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        config, count = self.config, lab.shape[1]
         hidden = slice(1, 3) if dropped is None else slice(dropped, dropped + 1)
-        query, memory = self._features(without_channel(lab, dropped, config.drop_scale))
         colours = lab[:, :, hidden, ::STRIDE, ::STRIDE].unbind(1)
         losses, logs = [], []
         for target in range(count) if config.symmetric else (count - 1,):
