@@ -154,7 +154,7 @@ def start(squares, site, out, *more, launcher=()):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     return out
 
@@ -176,7 +176,7 @@ def test_a_training_that_is_killed_again_and_again_goes_on_to_the_same_weights(s
             assert killed.poll() is None
             time.sleep(0.02)
         killed.send_signal(number)
-        _, err = killed.communicate(timeout=60)
+        _, err = killed.communicate(timeout=300)
         assert killed.returncode == code, err
         assert before < iteration_of(folder) < 300
     finish(start(squares, site, folder, *more))
