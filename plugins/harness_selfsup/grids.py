@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.ops.labels import one_hot
 from harness_selfsup.network import STRIDE
 
 Size = tuple[int, int]
@@ -36,17 +35,18 @@ def resized_frame(frame: Tensor, size: Size) -> Tensor:
     return planes[0].permute(1, 2, 0).clamp(0, 1)
 
 
-def labels_of_cells(mask: Tensor, ids: list[int], size: Size, *, mean: bool) -> Tensor:
-    """Labels (K, h, w) of the cells of an image of ``size``; cell i lies on pixel 4 i of it.
+def labels_of_cells(mask: Tensor, ids: Tensor, size: Size, *, mean: bool) -> Tensor:
+    """Labels (K, h, w) of the cells of an image of ``size``, for ids (K,); cell i lies on pixel 4 i of it.
 
     Nearest: one-hot of that one pixel (MAST). Mean: the share of each id in the 4 x 4 pixels centred on it.
     """
     if tuple(mask.shape) != size:
         mask = functional.interpolate(mask[None, None].float(), size=size, mode="nearest-exact")[0, 0].to(mask.dtype)
     if not mean:
-        return one_hot(mask[::STRIDE, ::STRIDE].contiguous(), ids)
-    taps = torch.tensor([0.5, 1, 1, 1, 0.5], device=mask.device) / STRIDE  # pixels 4 i - 2 .. 4 i + 2
-    planes = functional.pad(one_hot(mask, ids)[:, None], (2, 2, 2, 2), mode="replicate")  # (K, 1, H + 4, W + 4)
+        return (mask[::STRIDE, ::STRIDE] == ids[:, None, None]).float()
+    taps = torch.full((5,), 1 / STRIDE, device=mask.device)  # pixels 4 i - 2 .. 4 i + 2,
+    taps[::4] /= 2  # the outer ones by half
+    planes = functional.pad((mask == ids[:, None, None]).float()[:, None], (2, 2, 2, 2), mode="replicate")
     return functional.conv2d(planes, torch.outer(taps, taps)[None, None], stride=STRIDE)[:, 0]
 
 

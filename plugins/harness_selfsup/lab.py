@@ -7,6 +7,7 @@ import functools
 import cv2
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 # OpenCV (color_lab.cpp, since 3.3) does not evaluate Lab of float images: it interpolates a table of 33^3 colours in
 # fixed point. The difference to the formula is up to .44 of a and .19 of L, so the table is part of the convention.
@@ -25,8 +26,8 @@ def to_lab(images: Tensor) -> Tensor:
     """
     values = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     lab = _by_opencv(values) if values.device.type == "cpu" else lab_by_table(values)
-    scale, shift = lab.new_tensor([1 / 50, 1 / 127, 1 / 127]), lab.new_tensor([1.0, 0.0, 0.0])
-    return (lab * scale - shift).permute(0, 3, 1, 2)  # (B, 3, H, W)
+    lightness, a, b = lab.unbind(-1)
+    return torch.stack([(lightness - 50) / 50, a / 127, b / 127], -1).permute(0, 3, 1, 2)  # (B, 3, H, W)
 
 
 def _by_opencv(values: Tensor) -> Tensor:
@@ -36,25 +37,18 @@ def _by_opencv(values: Tensor) -> Tensor:
 
 
 def lab_by_table(values: Tensor) -> Tensor:
-    """Lab (..., 3) of RGB (..., 3) in [0, 1] by OpenCV's table and its fixed-point trilinear interpolation."""
+    """Lab (B, H, W, 3) of RGB (B, H, W, 3) in [0, 1] by OpenCV's table, as one trilinear lookup."""
     fixed = (values.detach().clamp(0, 1) * ONE).round().int()
-    cell = fixed >> 9  # the corner below, 0..32
-    inside = (fixed >> 5) & (FINE - 1)  # sixteenths from it
-    table = _table(values.device)
-    total = torch.zeros_like(fixed)
-    for corner in range(8):
-        step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2], device=values.device, dtype=torch.int32)
-        weight = torch.where(step > 0, inside, FINE - inside).prod(-1, keepdim=True, dtype=torch.int32)
-        place = (cell + step).clamp(max=GRID - 1).long()  # beyond the last point the weight is 0
-        total += weight * table[place[..., 0], place[..., 1], place[..., 2]]
-    total = (total + (FINE**3 >> 1)) // FINE**3  # rounded
-    lab = total.float() / ONE
-    return lab * lab.new_tensor([100.0, 256.0, 256.0]) - lab.new_tensor([0.0, 128.0, 128.0])
+    place = (fixed >> 5).float() / FINE  # in cells of the table, cut to sixteenths
+    grid = (place / ((GRID - 1) / 2) - 1).flip(-1)[None]  # (1, B, H, W, 3): b, g, r
+    found = functional.grid_sample(_table(values.device), grid, mode="bilinear", align_corners=True)  # trilinear
+    lightness, a, b = (found[0] + 0.5).floor() / ONE  # OpenCV adds in integers and rounds halves up
+    return torch.stack([lightness * 100, a * 256 - 128, b * 256 - 128], -1)
 
 
 @functools.lru_cache(maxsize=8)
 def _table(device: torch.device) -> Tensor:
-    """(33, 33, 33, 3) int32: L / 100, (a + 128) / 256 and (b + 128) / 256 of each grid colour, in fixed point."""
+    """(1, 3, 33, 33, 33): L / 100, (a + 128) / 256 and (b + 128) / 256 of each r, g, b, in fixed point."""
     axis = torch.arange(GRID, dtype=torch.float64) / (GRID - 1)
     linear = torch.where(axis <= 0.04045, axis / 12.92, ((axis + 0.055) / 1.055) ** 2.4)  # sRGB
     rgb = torch.stack(torch.meshgrid(linear, linear, linear, indexing="ij"), -1)
@@ -64,4 +58,4 @@ def _table(device: torch.device) -> Tensor:
     lab = torch.stack([lightness, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
     unit = torch.tensor([100.0, 256.0, 256.0], dtype=torch.float64)
     offset = torch.tensor([0.0, 128.0, 128.0], dtype=torch.float64)
-    return ((lab + offset) / unit * ONE).round().int().to(device)
+    return ((lab + offset) / unit * ONE).round().float().permute(3, 0, 1, 2)[None].to(device)

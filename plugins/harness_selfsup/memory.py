@@ -46,4 +46,4 @@ class Memory:
         place = self.places.of(frame)
         if place is not None:
             self.features[place] = features
-            self.labels[place] = labels_of_cells(mask, self.ids.tolist(), self.size, mean=self.is_mean)
+            self.labels[place] = labels_of_cells(mask, self.ids, self.size, mean=self.is_mean)

@@ -35,28 +35,28 @@ def test_scores_as_mast_upsamples_them_are_late_by_a_pixel_and_a_half():
 @pytest.mark.parametrize("mean", [False, True])
 def test_every_cell_has_one_label_in_all(size, mean):
     mask = torch.randint(3, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    labels = labels_of_cells(mask, [0, 1, 2], size, mean=mean)
+    labels = labels_of_cells(mask, torch.arange(3), size, mean=mean)
     assert labels.shape == (3, *grid_of(size))
     assert torch.allclose(labels.sum(0), torch.ones(grid_of(size)))
 
 
 def test_the_nearest_label_is_that_of_pixel_4i():
     mask = torch.arange(8 * 12, dtype=torch.uint8).view(8, 12)
-    labels = labels_of_cells(mask, list(range(96)), (8, 12), mean=False)
+    labels = labels_of_cells(mask, torch.arange(96), (8, 12), mean=False)
     assert labels.argmax(0).tolist() == [[0, 4, 8], [48, 52, 56]]
 
 
 def test_the_mean_label_is_the_share_of_the_pixels_around_4i():
     mask = torch.zeros(12, 12, dtype=torch.uint8)
     mask[:, 5:] = 1
-    labels = labels_of_cells(mask, [0, 1], (12, 12), mean=True)
+    labels = labels_of_cells(mask, torch.arange(2), (12, 12), mean=True)
     assert labels[1, 1].tolist() == [0, 1.5 / 4, 1]  # of pixels 2..6 (ends half) around 4, those at 5 and 6
 
 
 def test_labels_of_a_resized_video_are_those_of_the_resized_mask():
     mask = torch.zeros(16, 32, dtype=torch.uint8)
     mask[:, 16:] = 9
-    labels = labels_of_cells(mask, [0, 9], (8, 16), mean=False)
+    labels = labels_of_cells(mask, torch.tensor([0, 9]), (8, 16), mean=False)
     assert labels[1].tolist() == [[0, 0, 1, 1]] * 2
 
 
