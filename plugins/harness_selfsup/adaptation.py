@@ -111,7 +111,7 @@ class AppearanceModel:
         self._scaler = torch.amp.GradScaler(self.device.type, init_scale=1024.0, enabled=is_half)
         self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
-        network = untrained(objects + 1, self._chance).eval()
+        network = untrained(objects + 1, self._chance, config.unet_width).eval()
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = self._new_optimizer()
 

@@ -20,6 +20,8 @@ class AdaptedConfig(Config):
 
     unet_size: int = 480
     """The U-Net's input is this by this pixels, whatever the video's aspect. paper."""
+    unet_width: int = 64
+    """Channels of the encoder's first stage. 64: ResNet-18, paper; less is not ResNet-18 any more, and faster."""
     unet_batch: int = 8
     """Frames an iteration. ours."""
     iterations: int = 200
@@ -57,6 +59,8 @@ class AdaptedConfig(Config):
                 f"found unet_size={self.unet_size}, unet_batch={self.unet_batch}; expected a multiple of {STRIDE}, "
                 "and two images where it is the smallest (batch norm needs two values)"
             )
+        if self.unet_width < 4 or self.unet_width % 4:
+            raise ValueError(f"found unet_width={self.unet_width}; expected a multiple of 4")
         for name in ("iterations", "decay_every", "most_lessons"):
             if getattr(self, name) < 1:
                 raise ValueError(f"found {name}={getattr(self, name)}; expected 1 or more")
@@ -95,12 +99,12 @@ ADAPTED_PRESETS = {
     "paper": PAPER,
     "step-0.1": replace(PAPER, decay=0.1),
     "cpu": replace(PAPER, unet_size=160, unet_batch=2),
-    "smoke": replace(PAPER, unet_size=32, unet_batch=2, iterations=2),
+    "smoke": replace(PAPER, unet_size=32, unet_width=4, unet_batch=2, iterations=2),
 }
 CAUSAL_PRESETS = {
     **{name: CausalConfig(**asdict(propagation)) for name, propagation in PRESETS.items()},
     "cpu": CausalConfig(unet_size=160, unet_batch=2),
-    "smoke": CausalConfig(unet_size=32, unet_batch=2, iterations=2, iterations_per_frame=1),
+    "smoke": CausalConfig(unet_size=32, unet_width=4, unet_batch=2, iterations=2, iterations_per_frame=1),
 }
 """Those of propagation under their names, and: cpu, what a CPU can do (about a minute of one core a video); smoke, for
 tests, whose masks are worth nothing."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.models.resnet import BasicBlock, layer, stem
+from harness.models.resnet import BasicBlock, layer
 
-ENCODER = (64, 128, 256, 512)  # ResNet-18, He et al. 2016, table 1
-DECODER = (256, 128, 64, 32, 16)  # chosen: the paper names none
+RESNET_WIDTH = 64
+"""Channels of the first stage of ResNet-18; each later stage has twice as many (He et al. 2016, table 1)."""
 
 
 class UpBlock(nn.Module):
@@ -34,22 +34,29 @@ def convolution(channels: int, width: int) -> tuple[nn.Module, ...]:
 
 
 class UNet(nn.Module):
-    """Images (B, 3, h, w), ImageNet-normalised RGB, to logits (B, K, h, w); h and w are multiples of 32."""
+    """Images (B, 3, h, w), ImageNet-normalised RGB, to logits (B, K, h, w); h and w are multiples of 32.
 
-    def __init__(self, classes: int) -> None:
+    ``width`` is that of the first stage: a multiple of 4.
+    """
+
+    def __init__(self, classes: int, width: int = RESNET_WIDTH) -> None:
         super().__init__()
-        *first, self.pool = stem()
-        self.stem = nn.Sequential(*first)
+        down = (width, 2 * width, 4 * width, 8 * width)
+        up = (4 * width, 2 * width, width, width // 2, width // 4)  # the paper names none
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        self.pool = nn.MaxPool2d(3, 2, 1)
         self.stages = nn.ModuleList(
-            layer(BasicBlock, channels, 2, width, stride)
-            for channels, width, stride in zip((64, *ENCODER[:-1]), ENCODER, (1, 2, 2, 2), strict=True)
+            layer(BasicBlock, channels, 2, out, stride)
+            for channels, out, stride in zip((width, *down[:-1]), down, (1, 2, 2, 2), strict=True)
         )
-        skips = (*reversed(ENCODER[:-1]), 64, 0)  # stages 3, 2, 1, the stem, nothing
+        skips = (*reversed(down[:-1]), width, 0)  # stages 3, 2, 1, the stem, nothing
         self.ups = nn.ModuleList(
-            UpBlock(channels, skipped, width)
-            for channels, skipped, width in zip((ENCODER[-1], *DECODER[:-1]), skips, DECODER, strict=True)
+            UpBlock(channels, skipped, out)
+            for channels, skipped, out in zip((down[-1], *up[:-1]), skips, up, strict=True)
         )
-        self.head = nn.Conv2d(DECODER[-1], classes, 3, 1, 1)
+        self.head = nn.Conv2d(up[-1], classes, 3, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         skips: list[Tensor | None] = [None, self.stem(images)]  # (B, 64, h/2, w/2)
@@ -65,7 +72,8 @@ class UNet(nn.Module):
 
     def widen(self, classes: int, generator: torch.Generator) -> None:
         """Have ``classes`` classes; the ones there were keep their weights, new ones are drawn."""
-        old, new = self.head, nn.Conv2d(DECODER[-1], classes, 3, 1, 1, device="meta").to_empty(device="cpu")
+        old = self.head
+        new = nn.Conv2d(old.in_channels, classes, 3, 1, 1, device="meta").to_empty(device="cpu")
         draw(new, generator)
         new = new.to(device=old.weight.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():
@@ -76,10 +84,10 @@ class UNet(nn.Module):
         self.head = new
 
 
-def untrained(classes: int, generator: torch.Generator) -> UNet:
+def untrained(classes: int, generator: torch.Generator, width: int = RESNET_WIDTH) -> UNet:
     """A U-Net on the CPU drawn from ``generator`` and nothing else: torch's own generator stays as it is."""
     with torch.device("meta"):
-        network = UNet(classes)
+        network = UNet(classes, width)
     network = network.to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -7,21 +7,11 @@ import torch
 
 from harness import BuildContext, Video
 from harness.ops.labels import VOID
-from harness_selfsup import unet
 from harness_selfsup.adaptation import Lessons, adaptation_loss, class_map, learning_rate, weight_of
 from harness_selfsup.adaptation_config import AdaptedConfig
 from harness_selfsup.adapted import new_model
 
-SMALL = AdaptedConfig(unet_size=32, unet_batch=2, iterations=2)
-
-
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch, request):
-    """A U-Net of the same build with few channels: only the slow tests are about how well it learns."""
-    if request.node.get_closest_marker("slow"):
-        return
-    monkeypatch.setattr(unet, "ENCODER", (64, 16, 16, 16))
-    monkeypatch.setattr(unet, "DECODER", (16, 16, 8, 8, 8))
+SMALL = AdaptedConfig(unet_size=32, unet_width=4, unet_batch=2, iterations=2)
 
 
 def mask_of(*boxes: tuple[int, slice, slice], height: int = 32, width: int = 32) -> torch.Tensor:
@@ -168,7 +158,7 @@ def test_learning_leaves_modes_and_random_numbers_as_they_were():
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_low_precision_learns_too(precision):
     lessons, video = lessons_of(SQUARE, size=96), video_of(SQUARE)
-    model = model_for(lessons, AdaptedConfig(unet_size=96, unet_batch=2), precision)
+    model = model_for(lessons, AdaptedConfig(unet_size=96, unet_width=4, unet_batch=2), precision)
     before = model.network.head.weight.detach().clone()
     model.learn(video, lessons, 1, frames=1)
     moved = (model.network.head.weight.detach() - before).abs()

@@ -8,16 +8,8 @@ from harness.api.learning import LearnsAtTestTime
 from harness.api.timing import Stopwatch
 from harness.api.video import Horizon
 from harness.ops.labels import VOID
-from harness_selfsup import unet
 from harness_selfsup.adaptation_config import ADAPTED_PRESETS, CAUSAL_PRESETS
 from harness_selfsup.adapted import Adapted, CausallyAdapted
-
-
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch):
-    """A U-Net of the same build with few channels: none of these tests is about how well it learns."""
-    monkeypatch.setattr(unet, "ENCODER", (64, 16, 16, 16))
-    monkeypatch.setattr(unet, "DECODER", (16, 16, 8, 8, 8))
 
 
 class Shifting:

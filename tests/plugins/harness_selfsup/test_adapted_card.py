@@ -61,6 +61,7 @@ def test_presets_of_propagation_keep_their_names(presets):
         (AdaptedConfig, {"unet_size": 100}, "multiple of 32"),
         (AdaptedConfig, {"unet_size": 0}, "multiple of 32"),
         (AdaptedConfig, {"unet_size": 32, "unet_batch": 1}, "batch norm"),
+        (AdaptedConfig, {"unet_width": 6}, "multiple of 4"),
         (AdaptedConfig, {"iterations": 0}, "iterations=0"),
         (AdaptedConfig, {"most_lessons": 0}, "most_lessons=0"),
         (AdaptedConfig, {"learning_rate": 0.0}, "learning_rate=0.0"),

@@ -6,12 +6,12 @@ import torch
 from harness_selfsup.unet import untrained
 
 
-def unet(classes: int = 2, seed: int = 0):
-    return untrained(classes, torch.Generator().manual_seed(seed))
+def unet(classes: int = 2, seed: int = 0, width: int = 8):
+    return untrained(classes, torch.Generator().manual_seed(seed), width)
 
 
 def test_two_classes_make_14_33_million_parameters():
-    assert sum(parameter.numel() for parameter in unet().parameters()) == 14_328_354
+    assert sum(parameter.numel() for parameter in unet(width=64).parameters()) == 14_328_354
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 64), (96, 32)])
@@ -31,7 +31,7 @@ def test_weights_come_from_the_generator_alone():
 
 
 def test_every_parameter_learns():
-    network = unet(3)
+    network = unet(3, width=64)
     logits = network(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     (logits * torch.rand(logits.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
     idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

@@ -1,0 +1,126 @@
+"""``harness learning-curve``: how a method that learns at test time gets better, and then worse."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.catalog import Catalog
+from harness.cli.terminal import one_line, say, table
+
+
+@click.command("learning-curve")
+@click.option("--plugin", required=True, help="Method that learns at test time (selfsup-adapted).")
+@click.option("--bench", required=True, help="Benchmark whose truth it is drawn against (harness ls benches).")
+@click.option("--every", type=int, default=10, show_default=True, help="Iterations between two points.")
+@click.option("--seeds", type=int, default=1, show_default=True, help="Learn with seeds 0 to N - 1.")
+@click.option("--preset", default="", help="Named config of the method; default: its own default.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
+@click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
+@click.option("--videos", default="", help="Only these videos, by name, comma-separated.")
+@click.option("--limit", type=int, help="Only the first N videos.")
+@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
+@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of curve.json and curve.png.")
+@click.option("--json", "as_json", is_flag=True, help="Print the curve as JSON on standard output.")
+def command(
+    every: int,
+    seeds: int,
+    videos: str,
+    device: str,
+    threads: int | None,
+    out: Path | None,
+    as_json: bool,
+    **asked: Any,
+) -> int:
+    """Score a method's masks after every so many of its iterations, against the truth and what it learns from.
+
+    Both files are written anew after each video, so that what is done is kept when it is interrupted.
+    """
+    catalog = Catalog.load()
+    catalog.methods.get(asked["plugin"])  # wrong names are answered before torch is imported
+    catalog.benchmarks.get(asked["bench"])
+    if seeds < 1:
+        raise click.UsageError(f"--seeds {seeds} leaves nothing to do; expected 1 or more")
+    from harness.environment import resolve_device
+    from harness.learning_curve.measure import learning_curve
+    from harness.plan import Request, resolve
+
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(max(1, threads))
+    names = tuple(name.strip() for name in videos.split(",") if name.strip())
+    request = Request(videos=names, device=resolve_device(device), threads=threads, task="one-shot", **asked)
+    plan = resolve(request, catalog)
+    folder = out or _default_folder(plan)
+    say(f"folder {folder}", err=True)
+    curve = learning_curve(
+        plan,
+        catalog,
+        every=every,
+        seeds=range(seeds),
+        on_snapshot=lambda measured: say(f"{measured.video}, seed {measured.seed}: {measured.iteration}", err=True),
+        on_video=lambda so_far: _write(so_far, folder),
+    )
+    say(json.dumps(curve.to_json(), indent=2) if as_json else _told(curve))
+    return 0
+
+
+def _default_folder(plan: Any) -> Path:
+    name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8]) if part)
+    return Path(os.environ.get("HARNESS_RUNS", "runs")) / "learning-curve" / plan.benchmark.name / name
+
+
+def _write(curve: Any, folder: Path) -> None:
+    from harness.learning_curve.picture import draw
+    from harness.results import write_atomically
+
+    write_atomically(folder / "curve.json", json.dumps(curve.to_json(), indent=1).encode())
+    draw(folder / "curve.png", curve, _title(curve))
+    say(f"{len(curve.videos)} videos done: {folder / 'curve.png'}", err=True)
+
+
+def _title(curve: Any) -> str:
+    plan = curve.plan
+    where = f"{len(curve.videos)} videos of {plan.benchmark.name}"
+    seeds = f", {len(curve.seeds)} seeds" if len(curve.seeds) > 1 else ""
+    return one_line(f"{plan.method.name}, weights {plan.weights.name}, on {where}{seeds}")
+
+
+def _told(curve: Any) -> str:
+    """The mean over videos and seeds as a table, and where it is best."""
+    from harness.learning_curve.curve import best_of
+
+    main, points = curve.main, curve.points()
+    columns = [main, *(c.name for c in curve.metric.columns if c.name.endswith("-mean"))]
+    has_spread = len(curve.seeds) > 1
+    heads = ["iteration", *columns, *(["± over seeds"] if has_spread else []), f"{main} to what is learnt from"]
+    rows = [_row(point, columns, main, has_spread=has_spread) for point in points]
+    start, best = points[0].truth.get(main), best_of(points, main)
+    lines = [_title(curve), table(rows, heads, align="right")]
+    if best is not None and start is not None:
+        gain = best.truth[main] - start
+        lines.append(
+            f"best after {best.iteration} iterations, {gain:+.4f} {main} over what is learnt from (iteration 0)"
+        )
+    if curve.plan.partial_reason:
+        lines.append(f"PARTIAL ({one_line(curve.plan.partial_reason)})")
+    return "\n".join(lines)
+
+
+def _row(point: Any, columns: Sequence[str], main: str, *, has_spread: bool) -> list[object]:
+    spread = [_figure(point.spread.get(main))] if has_spread else []
+    return [point.iteration, *(_figure(point.truth.get(c)) for c in columns), *spread, _figure(point.learnt.get(main))]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
