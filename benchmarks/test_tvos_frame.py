@@ -1,0 +1,137 @@
+"""One frame of TVOS at 854x480, ResNet-50, nine references: the official way against ours, in CPU seconds of one run.
+
+``OMP_NUM_THREADS=1 pytest benchmarks/test_tvos_frame.py -s`` prints both. The official way is that of
+microsoft/transductive-vos at 1312e43: batch norms apart, the whole affinity matrix, argmax of up-sampled planes, and a
+history that grows by concatenation. It takes 3 GB.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from harness.environment import PeakMemory
+from harness_tvos.config import OFFICIAL
+from harness_tvos.kernel_examples import of_embed
+from harness_tvos.kernels import propagate, propagate_plain, upsample_plain
+from harness_tvos.memory import Memory
+from harness_tvos.method import TVOS
+from harness_tvos.references import reference_frames, sigmas
+
+TARGET = 18
+GRID, SIZE = (60, 107), (480, 854)
+REFERENCES = reference_frames(TARGET, OFFICIAL)
+WIDTHS = sigmas(TARGET, len(REFERENCES), OFFICIAL)
+MOST_EXTRA_MIB = 50
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some work gave and took."""
+
+    answer: Any
+    cpu_seconds: float
+    extra_mib: float
+
+
+def measured(work: Callable[[], Any], rounds: int) -> Cost:
+    """Least CPU seconds and most memory of so many rounds."""
+    seconds, mib = [], []
+    for _ in range(rounds):
+        memory, start = PeakMemory("cpu"), time.process_time()
+        answer = work()
+        seconds.append(time.process_time() - start)
+        mib.append(memory.read() or 0.0)
+    return Cost(answer, min(seconds), max(mib))
+
+
+@pytest.fixture(scope="module")
+def begun() -> tuple[TVOS, Memory, torch.Tensor]:
+    """The method, a memory of frames 0 to 17 of a scene that drifts to the right, and frame 18."""
+    torch.set_num_threads(1)
+    _, network = of_embed("cpu")[2].args
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randint(256, (1, 3, 24, 43), generator=generator).float()
+    image = torch.nn.functional.interpolate(coarse, size=SIZE, mode="bilinear")[0].permute(1, 2, 0).byte()
+    prompt = torch.zeros(SIZE, dtype=torch.uint8)
+    prompt[120:360, 200:500] = 1
+    model = TVOS(network, OFFICIAL, "cpu")
+    with torch.inference_mode():
+        memory = model.begun(image, prompt, 100)
+        first, labels = memory.features[0].unflatten(0, GRID), memory.labels_at(0)
+        for t in range(1, TARGET):
+            features = torch.roll(first, t, 1).flatten(0, 1)
+            memory.write(t, features + 0.02 * torch.randn(features.shape, generator=generator), labels.roll(t, 2))
+    return model, memory, torch.roll(image, 8 * TARGET, 1)
+
+
+@pytest.fixture(scope="module")
+def official(begun) -> dict[str, Cost]:
+    """The parts of a frame done the official way."""
+    model, memory, image = begun
+    with torch.inference_mode():
+        pixels = (image.permute(2, 0, 1)[None].float() / 255 - model.mean) / model.std
+        backbone = measured(lambda: model.network.unfolded(pixels)[0].flatten(1).t().contiguous(), 1)
+        given = backbone.answer, memory.features, memory.labels, REFERENCES, WIDTHS
+        propagation = measured(lambda: propagate_plain(*given, size=GRID), 1)
+        rest = measured(lambda: official_end(memory, backbone.answer, propagation.answer), 1)
+    return {"backbone": backbone, "propagation": propagation, "rest": rest}
+
+
+def official_end(memory: Memory, features: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Up-sampling, argmax, and a history that is copied to grow."""
+    one_hot = torch.nn.functional.one_hot(scores.argmax(0), len(scores)).float().t()
+    torch.cat([memory.features[:TARGET], features[None]])
+    torch.cat([memory.labels[:TARGET], one_hot[None]])
+    return upsample_plain(scores.unflatten(1, GRID), memory.ids, SIZE)
+
+
+def test_a_whole_frame_takes_less_than_half(benchmark, begun, official):
+    model, memory, image = begun
+    with torch.inference_mode():
+        ours = measured(lambda: model.frame(memory, image, REFERENCES, WIDTHS, TARGET), 2)
+        benchmark.pedantic(model.frame, (memory, image, REFERENCES, WIDTHS, TARGET), rounds=1)
+    seconds = sum(part.cpu_seconds for part in official.values())
+    figures = {
+        "times_faster": round(seconds / ours.cpu_seconds, 2),
+        "official_cpu_seconds": round(seconds, 3),
+        **{f"official_{name}": round(part.cpu_seconds, 3) for name, part in official.items()},
+        "our_cpu_seconds": round(ours.cpu_seconds, 3),
+        "our_extra_mib": round(ours.extra_mib),
+        "same_pixels": float((ours.answer == official["rest"].answer).float().mean()),
+    }
+    benchmark.extra_info.update(figures)
+    print("\nwhole frame: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    assert figures["same_pixels"] >= 0.9999
+    assert figures["times_faster"] >= 2
+
+
+def test_propagation_takes_two_fifths_at_most_and_little_memory(benchmark, begun, official):
+    _, memory, _ = begun
+    given = official["backbone"].answer, memory.features, memory.labels, REFERENCES, WIDTHS
+    with torch.inference_mode():
+        ours = measured(lambda: propagate(*given, size=GRID), 2)
+        benchmark.pedantic(propagate, given, {"size": GRID}, rounds=1)
+    figures = {
+        "times_faster": round(official["propagation"].cpu_seconds / ours.cpu_seconds, 2),
+        "official_cpu_seconds": round(official["propagation"].cpu_seconds, 3),
+        "our_cpu_seconds": round(ours.cpu_seconds, 3),
+        "official_extra_mib": round(official["propagation"].extra_mib),
+        "our_extra_mib": round(ours.extra_mib, 1),
+        "largest_difference": float((ours.answer - official["propagation"].answer).abs().max()),
+    }
+    benchmark.extra_info.update(figures)
+    print("\npropagation: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    assert figures["times_faster"] >= 2.5
+    assert ours.extra_mib < MOST_EXTRA_MIB
