@@ -131,6 +131,20 @@ def test_masks_are_those_of_the_rule_written_anew():
     assert not torch.equal(every[0], every[2])
 
 
+def test_half_precision_gives_nearly_the_same_masks():
+    frames, first = scene()
+    encoder = sharp_encoder(frames[0]).float()
+    video = Video(name="v", length=6, height=HEIGHT, width=WIDTH, read=frames.__getitem__)
+    config = dataclasses.replace(CORRECT, radius=RADIUS, long_term=2)  # with a coarse search from frame 3 on
+    exact, half = (
+        torch.stack(
+            list(SelfSup(for_inference(encoder, "cpu", kind), None, config).propagate(video, Prompts({0: first})))
+        )
+        for kind in ("fp32", "bf16")
+    )
+    assert (exact == half).float().mean() > 0.98
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_masks_of_a_gpu_are_those_of_the_cpu_but_for_ties(precision):
