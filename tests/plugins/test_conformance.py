@@ -8,10 +8,10 @@ from harness.conformance import checks_for
 SLOW = {
     "tvos": {"kernels", "memory", "blind", "runs"},
     "selfsup": {"kernels", "memory"},
-    "selfsup-adapted": {"memory"},
-    "selfsup-causal": {"memory"},
+    "selfsup-adapted": {"memory", "determinism", "fresh-start", "names", "stages", "blind", "runs"},
+    "selfsup-causal": {"memory", "determinism", "fresh-start", "names", "stages", "blind", "runs", "causality"},
 }
-"""Checks that take more than 10 seconds on two busy cores."""
+"""Checks that take more than 10 seconds on two busy cores, or together too much."""
 PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke"}
 """Where the default is too much for a CPU: what else the promises are tried with."""
 
