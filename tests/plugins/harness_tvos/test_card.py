@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from harness import BuildContext, OneShotVOS
+from harness import BuildContext, OneShotVOS, Prompts, Video
 from harness_tvos import harness_methods
 from harness_tvos.network import build_network
 
@@ -56,12 +56,27 @@ def test_without_weights_the_network_is_untrained_and_follows_the_seed():
     assert not torch.equal(first.embed(image), other.embed(image))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_features_are_a_row_a_pixel_in_the_asked_precision(precision):
     method = CARD.build(context(precision=precision))
     features = method.embed(torch.zeros(17, 24, 3, dtype=torch.uint8))
     assert features.shape == (3 * 3, 256)
-    assert features.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    assert features.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_halves_give_nearly_the_masks_of_single_precision(precision):
+    frames = torch.randint(256, (4, 32, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    prompt = torch.zeros(32, 48, dtype=torch.uint8)
+    prompt[8:24, 8:32] = 1
+    masks = {}
+    for asked in ("fp32", precision):
+        weights = CARD.weights_named(CARD.default_weights).path
+        method = CARD.build(context(precision=asked, weights=weights))
+        video = Video(name="v", length=4, height=32, width=48, read=frames.__getitem__)
+        masks[asked] = torch.stack(list(method.propagate(video, Prompts({0: prompt}))))
+    assert masks[precision].dtype == torch.uint8
+    assert (masks[precision] == masks["fp32"]).float().mean() > 0.95
 
 
 def test_kernels_are_listed():

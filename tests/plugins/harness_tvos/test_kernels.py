@@ -56,6 +56,27 @@ def test_streaming_equals_plain_in_single(example):
     assert (fast.argmax(0) == plain.argmax(0)).float().mean() >= 0.9999
 
 
+@pytest.mark.slow
+def test_masks_at_480p_are_those_of_the_plain_form():
+    example = examples("cpu")[2]
+    assert example.kwargs["size"] == (60, 107)
+    ids = torch.tensor([0, 7], dtype=torch.uint8)
+    fast, plain = (form(*example.args, **example.kwargs) for form in (propagate, propagate.reference))
+    assert (fast.argmax(0) == plain.argmax(0)).float().mean() >= 0.9999
+    found = upsample(fast.unflatten(1, (60, 107)), ids, (480, 854))
+    expected = upsample.reference(plain.unflatten(1, (60, 107)), ids, (480, 854))
+    assert 0.2 < (expected > 0).float().mean() < 0.8
+    assert (found == expected).float().mean() >= 0.9999
+
+
+def test_slots_and_sigmas_may_lie_on_the_device():
+    query, keys, labels, slots, widths = SMALL[0].args
+    given = torch.tensor(slots), torch.tensor(widths, dtype=torch.float64)
+    for form in (propagate, propagate_plain):
+        expected = form(query, keys, labels, slots, widths, **SMALL[0].kwargs)
+        assert torch.equal(form(query, keys, labels, *given, **SMALL[0].kwargs), expected)
+
+
 def test_slots_pick_references_out_of_the_ring():
     query, keys, labels, _, _ = SMALL[0].args
     chosen = [3, 0]
@@ -141,7 +162,7 @@ def test_among_equal_scores_the_first_class_wins():
     assert not found.any()
 
 
-def test_triton_kernel_in_the_interpreter_equals_plain(tmp_path):
+def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed (it comes with PyTorch for CUDA)")
     script = tmp_path / "interpreted.py"
@@ -157,11 +178,16 @@ def test_triton_kernel_in_the_interpreter_equals_plain(tmp_path):
         "        given = query.to(dtype), keys.to(dtype), labels, (3, 0, 2), (21.0, 8.0, 8.0)\n"
         "        fused = propagate_fused(*given, **example.kwargs, splits=splits)\n"
         "        print(float((fused - propagate_plain(*given, **example.kwargs)).abs().max()))\n"
+        "from harness.ops.upsampling_cuda import upsample_fused\n"
+        "from harness_tvos.kernel_examples import of_upsample\n"
+        "from harness_tvos.kernels import upsample_plain\n"
+        "for example in of_upsample('cpu')[:1]:\n"
+        "    print(float((upsample_fused(*example.args) != upsample_plain(*example.args)).sum()))\n"
     )
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [float(line) < 1e-4 for line in done.stdout.split()] == [True] * 4
+    assert [float(line) < 1e-4 for line in done.stdout.split()] == [True] * 5
 
 
 @pytest.mark.gpu
@@ -174,6 +200,12 @@ def test_triton_kernel_equals_plain_on_a_gpu(dtype):
         fast = propagate(*given, **example.kwargs)
         assert (fast - plain).abs().max() < propagate.tolerance
         assert (fast.argmax(0) == plain.argmax(0)).float().mean() >= 0.9999
+
+
+@pytest.mark.gpu
+def test_masks_up_sampled_on_a_gpu_are_those_of_the_plain_form():
+    for example in of_upsample("cuda"):
+        assert (upsample(*example.args) == upsample.reference(*example.args)).float().mean() >= 0.9999
 
 
 @pytest.mark.gpu
