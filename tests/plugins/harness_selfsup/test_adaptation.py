@@ -179,6 +179,22 @@ def test_an_object_cannot_win_before_it_is_named():
     assert 9 not in model.segment(frame, lessons.ids_at(0))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_learns_in_every_precision(precision):
+    mask, size = mask_of((1, slice(20, 70), slice(30, 80)), height=96, width=96), 96
+    frame = picture(mask).cuda()
+    video = Video(name="v", length=1, height=size, width=size, read=lambda t: frame)
+    lessons = Lessons(size, 512)
+    lessons.add(0, mask.cuda(), mask.cuda())
+    fields = {"task": "one-shot", "config": AdaptedConfig(unet_size=size), "device": "cuda", "precision": precision}
+    model = new_model(lessons, BuildContext(**fields, weights=None, seed=0))
+    model.learn(video, lessons, 200, frames=1)
+    found = model.segment(video[0], (1,))
+    assert found.is_cuda
+    assert overlap(found.cpu() == 1, mask == 1) > 0.95
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("objects", [1, 3])
 def test_one_image_and_its_mask_are_learnt_within_200_iterations(objects):
