@@ -26,8 +26,8 @@ except ImportError:  # no Numba, or switched off
 
 CHANNELS = 64
 # Rows, columns, references, and how many of them (the first) are searched for around offsets: t = 6 and t = 23 of MAST.
-SIZES = ((16, 24, 3, 1), (60, 107, 5, 2), (120, 214, 4, 0), (120, 214, 5, 2))
-DILATIONS = ((16, 24, 2), (60, 107, 3), (120, 214, 3))
+SIZES = ((16, 24, 3, 1), (60, 107, 5, 2), (120, 214, 4, 0))
+DILATIONS = ((16, 24, 2), (60, 107, 3))
 
 
 def attend_examples(device: str) -> list[Example]:
