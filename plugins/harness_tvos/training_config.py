@@ -161,7 +161,7 @@ SMALL = TrainingConfig(
     weight_decay=0.02,
     clip_norm=2.0,
     half_weights=True,
-    iterations=700,
+    iterations=1000,
 )
 PRESETS = {
     "official": OFFICIAL,

@@ -208,13 +208,13 @@ def test_imagenet_weights_of_another_depth_are_refused() -> None:
 
 
 def test_the_shipped_weights_are_a_small_r18_that_states_its_licence() -> None:
-    file = Path(network_module.__file__).parent / "weights" / "tvos-r18-davis240p.safetensors"
+    file = Path(network_module.__file__).parent / "weights" / "tvos-r18-davis240p-mini.safetensors"
     assert file.stat().st_size < 14e6
     network = network_for(load_checkpoint(file))
     assert network.architecture == "r18"
     with safe_open(file, "pt") as weights:
         metadata = weights.metadata()
-    assert "CC BY-NC 4.0" in metadata["licence"]
-    assert {"architecture", "trained_on", "date", "commit", "iterations", "seed"} <= set(metadata)
+    assert "CC BY-NC 4.0" in metadata["data_licence"]
+    assert {"method", "data", "config", "iterations", "seed"} <= set(metadata)
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert torch.isfinite(for_inference(network)(images)).all()
