@@ -8,7 +8,7 @@ from harness.api.learning import LearnsAtTestTime
 from harness.api.timing import Stopwatch
 from harness.api.video import Horizon
 from harness.ops.labels import VOID
-from harness_selfsup.adaptation_config import ADAPTED_PRESETS, CAUSAL_PRESETS
+from harness_selfsup.adaptation_config import ADAPTED_PRESETS, CAUSAL_PRESETS, AdaptedConfig
 from harness_selfsup.adapted import Adapted, CausallyAdapted
 
 
@@ -155,3 +155,42 @@ def test_the_causal_form_learns_after_a_prompt_and_before_each_frame(monkeypatch
         (2, [0, 1, 2], 3),
         (1, [0, 1, 2], 3),
     ]
+
+
+class Flawed:
+    """Propagation that loses a part of the object and gains a part of the background in each frame."""
+
+    def __init__(self, truths: list[torch.Tensor]) -> None:
+        self.masks = [truths[0]]
+        chance = torch.Generator().manual_seed(0)
+        for truth in truths[1:]:
+            mask = truth.clone()
+            for value, among in ((0, truth.nonzero()), (1, (truth == 0).nonzero())):
+                row, column = among[int(torch.randint(len(among), (1,), generator=chance))].tolist()
+                mask[max(0, row - 6) : row + 6, max(0, column - 6) : column + 6] = value
+            self.masks.append(mask)
+
+    def propagate(self, video, prompts):
+        yield from self.masks
+
+
+@pytest.mark.slow
+def test_regularities_are_learnt_before_errors():
+    """Zhu et al. 2020, section 4.2: the U-Net outdoes the masks that it learns from."""
+    truths, frames = [], []
+    noise = torch.randint(90, (12, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    for frame in range(12):
+        truth = torch.zeros(64, 64, dtype=torch.uint8)
+        truth[16:44, 4 + 2 * frame : 32 + 2 * frame] = 1
+        truths.append(truth)
+        frames.append(noise[frame] + 90 * truth[..., None] * torch.tensor([1, 0, 1], dtype=torch.uint8))
+    video = Video(name="v", length=12, height=64, width=64, read=frames.__getitem__)
+    config = AdaptedConfig(unet_size=64, unet_width=32, unet_batch=4, iterations=120)
+    propagation = Flawed(truths)
+    masks = list(Adapted(propagation, context(Adapted, config=config)).propagate(video, Prompts({0: truths[0]})))
+
+    def agreement(found):
+        pairs = zip(found[1:], truths[1:], strict=True)
+        return sum(float((a & b).sum() / (a | b).sum()) for a, b in pairs) / 11
+
+    assert agreement(masks) > agreement(propagation.masks) + 0.05
