@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import BuildContext, Citation, Kernel, Learner, Method, Training, TrainingContext, Weights, hookimpl
@@ -17,7 +18,17 @@ PAPER = Citation(
     year=2020,
     url="https://github.com/fangruizhu/self_sup_semiVOS",  # as the paper prints it
 )
+SHIPPED = "selfsup-davis240p"
 WEIGHTS = (
+    Weights(
+        name=SHIPPED,
+        licence="CC-BY-NC-4.0 (that of the training data)",
+        path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
+        sha256="4fe016f01493246cb397c9bd052b873e0558bd8d5cf530df04759d524c7ff989",
+        trained_on="DAVIS 2016 train at 427x240, frames only, 27 of 30 sequences",
+        preset="correct",
+        note="made by this project; recipe/ says how",
+    ),
     Weights(
         name="mast-youtube-vos",
         licence="not stated (the repository names none; training data: YouTube-VOS)",
@@ -62,6 +73,7 @@ def harness_methods() -> list[Method]:
         presets=PRESETS,
         kernels=hot_functions,
         weights=WEIGHTS,
+        default_weights=SHIPPED,
         supervision="none (frames only)",
         paper=PAPER,
         training=Training(build_learner, TrainingConfig, TRAINING_PRESETS, needs_truth=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,9 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from harness import DataError
+from harness_selfsup import SHIPPED, WEIGHTS
 from harness_selfsup.config import CORRECT
-from harness_selfsup.network import build_encoder
+from harness_selfsup.network import build_encoder, load_checkpoint
 from harness_selfsup.recipe.held_out import HELD_OUT, main, propagated, read_video, similarity
 
 
@@ -58,3 +60,28 @@ def test_every_file_has_a_line_and_few_frames_are_refused(tmp_path: Path) -> Non
     assert [line[0] for line in lines[2:]] == ["untrained"]
     with pytest.raises(DataError, match="is 2 frames and 2 masks"):
         read_video(tmp_path, "surf", 4, 2)
+
+
+def test_the_shipped_weights_are_those_of_the_card() -> None:
+    shipped = next(entry for entry in WEIGHTS if entry.name == SHIPPED)
+    assert shipped.path is not None
+    content = shipped.path.read_bytes()
+    assert hashlib.sha256(content).hexdigest() == shipped.sha256
+    assert len(content) < 14e6
+    assert load_checkpoint(shipped.path).memory is None  # one encoder for both
+
+
+def test_the_shipped_weights_follow_what_an_untrained_encoder_loses() -> None:
+    """A textured disc over a texture that moves the other way, 64 x 96, by 3 and 2 pixels a frame."""
+    rng = np.random.default_rng(0)
+    ground, skin = (cv2.GaussianBlur(rng.integers(0, 255, (64, 160, 3)).astype(np.uint8), (0, 0), 2) for _ in range(2))
+    rows, columns = np.mgrid[:64, :96]
+    truth = np.stack([(rows - 32) ** 2 + (columns - 26 - 3 * t) ** 2 < 15**2 for t in range(6)]).astype(np.uint8)
+    frames = [
+        np.where(mask[..., None] == 1, np.roll(skin // 2 + 90, 3 * t, 1)[:, :96], ground[:, 2 * t : 2 * t + 96])
+        for t, mask in enumerate(truth)
+    ]
+    video = torch.from_numpy(np.stack(frames).astype(np.uint8))
+    path = str(next(entry for entry in WEIGHTS if entry.name == SHIPPED).path)
+    trained, untrained = (similarity(file, CORRECT, video, truth) for file in (path, "untrained"))
+    assert trained > untrained + 0.1
