@@ -24,10 +24,10 @@ WEIGHTS = (
         name=SHIPPED,
         licence="CC-BY-NC-4.0 (that of the training data)",
         path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
-        sha256="4fe016f01493246cb397c9bd052b873e0558bd8d5cf530df04759d524c7ff989",
+        sha256="62f4f3d7fa09fdd253db3ce5b1dd8686098a1642c1894c907a77e8333d67be6b",
         trained_on="DAVIS 2016 train at 427x240, frames only, 27 of 30 sequences",
         preset="correct",
-        note="made by this project; recipe/ says how",
+        note="pairwise reconstruction, made by this project; recipe/ says how",
     ),
     Weights(
         name="mast-youtube-vos",
