@@ -103,7 +103,8 @@ class AppearanceModel:
     def __init__(self, objects: int, config: AdaptedConfig, *, device: str, precision: Precision, seed: int) -> None:
         self.config = config
         self.device = torch.device(device)
-        self.dtype = DTYPES[precision]
+        # On a CPU halves save nothing here, and torch 2.13 once crashed in a backward pass of autocast.
+        self.dtype = DTYPES[precision] if self.device.type == "cuda" else torch.float32
         self.iteration = 0
         self._chance = torch.Generator().manual_seed(seed)
         # torch begins at 2^16, where first gradients (about 5 at 96 x 96) overflow and steps out of 200 are lost
