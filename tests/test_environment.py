@@ -72,9 +72,9 @@ def test_conditions_name_machine_threads_and_precision():
 
 def test_peak_memory_sees_what_was_allocated_and_freed():
     memory = PeakMemory("cpu")
-    block = np.ones(64 * 2**20, np.uint8)
+    block = np.ones(256 * 2**20, np.uint8)
     del block
     peak = memory.read()
     if peak is None:
         pytest.skip("this system has no /proc/self/clear_refs")
-    assert peak >= 60
+    assert peak >= 200  # the rest of the process may have given some back meanwhile

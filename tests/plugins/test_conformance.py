@@ -8,7 +8,7 @@ from harness.conformance import checks_for
 SLOW = {
     "tvos": {"kernels", "memory", "blind", "runs"},
     "selfsup": {"kernels", "memory"},
-    "selfsup-adapted": {"memory", "determinism", "fresh-start", "names", "stages", "blind", "runs"},
+    "selfsup-adapted": {"memory", "causality", "determinism", "fresh-start", "names", "stages", "blind", "runs"},
     "selfsup-causal": {"memory", "determinism", "fresh-start", "names", "stages", "blind", "runs", "causality"},
 }
 """Checks that take more than 10 seconds on two busy cores, or together too much."""

@@ -184,8 +184,8 @@ def test_without_a_momentum_encoder_references_learn_too() -> None:
 def test_steps_lower_the_loss_of_a_fixed_batch() -> None:
     trained = learner(replace(PAIRS, iterations=100, warm_up=0, jitter=0.0))
     batch = trained.batch(0)
-    losses = [step(trained, 0, batch) for _ in range(8)]
-    assert losses[-1] < 0.9 * losses[0]
+    losses = [step(trained, 0, batch) for _ in range(24)]
+    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
 
 
 def test_a_resumed_training_ends_as_an_unbroken_one() -> None:
