@@ -9,7 +9,17 @@ SLOW = {
     "tvos": {"kernels", "memory", "blind", "runs"},
     "selfsup": {"kernels", "memory"},
     "selfsup-adapted": {"memory", "causality", "determinism", "fresh-start", "names", "stages", "blind", "runs"},
-    "selfsup-causal": {"memory", "determinism", "fresh-start", "names", "stages", "blind", "runs", "causality"},
+    "selfsup-causal": {
+        "memory",
+        "horizon",
+        "determinism",
+        "fresh-start",
+        "names",
+        "stages",
+        "blind",
+        "runs",
+        "causality",
+    },
 }
 """Checks that take more than 10 seconds on two busy cores, or together too much."""
 PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke"}
