@@ -16,7 +16,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.ops.propagation import Sigmas, Slots, on_device, spatial_tables
+from harness.ops.propagation import Sigmas, Slots, offsets, on_device
 
 # The autotuner measures these on the GPU at hand, once for each size; those that do not fit it are passed over. On
 # Hopper with 256 channels the first four fit for 16-bit features (at most 208 KiB shared), the last four for fp32.
@@ -55,7 +55,7 @@ def propagate_fused(
     """
     pixels, channels = query.shape
     classes = labels.shape[1]
-    tables = spatial_tables(sigmas, max(size), like=labels)
+    tables = torch.exp(-offsets(sigmas, max(size), like=labels))
     splits = splits or min(len(slots), _splits_that_fill(query.device, pixels))
     peak = labels.new_empty(splits, pixels)
     total = labels.new_empty(splits, pixels)

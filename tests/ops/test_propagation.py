@@ -1,12 +1,13 @@
-"""Streaming propagation and its spatial tables, whatever the tiles and the storage."""
+"""Streaming propagation, whatever the tiles and the storage, and the bounds it keeps to."""
 
 import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.ops import propagation
-from harness.ops.propagation import propagate_streaming, spatial_tables
+from harness.ops.propagation import Limits, offsets, propagate_streaming
 
 
 def random_frames(references: int, size: tuple[int, int], channels: int = 5, classes: int = 3):
@@ -18,16 +19,87 @@ def random_frames(references: int, size: tuple[int, int], channels: int = 5, cla
     return query, keys, labels
 
 
-def test_tables_are_gaussians_of_the_distance():
-    table = spatial_tables((8.0, 21.0), 3, like=torch.zeros(1, dtype=torch.float64))
-    expected = [[math.exp(-(d**2) / s**2) for d in range(3)] for s in (8, 21)]
-    assert torch.allclose(table, torch.tensor(expected, dtype=torch.float64), rtol=1e-14)
+def test_offsets_are_the_exponents_of_a_gaussian():
+    found = offsets((8.0, 21.0), 3, like=torch.zeros(1, dtype=torch.float64))
+    expected = [[d**2 / s**2 for d in range(3)] for s in (8, 21)]
+    assert torch.allclose(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-15)
 
 
-def test_tables_hold_no_subnormal_number():
-    table = spatial_tables((8.0,), 200, like=torch.zeros(1))
-    assert table[0, 60] == 0
-    assert table[table > 0].min() >= 1e-15
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("keys", [1, 100, 57_780, 10_000_000])
+def test_limits_keep_every_product_normal_and_every_sum_finite(dtype, keys):
+    limits = Limits.of(dtype, keys)
+    least = limits.floor + 2 * math.log(limits.negligible) + limits.lift * math.log(2)
+    assert least >= math.log(torch.finfo(dtype).tiny) - 1e-9
+    assert limits.floor + math.log(limits.negligible) > math.log(torch.finfo(dtype).tiny) - limits.lift * math.log(2)
+    assert math.log2(keys) + limits.lift < math.log2(torch.finfo(dtype).max)
+    assert keys * math.exp(limits.floor) <= limits.negligible * (1 + 1e-9)
+
+
+class Subnormal(TorchDispatchMode):
+    """Counts the subnormal numbers that operations write in place, a tile at a time."""
+
+    def __init__(self, tile: int) -> None:
+        super().__init__()
+        self.tile = tile
+        self.found = self.tiles = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func.name().partition(".")[0].endswith("_") and out.numel() == self.tile:
+            self.tiles += 1
+            self.found += int(((out != 0) & (out.abs() < torch.finfo(out.dtype).tiny)).sum())
+        return out
+
+
+@pytest.mark.parametrize("sharpness", [0.1, 10.0, 100.0])
+def test_no_number_on_the_way_is_subnormal(sharpness):
+    query, keys, labels = (tensor.float() for tensor in random_frames(2, (1, 130)))
+    with Subnormal(130 * 130) as watch:
+        scores = propagate_streaming(query * sharpness, keys, labels, (0, 1), (8.0, 3.0), size=(1, 130))
+    assert scores.isfinite().all()
+    assert watch.tiles == 2 * 5
+    assert watch.found == 0
+
+
+def test_the_far_match_of_a_pixel_decides_and_the_rest_are_not_done_twice(monkeypatch):
+    # One row of 200 pixels, each like one pixel of the reference alone: pixel 0 like pixel 190, e^-564 far at sigma 8.
+    query = 30 * torch.eye(200)
+    keys = query.clone()[None]
+    keys[0, [0, 190]] = query[[190, 0]]
+    labels = torch.zeros(1, 3, 200)
+    labels[0, 0], labels[0, 0, 190], labels[0, 2, 190] = 1, 0, 1
+    done = []
+    fold = propagation._TwoPeaks.__init__
+    monkeypatch.setattr(
+        propagation._TwoPeaks, "__init__", lambda self, count, like: (done.append(count), fold(self, count, like))[0]
+    )
+    scores = propagate_streaming(query, keys, labels, (0,), (8.0,), size=(1, 200))
+    assert scores[:, 0].argmax() == 2
+    assert 0 < scores[2, 0] < 1e-35
+    assert scores[0, 1] == 1
+    assert done == [2]  # and pixel 190
+
+
+@pytest.mark.parametrize("slots", [(), (0, 3), (-1,), (0, -1)])
+def test_slots_that_the_ring_does_not_have_are_refused(slots):
+    query, keys, labels = random_frames(3, (2, 2))
+    with pytest.raises(IndexError, match=r"each in 0\.\.2"):
+        propagate_streaming(query, keys, labels, slots, (8.0,) * len(slots), size=(2, 2))
+
+
+def test_a_tensor_of_slots_may_be_filled_up():
+    query, keys, labels = random_frames(3, (2, 2))
+    expected = propagate_streaming(query, keys, labels, (2, 0), (8.0, 3.0), size=(2, 2))
+    slots, sigmas = torch.tensor([2, 0, -1, -1]), torch.tensor([8.0, 3.0, 1.0, 1.0])
+    assert torch.equal(propagate_streaming(query, keys, labels, slots, sigmas, size=(2, 2)), expected)
+
+
+def test_a_pixel_that_is_no_number_stays_one_that_is_none():
+    query, keys, labels = random_frames(2, (2, 2))
+    query[1, 0] = math.nan
+    scores = propagate_streaming(query, keys, labels, (0, 1), (8.0, 3.0), size=(2, 2))
+    assert scores.isnan().any(0).tolist() == [False, True, False, False]
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (3, 8), (7, 13), (1000, 1000)])
