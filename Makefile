@@ -8,7 +8,7 @@ IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(IS_NEW_ENOUGH)' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: demo test docs setup check clean
+.PHONY: demo test docs setup check clean gpu
 
 demo: $(INSTALLED)
 	$(BIN)/harness run --plugin copyfirst --bench mini-small --out $(DEMO)/copyfirst --resume never
@@ -32,6 +32,10 @@ docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 setup: $(INSTALLED)
+
+# What a CUDA machine must show, into runs/gpu; nothing is installed. Options: make gpu GPU='--budget 300 --skip training'.
+gpu:
+	$(PYTHON) -m benchmarks.gpu $(GPU)
 
 check:
 	bash .ci/run

@@ -1,0 +1,1 @@
+"""Benchmarks: pytest-benchmark suites, experiments, and what a GPU must show."""
