@@ -1,8 +1,7 @@
-"""From a mask to the points T compares: boundary polygons on the pixel-corner grid, simplified, the richest upsampled.
+"""From a mask to the points T compares: its boundary curves simplified, the one with most vertices left upsampled.
 
-Steps 1 to 4 of the DAVIS 2016 measure (Perazzi et al. 2016, sec. 4; fperazzi/davis@aaee12c by its golden figures, see
-docs/metrics-stability-ap.md). A boundary polygon is a Jordan curve: it passes no corner twice, and where two pixels
-touch at a corner only, each keeps its own.
+Steps 1 to 4 of the DAVIS 2016 measure (Perazzi et al. 2016, sec. 4; fperazzi/davis@aaee12c by its official figures, see
+docs/metrics-stability-ap.md).
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from harness.metrics.stability_compile import compiled
+from harness.metrics.machine_code import Loops, as_array
+from harness.metrics.stability_curves import boundary_curves
 
+LOOPS = Loops(__file__)
 FIRST_TOLERANCE, TOLERANCE = 0.1, 3.0
 """Of the two simplifications, in half pixels (polygons are simplified in doubled coordinates, so the last is 1.5 px).
 
@@ -22,9 +23,8 @@ The first does more than join straight pieces: float32 rounding can keep a point
 """
 LONGEST_SEGMENT = 3.0
 """Pixels; longer segments are cut into equal parts."""
-_UP, _LEFT, _DOWN, _RIGHT = range(4)
-_JUNCTION = 16
-"""Added to the directions that leave a corner where two pixels touch diagonally."""
+_TODO_ROWS = 3
+"""Whole numbers a point the simplification needs: first and last point of what is to do, whether a point stays."""
 
 
 def contour_points(mask: UInt8[np.ndarray, "H W"]) -> Float64[np.ndarray, "P 2"] | None:
@@ -36,14 +36,16 @@ def contour_points(mask: UInt8[np.ndarray, "H W"]) -> Float64[np.ndarray, "P 2"]
     if not rows.size:
         return None
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] != 0
-    framed = np.zeros((inside.shape[0] + 2, inside.shape[1] + 2), np.uint8)
-    framed[1:-1, 1:-1] = inside
-    edges = np.count_nonzero(framed[1:] != framed[:-1]) + np.count_nonzero(framed[:, 1:] != framed[:, :-1])
-    corners, ends = _trace(framed, edges)
-    corners += np.array([rows[0], columns[0], 0], np.int32)  # float rounding below depends on where the object lies
-    polygon = _richest_polygon(corners[: ends[-1]], ends)
-    return _upsample(polygon) if len(polygon) else None
+    inside = (mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] != 0).astype(np.uint8)
+    corners, ends = boundary_curves(inside)
+    size = len(corners) + 2
+    lines, todo = np.empty((4, size), np.float64), np.empty((_TODO_ROWS, size), np.int64)
+    points = np.empty((2 * size, 2), np.float64)  # a part is added a segment, and no segment is longer than its curve
+    offset = int(rows[0]), int(columns[0])  # float rounding depends on where the object lies
+    written = upsample_richest(
+        inside, *inside.shape, *offset, corners, ends, len(ends), lines, todo, size, points, 2 * size
+    )
+    return points[:written] if written else None
 
 
 def simplify(line: Float64[np.ndarray, "V 2"], tolerance: float) -> Float64[np.ndarray, "K 2"]:
@@ -51,216 +53,120 @@ def simplify(line: Float64[np.ndarray, "V 2"], tolerance: float) -> Float64[np.n
 
     Ties go to the later point, and the fraction along a segment is kept in float32, both as in psimpl (v7).
     """
-    return _simplify(line, tolerance)
+    xs, ys = line.T.copy()
+    count = simplify_line(xs, ys, len(line), tolerance, np.empty((_TODO_ROWS, len(line)), np.int64), len(line))
+    return np.column_stack((xs[:count], ys[:count]))
 
 
-@compiled
+@LOOPS.entry("u1*, i8, i8, i8, i8, i4*, i8*, i8, f8*, i8*, i8, f8*, i8 -> i8")
 @no_type_check
-def _leaving(framed):
-    """For each corner, the boundary edges that leave it with object on their right, one bit a direction."""
-    rows, columns = framed.shape
-    leaving = np.zeros((rows - 1, columns - 1), np.uint8)
-    for y in range(rows - 1):
-        for x in range(columns - 1):
-            nw, ne = framed[y, x], framed[y, x + 1]
-            sw, se = framed[y + 1, x], framed[y + 1, x + 1]
-            if nw == ne and nw == sw and nw == se:
-                continue
-            bits = 0
-            if ne > nw:
-                bits |= 1 << _UP
-            if nw > sw:
-                bits |= 1 << _LEFT
-            if sw > se:
-                bits |= 1 << _DOWN
-            if se > ne:
-                bits |= 1 << _RIGHT
-            if nw == se and ne == sw:
-                bits |= _JUNCTION
-            leaving[y, x] = bits
-    return leaving
-
-
-@compiled
-@no_type_check
-def _trace(framed, edges):
-    """Follow all boundaries with object on the right; return corners (y, x, is junction) and where each curve ends."""
-    leaving = _leaving(framed)
-    place = np.full(leaving.shape, -1, np.int32)  # of a junction on the walk so far
-    walk = np.empty((edges, 3), np.int32)
-    corners = np.empty((edges, 3), np.int32)
-    ends = np.empty(edges // 4 + 1, np.int32)
-    curves = written = np.int64(0)  # a plain 0 would be a type of its own to Numba
-    for y in range(leaving.shape[0]):
-        for x in range(leaving.shape[1]):
-            while leaving[y, x] & 15:
-                curves, written = _follow(y, x, leaving, place, walk, corners, written, ends, curves)
-    return corners, ends[:curves]
-
-
-@compiled
-@no_type_check
-def _follow(y, x, leaving, place, walk, corners, written, ends, curves):
-    """Walk from one corner until it is left again the same way; each return to a junction cuts off a curve."""
-    direction = _only_direction(leaving[y, x], np.int64(0))
-    length = 0
-    while (leaving[y, x] >> direction) & 1:
-        is_junction = leaving[y, x] & _JUNCTION
-        if is_junction and place[y, x] >= 0:
-            first = np.int64(place[y, x])
-            written = _cut_off(walk, first, length, place, corners, written)
-            ends[curves] = written
-            curves += 1
-            length = first
-        if is_junction:
-            place[y, x] = length
-        walk[length, 0], walk[length, 1], walk[length, 2] = y, x, is_junction != 0
-        length += 1
-        leaving[y, x] ^= 1 << direction
-        y += (direction == _DOWN) - (direction == _UP)
-        x += (direction == _RIGHT) - (direction == _LEFT)
-        is_junction = leaving[y, x] & _JUNCTION  # turn right: keep to the same object pixel
-        direction = (direction - 1) % 4 if is_junction else _only_direction(leaving[y, x], direction)
-    written = _cut_off(walk, np.int64(0), length, place, corners, written)
-    ends[curves] = written
-    return curves + 1, written
-
-
-@compiled
-@no_type_check
-def _only_direction(bits, otherwise):
-    """The first direction whose bit is set, or ``otherwise``."""
-    for direction in range(4):
-        if (bits >> direction) & 1:
-            return direction
-    return otherwise
-
-
-@compiled
-@no_type_check
-def _cut_off(walk, first, length, place, corners, written):
-    """Copy the curve ``walk[first:length]`` to ``corners``, forget its junctions; return how many are written."""
-    for k in range(first, length):
-        for value in range(3):
-            corners[written, value] = walk[k, value]
-        written += 1
-        if walk[k, 2]:
-            place[walk[k, 0], walk[k, 1]] = -1
-    return written
-
-
-@compiled
-@no_type_check
-def _richest_polygon(corners, ends):
-    """Simplify each curve and return the one with the most vertices, in pixels; among equals the later.
-
-    Curves through junctions come after those without; within both, what starts higher up (then more to the left)
-    comes later, and at one junction what leaves it in the later direction.
-    """
-    best = np.empty((0, 2), np.float64)
-    best_rank = (3, 0, 0, 0)  # three vertices, the closing one among them, are no polygon
+def upsample_richest(inside, rows, columns, top, left, corners, ends, curves, lines, todo, size, points, most):
+    """Simplify each curve and upsample the one with the most vertices, among equals the last; return its points."""
+    inside = as_array(inside, (rows, columns))
+    corners = as_array(corners, (size - 2, 2))
+    ends = as_array(ends, (curves,))
+    lines = as_array(lines, (4, size))
+    todo = as_array(todo, (_TODO_ROWS, size))
+    points = as_array(points, (most, 2))
+    xs, ys, best_xs, best_ys = lines[0], lines[1], lines[2], lines[3]
+    best = 4  # three vertices, the closing one among them, are no polygon
+    is_found = False
     begin = 0
-    for end in ends:
-        curve = corners[begin:end]
-        begin = end
-        if len(curve) + 1 < best_rank[0]:
-            continue
-        start, through_junction = _start(curve)
-        direction, is_reversed = _first_step(curve, start)
-        polygon = _simplify(_simplify(_open(curve, start, is_reversed), FIRST_TOLERANCE), TOLERANCE)
-        position = np.int64(curve[start, 0]) * (1 << 31) + curve[start, 1]
-        rank = (len(polygon), int(through_junction), -position, direction)
-        if len(polygon) > 3 and rank > best_rank:
-            best_rank = rank
-            best = polygon[::-1] / 2.0 if is_reversed else polygon / 2.0
-    return best
+    for curve in range(curves):
+        length = ends[curve] - begin
+        if length + 1 >= best:
+            for k in range(length):
+                xs[k], ys[k] = 2.0 * (corners[begin + k, 1] + left), 2.0 * (corners[begin + k, 0] + top)
+            xs[length], ys[length] = xs[0], ys[0]
+            is_clockwise = _doubled_area(xs, ys, length + 1) > 0
+            is_hole = is_clockwise != _has_object_on_its_right(inside, corners, begin)
+            count = _simplify(xs, ys, length + 1, FIRST_TOLERANCE, todo)
+            count = _simplify(xs, ys, count, TOLERANCE, todo)
+            if count >= best:
+                best, is_found = count, True
+                is_reversed = (_doubled_area(xs, ys, count) > 0) == is_hole
+                for k in range(count):
+                    source = count - 1 - k if is_reversed else k
+                    best_xs[k], best_ys[k] = xs[source] / 2.0, ys[source] / 2.0
+        begin = ends[curve]
+    return _upsample(best_xs, best_ys, best, points) if is_found else 0
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
-def _start(curve):
-    """Where the simplification starts: the lowest, rightmost junction, or without one the topmost, leftmost corner."""
-    start, through_junction = 0, False
-    for k in range(len(curve)):
-        is_later = (curve[k, 0], curve[k, 1]) >= (curve[start, 0], curve[start, 1])
-        if curve[k, 2] and (is_later or not through_junction):
-            start, through_junction = k, True
-        elif not through_junction and not is_later:
-            start = k
-    return start, through_junction
+def _doubled_area(xs, ys, count):
+    """Twice the signed area of a closed line in float32; above 0 where it runs clockwise on the screen."""
+    area = np.float32(0.0)
+    for k in range(count - 1):
+        area = np.float32(area + np.float32(xs[k] * ys[k + 1] - xs[k + 1] * ys[k]))
+    return area
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
-def _first_step(curve, start):
-    """The first of up, left, down, right that leaves the start along the curve; whether that is against its order."""
-    ahead = _direction(curve[start], curve[(start + 1) % len(curve)])
-    back = _direction(curve[start], curve[start - 1])
-    return min(ahead, back), back < ahead
+def _has_object_on_its_right(inside, corners, begin):
+    """Whether the pixel on the right of a curve's first step is object; corner (y, x) is the pixel's upper left."""
+    y, x = corners[begin, 0], corners[begin, 1]
+    dy, dx = corners[begin + 1, 0] - y, corners[begin + 1, 1] - x
+    row = y if dy > 0 or dx > 0 else y - 1
+    column = x if dx > 0 or dy < 0 else x - 1
+    is_in_image = 0 <= row < inside.shape[0] and 0 <= column < inside.shape[1]
+    return is_in_image and inside[row, column] != 0
 
 
-@compiled
+@LOOPS.entry("f8*, f8*, i8, f8, i8*, i8 -> i8")
 @no_type_check
-def _direction(here, there):
-    if here[1] == there[1]:
-        return _UP if there[0] < here[0] else _DOWN
-    return _LEFT if there[1] < here[1] else _RIGHT
+def simplify_line(xs, ys, count, tolerance, todo, size):
+    """Simplify a line in its place; return how many points it has left."""
+    return _simplify(as_array(xs, (size,)), as_array(ys, (size,)), count, tolerance, as_array(todo, (_TODO_ROWS, size)))
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
-def _open(curve, start, is_reversed):
-    """All corners as a line of doubled (x, y) from the start and back to it."""
-    count = len(curve)
-    step = -1 if is_reversed else 1
-    line = np.empty((count + 1, 2), np.float64)
-    for k in range(count + 1):
-        here = (start + step * k) % count
-        line[k, 0], line[k, 1] = 2.0 * curve[here, 1], 2.0 * curve[here, 0]
-    return line
-
-
-@compiled
-@no_type_check
-def _simplify(line, tolerance):
+def _simplify(xs, ys, count, tolerance, todo):
     near = tolerance * tolerance
-    kept = _thin(line, near)
-    xs, ys = np.ascontiguousarray(kept[:, 0]), np.ascontiguousarray(kept[:, 1])
-    count = len(kept)
-    is_key = np.zeros(count, np.bool_)
-    is_key[0] = is_key[-1] = True
-    todo = [(0, count - 1)]
-    while len(todo):
-        first, last = todo.pop()
+    count = _thin(xs, ys, count, near)
+    firsts, lasts, is_key = todo[0], todo[1], todo[2]
+    is_key[:count] = 0
+    is_key[0] = is_key[count - 1] = 1
+    firsts[0], lasts[0] = 0, count - 1
+    waiting = 1
+    while waiting:
+        waiting -= 1
+        first, last = firsts[waiting], lasts[waiting]
         farthest, distance = 0, 0.0
         for k in range(first + 1, last):
             squared = _segment_distance(xs[first], ys[first], xs[last], ys[last], xs[k], ys[k])
             if squared >= distance:
                 farthest, distance = k, squared
         if farthest and distance > near:
-            is_key[farthest] = True
-            todo.append((farthest, last))
-            todo.append((first, farthest))
-    return kept[is_key]
+            is_key[farthest] = 1
+            firsts[waiting], lasts[waiting] = farthest, last
+            firsts[waiting + 1], lasts[waiting + 1] = first, farthest
+            waiting += 2
+    kept = 0
+    for k in range(count):
+        if is_key[k]:
+            xs[kept], ys[kept] = xs[k], ys[k]
+            kept += 1
+    return kept
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
-def _thin(line, near):
+def _thin(xs, ys, count, near):
     """Drop the points nearer to the last one kept than the root of ``near``; both ends stay."""
-    kept = np.empty_like(line)
-    kept[0, 0], kept[0, 1] = line[0, 0], line[0, 1]
-    count = 1
-    for k in range(1, len(line) - 1):
-        dx, dy = line[k, 0] - kept[count - 1, 0], line[k, 1] - kept[count - 1, 1]
+    kept = 1
+    for k in range(1, count - 1):
+        dx, dy = xs[k] - xs[kept - 1], ys[k] - ys[kept - 1]
         if dx * dx + dy * dy >= near:
-            kept[count, 0], kept[count, 1] = line[k, 0], line[k, 1]
-            count += 1
-    kept[count, 0], kept[count, 1] = line[-1, 0], line[-1, 1]
-    return kept[: count + 1]
+            xs[kept], ys[kept] = xs[k], ys[k]
+            kept += 1
+    xs[kept], ys[kept] = xs[count - 1], ys[count - 1]
+    return kept + 1
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
 def _segment_distance(ax, ay, bx, by, x, y):
     """Squared distance of point (x, y) to the segment from a to b."""
@@ -276,25 +182,20 @@ def _segment_distance(ax, ay, bx, by, x, y):
     return dx * dx + dy * dy
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
-def _upsample(polygon):
+def _upsample(xs, ys, count, points):
     """Cut long segments into equal parts; their ends are float32 running sums."""
-    parts = np.ones(len(polygon) - 1, np.int64)
-    for k in range(len(parts)):
-        dx, dy = polygon[k + 1, 0] - polygon[k, 0], polygon[k + 1, 1] - polygon[k, 1]
-        length = math.sqrt(dx * dx + dy * dy)
-        if length > LONGEST_SEGMENT:
-            parts[k] = math.ceil(length / LONGEST_SEGMENT)
-    points = np.empty((parts.sum() + 1, 2), np.float64)
     written = 0
-    for k in range(len(parts)):
-        for axis in range(2):
-            value = np.float32(polygon[k, axis])
-            step = np.float32((polygon[k + 1, axis] - polygon[k, axis]) / parts[k])
-            for part in range(parts[k]):
-                points[written + part, axis] = value
-                value = np.float32(value + step)
-        written += parts[k]
-    points[written, 0], points[written, 1] = polygon[-1, 0], polygon[-1, 1]
-    return points
+    for k in range(count - 1):
+        dx, dy = xs[k + 1] - xs[k], ys[k + 1] - ys[k]
+        length = math.sqrt(dx * dx + dy * dy)
+        parts = math.ceil(length / LONGEST_SEGMENT) if length > LONGEST_SEGMENT else 1
+        x, y = np.float32(xs[k]), np.float32(ys[k])
+        step_x, step_y = np.float32(dx / parts), np.float32(dy / parts)
+        for _ in range(parts):
+            points[written, 0], points[written, 1] = x, y
+            written += 1
+            x, y = np.float32(x + step_x), np.float32(y + step_y)
+    points[written, 0], points[written, 1] = xs[count - 1], ys[count - 1]
+    return written + 1

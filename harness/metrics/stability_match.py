@@ -12,10 +12,12 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from harness.metrics.stability_compile import IS_COMPILED, compiled
+from harness.metrics.machine_code import Loops, as_array
 from harness.metrics.stability_path import cheapest_path
 
+LOOPS = Loops(__file__)
 ANGLES, RADII = 12, 5
+HALF_TURN = ANGLES // 2
 _BINS = ANGLES * RADII
 _IN_EIGHTS = _BINS - _BINS % 8
 _RADIUS_EDGES = np.logspace(np.log10(1 / 8), np.log10(2.0), RADII)
@@ -25,19 +27,19 @@ _TAN_30, _TAN_60 = math.tan(math.pi / 6), math.tan(math.pi / 3)
 
 
 def shape_contexts(points: Float64[np.ndarray, "P 2"]) -> Float64[np.ndarray, "P 60"]:
-    """For each point, which part of the near points lies in each of 12 directions x 5 distances.
+    """For each point, which part of the near points lies in each of 5 distances x 12 directions.
 
     Directions are absolute. The point itself counts (distance 0), and so do the zeros of the diagonal in the mean
     distance that is the unit. What lies beyond 2 such units does not count.
     """
-    distances = (_distances if IS_COMPILED else distances_plain)(points)
-    counts = (_count if IS_COMPILED else count_plain)(points, distances, distances.mean(), _RADIUS_EDGES)
+    distances = distances_between(points)
+    counts = count_neighbours(points, distances, float(distances.mean()), _RADIUS_EDGES)
     return counts / counts.sum(axis=1, keepdims=True)
 
 
 def contour_distance(contexts: Float64[np.ndarray, "P 60"], next_contexts: Float64[np.ndarray, "Q 60"]) -> float:
     """Return the mean cost of the matched points of two contours, in [0, 1]."""
-    costs = (_costs if IS_COMPILED else costs_plain)(contexts, next_contexts)
+    costs = costs_between(contexts, next_contexts)
     return float(np.mean(costs[match_points(costs)]))
 
 
@@ -65,57 +67,101 @@ def _cheapest_of_each(line: Int64[np.ndarray, " M"], costs: Float64[np.ndarray, 
     return order[np.unique(line[order], return_index=True)[1]]
 
 
-@compiled
+def distances_between(points: Float64[np.ndarray, "P 2"]) -> Float64[np.ndarray, "P P"]:
+    """The distances between all points."""
+    if not fill_distances.is_compiled:
+        return distances_plain(points)
+    xs, ys = points.T.copy()
+    distances = np.empty((len(points), len(points)), np.float64)
+    fill_distances(xs, ys, len(points), distances)
+    return distances
+
+
+def count_neighbours(
+    points: Float64[np.ndarray, "P 2"],
+    distances: Float64[np.ndarray, "P P"],
+    unit: float,
+    edges: Float64[np.ndarray, " R"],
+) -> Float64[np.ndarray, "P 60"]:
+    """For each point, how many points lie in each distance and direction.
+
+    Bins stand by distance, the farthest first, then by direction: their order decides the last bit of a cost, and
+    equal costs decide paths.
+    """
+    if not fill_counts.is_compiled:
+        return count_plain(points, distances, unit, edges)
+    xs, ys = points.T.copy()
+    counts = np.zeros((len(points), _BINS), np.int64)
+    fill_counts(xs, ys, len(points), distances, unit, edges, np.empty((2, len(points)), np.int64), counts)
+    return counts.astype(np.float64)
+
+
+def costs_between(a: Float64[np.ndarray, "P 60"], b: Float64[np.ndarray, "Q 60"]) -> Float64[np.ndarray, "P Q"]:
+    """The chi-squared cost of each pair of histograms."""
+    if not fill_costs.is_compiled:
+        return costs_plain(a, b)
+    across = np.ascontiguousarray(b.T)
+    alone = across * across / (across + _EPSILON)  # the terms where a is 0
+    costs = np.empty((len(a), len(b)), np.float64)
+    fill_costs(np.ascontiguousarray(a), across, alone, len(a), len(b), np.empty((9, len(b)), np.float64), costs)
+    return costs
+
+
+@LOOPS.entry("f8*, f8*, i8, f8* -> i8")
 @no_type_check
-def _distances(points):
-    count = len(points)
-    xs, ys = np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])
-    distances = np.empty((count, count), np.float64)
+def fill_distances(xs, ys, count, distances):
+    """Write the distances between all points."""
+    xs, ys = as_array(xs, (count,)), as_array(ys, (count,))
+    distances = as_array(distances, (count, count))
     for i in range(count):
         row = distances[i]
         for j in range(count):
             dx, dy = xs[j] - xs[i], ys[j] - ys[i]
             row[j] = math.sqrt(dx * dx + dy * dy)
-    return distances
+    return 0
 
 
-@compiled
+@LOOPS.entry("f8*, f8*, i8, f8*, f8, f8*, i8*, i8* -> i8")
 @no_type_check
-def _count(points, distances, unit, edges):
-    """Histogram the other points around each point."""
-    count = len(points)
-    counts = np.zeros((count, _BINS), np.float64)
+def fill_counts(xs, ys, count, distances, unit, edges, bins, counts):
+    """Histogram the points around each point; each pair of points is looked at once, for both."""
+    xs, ys = as_array(xs, (count,)), as_array(ys, (count,))
+    distances = as_array(distances, (count, count))
+    edges = as_array(edges, (RADII,))
+    bins = as_array(bins, (2, count))
+    counts = as_array(counts, (count, _BINS))
+    bins_here, bins_there = bins[0], bins[1]
     for i in range(count):
-        counts[i, RADII - 1] += 1
+        row = distances[i]
         for j in range(i + 1, count):
-            distance = distances[i, j] / unit
-            inside = 0
-            for edge in edges:
-                inside += distance < edge
-            if inside:
-                angle = _sector(points[j, 0] - points[i, 0], points[j, 1] - points[i, 1])
-                counts[i, angle * RADII + inside - 1] += 1
-                if distance > 0:
-                    angle = (angle + ANGLES // 2) % ANGLES
-                counts[j, angle * RADII + inside - 1] += 1
-    return counts
+            distance = row[j] / unit
+            ring = -1  # 0 is the outermost
+            for edge in range(RADII):
+                ring += distance < edges[edge]
+            dx, dy = xs[j] - xs[i], ys[j] - ys[i]
+            sector = _sector(dx, dy)
+            opposite = sector + HALF_TURN if sector < HALF_TURN else sector - HALF_TURN
+            bins_here[j] = ring * ANGLES + sector if ring >= 0 else -1
+            bins_there[j] = ring * ANGLES + (opposite if distance > 0 else sector)
+        counts[i, (RADII - 1) * ANGLES] += 1
+        for j in range(i + 1, count):
+            if bins_here[j] >= 0:
+                counts[i, bins_here[j]] += 1
+                counts[j, bins_there[j]] += 1
+    return 0
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
 def _sector(dx, dy):
     """Which twelfth of the full circle a direction lies in: floor of its angle by 30 degrees; (0, 0) counts as 0."""
-    if dx > 0 and dy >= 0:
-        quarter, along, up = 0, dx, dy
-    elif dx <= 0 and dy > 0:
-        quarter, along, up = 3, dy, -dx
-    elif dx < 0 and dy <= 0:
-        quarter, along, up = 6, -dx, -dy
-    elif dy < 0:
-        quarter, along, up = 9, -dy, dx
-    else:
-        return 0
-    return quarter + (up >= along * _TAN_30) + (up >= along * _TAN_60)
+    is_first, is_second = (dx > 0) & (dy >= 0), (dx <= 0) & (dy > 0)
+    is_third, is_fourth = (dx < 0) & (dy <= 0), (dx >= 0) & (dy < 0)
+    along = max(abs(dx), 0.0) if is_first | is_third else abs(dy)
+    up = abs(dy) if is_first | is_third else abs(dx)
+    quarter = 3 * is_second + 6 * is_third + 9 * is_fourth
+    is_any = is_first | is_second | is_third | is_fourth
+    return quarter + ((up >= along * _TAN_30) & is_any) + ((up >= along * _TAN_60) & is_any)
 
 
 def distances_plain(points: Float64[np.ndarray, "P 2"]) -> Float64[np.ndarray, "P P"]:
@@ -136,7 +182,7 @@ def count_plain(
     angles = np.fmod(np.fmod(angles, 2 * np.pi) + 2 * np.pi, 2 * np.pi)
     sectors = np.floor(angles / (2 * np.pi / ANGLES)).astype(np.int64)
     row, column = np.nonzero(inside)
-    bins = row * _BINS + sectors[row, column] * RADII + inside[row, column] - 1
+    bins = row * _BINS + (inside[row, column] - 1) * ANGLES + sectors[row, column]
     return np.bincount(bins, minlength=len(points) * _BINS).reshape(-1, _BINS).astype(np.float64)
 
 
@@ -145,28 +191,32 @@ def costs_plain(a: Float64[np.ndarray, "P 60"], b: Float64[np.ndarray, "Q 60"]) 
     return np.stack([0.5 * np.sum((row - b) ** 2 / (row + b + _EPSILON), axis=1) for row in a])
 
 
-@compiled
+@LOOPS.entry("f8*, f8*, f8*, i8, i8, f8*, f8* -> i8")
 @no_type_check
-def _costs(a, b):
+def fill_costs(a, across, alone, rows, columns, sums, costs):
     """The chi-squared costs, summed in NumPy's order (eight running sums, then the rest): equal costs stay equal."""
-    across = np.ascontiguousarray(b.T)
-    alone = across * across / (across + _EPSILON)  # the terms where a is 0
-    costs = np.empty((len(a), len(b)), np.float64)
-    sums = np.empty((9, len(b)), np.float64)
-    for i in range(len(a)):
-        sums[:] = 0.0
+    a = as_array(a, (rows, _BINS))
+    across, alone = as_array(across, (_BINS, columns)), as_array(alone, (_BINS, columns))
+    sums = as_array(sums, (9, columns))
+    costs = as_array(costs, (rows, columns))
+    for i in range(rows):
+        sums[:, :] = 0.0
         for k in range(_BINS):
             if k == _IN_EIGHTS:
-                sums[8] = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
-            running = k % 8 if k < _IN_EIGHTS else 8
+                for j in range(columns):
+                    sums[8, j] = ((sums[0, j] + sums[1, j]) + (sums[2, j] + sums[3, j])) + (
+                        (sums[4, j] + sums[5, j]) + (sums[6, j] + sums[7, j])
+                    )
+            running = sums[k % 8 if k < _IN_EIGHTS else 8]
             value = a[i, k]
+            row, row_alone = across[k], alone[k]
             if value == 0.0:
-                for j in range(len(b)):
-                    sums[running, j] += alone[k, j]
+                for j in range(columns):
+                    running[j] += row_alone[j]
             else:
-                for j in range(len(b)):
-                    difference = value - across[k, j]
-                    sums[running, j] += difference * difference / (value + across[k, j] + _EPSILON)
-        for j in range(len(b)):
+                for j in range(columns):
+                    difference = value - row[j]
+                    running[j] += difference * difference / (value + row[j] + _EPSILON)
+        for j in range(columns):
             costs[i, j] = 0.5 * sums[8, j]
-    return costs
+    return 0

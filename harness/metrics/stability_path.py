@@ -13,8 +13,9 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from harness.metrics.stability_compile import compiled
+from harness.metrics.machine_code import Loops, as_array
 
+LOOPS = Loops(__file__)
 _ARITY = 4
 _WHITE, _GREY, _BLACK = range(3)
 
@@ -25,44 +26,38 @@ def cheapest_path(costs: Float64[np.ndarray, "P Q"]) -> tuple[Int64[np.ndarray, 
     A step costs what the entered node costs; the first node is free.
     """
     costs = np.ascontiguousarray(costs)
-    rows, columns, is_unique = _path_back(costs, _distances(costs))
-    return (rows, columns) if is_unique else cheapest_path_by_search(costs)
+    path = np.empty(sum(costs.shape), np.int64)
+    length = programme(costs, *costs.shape, np.empty(costs.shape), path, len(path))
+    return _as_rows_and_columns(path[:length], costs) if length else cheapest_path_by_search(costs)
 
 
 def cheapest_path_by_search(
     costs: Float64[np.ndarray, "P Q"],
 ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
     """The same by Dijkstra's search alone."""
-    nodes = _search(np.ascontiguousarray(costs))
-    return nodes // costs.shape[1], nodes % costs.shape[1]
+    costs = np.ascontiguousarray(costs)
+    nodes, path = np.zeros((4, costs.size), np.int32), np.empty(sum(costs.shape), np.int64)
+    length = search(costs, *costs.shape, np.full(costs.size, np.inf), nodes, path, len(path))
+    return _as_rows_and_columns(path[:length], costs)
 
 
-@compiled
+def _as_rows_and_columns(
+    path: Int64[np.ndarray, " N"], costs: Float64[np.ndarray, "P Q"]
+) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
+    return path // costs.shape[1], path % costs.shape[1]
+
+
+@LOOPS.entry("f8*, i8, i8, f8*, i8*, i8 -> i8")
 @no_type_check
-def _distances(costs):
-    """The cost of the cheapest path to every node."""
-    distances = np.empty_like(costs)
-    rows, columns = costs.shape
-    distances[0, 0] = 0.0
-    for y in range(1, columns):
-        distances[0, y] = distances[0, y - 1] + costs[0, y]
-    for x in range(1, rows):
-        left = distances[x, 0] = distances[x - 1, 0] + costs[x, 0]
-        for y in range(1, columns):
-            left = min(min(distances[x - 1, y - 1], distances[x - 1, y]), left) + costs[x, y]
-            distances[x, y] = left
-    return distances
-
-
-@compiled
-@no_type_check
-def _path_back(costs, distances):
-    """Walk back to the nearest predecessor; the last value is False where two are equally near (the walk stops)."""
-    x, y = costs.shape[0] - 1, costs.shape[1] - 1
-    rows, columns = np.empty(x + y + 1, np.int64), np.empty(x + y + 1, np.int64)
+def programme(costs, rows, columns, distances, path, size):
+    """Write the nodes of the cheapest path, the last first; return how many, 0 where a tie is met on the way back."""
+    costs, distances = as_array(costs, (rows, columns)), as_array(distances, (rows, columns))
+    path = as_array(path, (size,))
+    _fill_distances(costs, distances)
+    x, y = rows - 1, columns - 1
     length = 0
     while x > 0 or y > 0:
-        rows[length], columns[length] = x, y
+        path[length] = x * columns + y
         length += 1
         left = distances[x, y - 1] if y > 0 else np.inf
         above = distances[x - 1, y] if x > 0 else np.inf
@@ -74,57 +69,83 @@ def _path_back(costs, distances):
         elif above < diagonal and above < left:
             x -= 1
         else:
-            return rows[:0], columns[:0], False
-    rows[length], columns[length] = 0, 0
-    return rows[: length + 1], columns[: length + 1], True
+            return 0
+    path[length] = 0
+    return length + 1
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
-def _search(costs):
-    """Dijkstra's search; out-edges in the order right, down, diagonal; a node's first cheapest predecessor stays."""
+def _fill_distances(costs, distances):
+    """The cost of the cheapest path to every node."""
     rows, columns = costs.shape
-    flat = costs.ravel()
-    last = flat.size - 1
-    distances = np.full(flat.size, np.inf)
-    predecessors = np.zeros(flat.size, np.int32)
-    colours = np.zeros(flat.size, np.int8)
-    places = np.zeros(flat.size, np.int32)
-    heap = np.empty(flat.size, np.int32)
+    distances[0, 0] = 0.0
+    for y in range(1, columns):
+        distances[0, y] = distances[0, y - 1] + costs[0, y]
+    for x in range(1, rows):
+        row, above, cost = distances[x], distances[x - 1], costs[x]
+        left = row[0] = above[0] + cost[0]
+        for y in range(1, columns):
+            left = min(min(above[y - 1], above[y]), left) + cost[y]
+            row[y] = left
+
+
+@LOOPS.entry("f8*, i8, i8, f8*, i4*, i8*, i8 -> i8")
+@no_type_check
+def search(costs, rows, columns, distances, nodes, path, most):
+    """Dijkstra's search; out-edges in the order right, down, diagonal; a node's first cheapest predecessor stays."""
+    flat, distances = as_array(costs, (rows * columns,)), as_array(distances, (rows * columns,))
+    nodes = as_array(nodes, (4, rows * columns))
+    path = as_array(path, (most,))
+    predecessors, colours, places, heap = nodes[0], nodes[1], nodes[2], nodes[3]
+    last = rows * columns - 1
     distances[0], heap[0], size = 0.0, 0, 1
     while heap[0] != last:
-        node = heap[0]
+        node = np.int64(heap[0])
         colours[node] = _BLACK
         size -= 1
         heap[0] = heap[size]
         places[heap[0]] = 0
         _sift_down(heap, places, distances, size)
         can_right, can_down = node % columns < columns - 1, node // columns < rows - 1
-        for is_open, step in ((can_right, 1), (can_down, columns), (can_right and can_down, columns + 1)):
-            target = node + step
-            if not is_open or colours[target] == _BLACK or distances[node] + flat[target] >= distances[target]:
-                continue
-            distances[target] = distances[node] + flat[target]
-            predecessors[target] = node
-            if colours[target] == _WHITE:
-                colours[target] = _GREY
-                heap[size], places[target] = target, size
-                size += 1
-            _sift_up(heap, places, distances, places[target])
-    return _walk_back(predecessors, last)
+        if can_right:
+            size = _relax(flat, distances, predecessors, colours, places, heap, size, node, node + 1)
+        if can_down:
+            size = _relax(flat, distances, predecessors, colours, places, heap, size, node, node + columns)
+        if can_right and can_down:
+            size = _relax(flat, distances, predecessors, colours, places, heap, size, node, node + columns + 1)
+    return _walk_back(predecessors, last, path)
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
-def _walk_back(predecessors, last):
-    """The nodes from the last to node 0."""
-    path = [np.int64(last)]
-    while path[-1] != 0:
-        path.append(np.int64(predecessors[path[-1]]))
-    return np.array(path)
+def _relax(flat, distances, predecessors, colours, places, heap, size, node, target):
+    """Go from a node to a target where that is nearer than before; return the size of the heap."""
+    if colours[target] == _BLACK or distances[node] + flat[target] >= distances[target]:
+        return size
+    distances[target] = distances[node] + flat[target]
+    predecessors[target] = node
+    if colours[target] == _WHITE:
+        colours[target] = _GREY
+        heap[size], places[target] = target, size
+        size += 1
+    _sift_up(heap, places, distances, places[target])
+    return size
 
 
-@compiled
+@LOOPS.inner
+@no_type_check
+def _walk_back(predecessors, last, path):
+    """Write the nodes from the last to node 0; return how many."""
+    path[0] = last
+    length = 1
+    while path[length - 1] != 0:
+        path[length] = predecessors[path[length - 1]]
+        length += 1
+    return length
+
+
+@LOOPS.inner
 @no_type_check
 def _sift_up(heap, places, distances, place):
     node = heap[place]
@@ -139,7 +160,7 @@ def _sift_up(heap, places, distances, place):
     places[node] = place
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
 def _sift_down(heap, places, distances, size):
     node = heap[0]

@@ -1,6 +1,8 @@
 """T of DAVIS 2016: equal to the official figures, ties included; what has no value; compiled equals plain."""
 
 import json
+import math
+import os
 import subprocess
 import sys
 
@@ -13,10 +15,19 @@ from hypothesis.extra.numpy import arrays
 from harness.api.contracts import DAVIS_2016, Metric
 from harness.api.records import VideoScores
 from harness.api.video import Sample
-from harness.metrics import stability_match
 from harness.metrics.stability import Stability, contour_contexts, harness_metrics, pair_instability
 from harness.metrics.stability_contour import contour_points, simplify
-from harness.metrics.stability_match import costs_plain, count_plain, distances_plain, match_points, shape_contexts
+from harness.metrics.stability_curves import boundary_curves
+from harness.metrics.stability_match import (
+    costs_between,
+    costs_plain,
+    count_neighbours,
+    count_plain,
+    distances_between,
+    distances_plain,
+    match_points,
+    shape_contexts,
+)
 from harness.metrics.stability_path import cheapest_path, cheapest_path_by_search
 
 SHAPES = "star static rect_shift hole two_parts vanish border tiny noisy diag_touch"
@@ -58,6 +69,17 @@ def test_the_official_figures_come_out(case: str, shared) -> None:
     for found, official in zip(scores.series["T"]["1"], expected["pairs_times5"], strict=True):
         assert found == (official if official is None else pytest.approx(official, rel=0, abs=1e-12))
     assert scores.summary["1"]["T"] == pytest.approx(expected["mean"], rel=0, abs=1e-12)
+
+
+@pytest.mark.data
+def test_two_hundred_random_pairs_have_the_official_bits(shared) -> None:
+    """Blobs, noise, holes, parts that touch at corners, masks without a contour (NaN there, None here)."""
+    pairs = np.load(shared / "golden" / "stability_pairs.npz")
+    assert len(pairs["official"]) == 200
+    for number, official in enumerate(pairs["official"].tolist()):
+        masks = (pairs[f"{side}{number:03}"].view(np.uint8) for side in "ab")
+        found = pair_instability(*(contour_contexts(mask) for mask in masks))
+        assert found == (None if math.isnan(official) else official), number
 
 
 def test_the_metric_is_offered_and_lower_is_better() -> None:
@@ -184,12 +206,12 @@ def test_compiled_and_plain_give_the_same_bits(points: np.ndarray, others: np.nd
     if len(np.unique(points, axis=0)) < 2 or len(np.unique(others, axis=0)) < 2:
         return
     distances = distances_plain(points)
-    assert (stability_match._distances(points) == distances).all()
+    assert (distances_between(points) == distances).all()
     edges = np.array([0.125, 0.25, 0.5, 1, 2])
-    plain = count_plain(points, distances, float(distances.mean()), edges)
-    assert (stability_match._count(points, distances, distances.mean(), edges) == plain).all()
+    unit = float(distances.mean())
+    assert (count_neighbours(points, distances, unit, edges) == count_plain(points, distances, unit, edges)).all()
     a, b = shape_contexts(points), shape_contexts(others)
-    assert (stability_match._costs(a, b) == costs_plain(a, b)).all()
+    assert (costs_between(a, b) == costs_plain(a, b)).all()
 
 
 @settings(deadline=None, max_examples=60)
@@ -229,17 +251,30 @@ def test_instability_lies_between_0_and_5_on_noise(masks: np.ndarray) -> None:
     assert value is None or 0 <= value <= 5
 
 
-def test_the_same_numbers_come_without_numba() -> None:
+def test_the_same_numbers_come_without_machine_code() -> None:
     code = """
-import sys
-sys.modules["numba"] = None
 import numpy as np
 from harness.metrics.stability import contour_contexts, pair_instability
-from harness.metrics.stability_compile import IS_COMPILED
-assert not IS_COMPILED
+from harness.metrics.stability_curves import trace
+assert not trace.is_compiled
 masks = np.random.default_rng(5).random((2, 24, 32)) > 0.3
 print(repr(pair_instability(*(contour_contexts(mask.view(np.uint8)) for mask in masks))))
 """
-    plain = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     masks = np.random.default_rng(5).random((2, 24, 32)) > 0.3
-    assert repr(pair_instability(*(contour_contexts(mask.view(np.uint8)) for mask in masks))) == plain.strip()
+    assert repr(pair_instability(*(contour_contexts(mask.view(np.uint8)) for mask in masks))) == run.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        pytest.param([".#", "#."], [[[1, 1], [0, 1], [0, 2], [1, 2]], [[1, 1], [1, 0], [2, 0], [2, 1]]], id="a corner"),
+        pytest.param(["##", "##"], [[[0, 0], [1, 0], [2, 0], [2, 1], [2, 2], [1, 2], [0, 2], [0, 1]]], id="a block"),
+        pytest.param(["#.#"], [[[0, 2], [1, 2], [1, 3], [0, 3]], [[0, 0], [1, 0], [1, 1], [0, 1]]], id="two parts"),
+    ],
+)
+def test_curves_begin_and_turn_as_the_official_program_walks(rows: list[str], expected: list) -> None:
+    """Without a junction: the last found first, downwards from its upper left corner; with one: from the junction."""
+    corners, ends = boundary_curves(np.array([[mark == "#" for mark in row] for row in rows], np.uint8))
+    assert [curve.tolist() for curve in np.split(corners, ends[:-1])] == expected

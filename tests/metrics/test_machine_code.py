@@ -1,0 +1,108 @@
+"""Machine code of loops: kept on disk, loaded without Numba, compiled again where it does not fit."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.metrics.machine_code import Loops
+
+LOOPS = """
+from typing import no_type_check
+
+from harness.metrics.machine_code import Loops, as_array
+
+LOOPS = Loops(__file__)
+
+
+@LOOPS.entry("i8*, i8, i8, f8 -> f8")
+@no_type_check
+def weigh(table, rows, columns, weight):
+    table = as_array(table, (rows, columns))
+    total = 0.0
+    for y in range(rows):
+        total += _sum(table[y]) * weight
+    return total
+
+
+@LOOPS.inner
+@no_type_check
+def _sum(row):
+    total = 0
+    for value in row:
+        total += value
+    return total
+"""
+
+RUN = """
+import sys
+import numpy as np
+from loops import weigh
+print(weigh(np.arange(6).reshape(2, 3), 2, 3, 0.5), weigh.is_compiled, "numba" in sys.modules)
+"""
+
+
+def run(folder: Path, **environment: str) -> list[str]:
+    place = {**os.environ, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), **environment}
+    done = subprocess.run([sys.executable, "-c", RUN], env=place, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "loops.py").write_text(LOOPS)
+    return tmp_path
+
+
+def kept_in(folder: Path) -> Path:
+    (path,) = (folder / "__pycache__").glob("loops.weigh-*.machine")
+    return path
+
+
+def test_what_was_compiled_once_runs_without_numba(folder: Path) -> None:
+    assert run(folder) == ["7.5", "True", "True"]
+    assert run(folder) == ["7.5", "True", "False"]
+
+
+def test_without_machine_code_the_loop_runs_as_it_stands(folder: Path) -> None:
+    assert run(folder, NUMBA_DISABLE_JIT="1") == ["7.5", "False", "False"]
+
+
+def test_a_changed_loop_is_compiled_again(folder: Path) -> None:
+    run(folder)
+    (folder / "loops.py").write_text(LOOPS.replace("* weight", "* weight * 2"))
+    assert run(folder) == ["15.0", "True", "True"]
+    assert run(folder) == ["15.0", "True", "False"]
+
+
+@pytest.mark.parametrize("spoil", [lambda content: b"", lambda content: content[:-9] + b"x" * 9], ids=["empty", "cut"])
+def test_kept_code_that_is_damaged_is_not_run(folder: Path, spoil) -> None:
+    run(folder)
+    path = kept_in(folder)
+    path.write_bytes(spoil(path.read_bytes()))
+    assert run(folder) == ["7.5", "True", "True"]
+
+
+def test_where_nothing_may_be_written_beside_the_file_the_users_cache_takes_it(folder: Path) -> None:
+    (folder / "__pycache__").write_text("a file where the folder would be")
+    assert run(folder) == ["7.5", "True", "True"]
+    assert run(folder) == ["7.5", "True", "False"]
+    assert len(list((folder / "cache").rglob("*.machine"))) == 1
+
+
+def test_an_array_of_another_type_or_with_gaps_is_refused() -> None:
+    loops = Loops(__file__)
+
+    @loops.entry("i8* -> i8")
+    def first(values):
+        return values[0]
+
+    if not first.is_compiled:
+        pytest.skip("no machine code here (no Numba, or switched off): arrays are used as they are")
+    assert first(np.arange(4)) == 0
+    for wrong in (np.arange(4.0), np.arange(4)[::2]):
+        with pytest.raises(TypeError, match="contiguous arrays of int64"):
+            first(wrong)
