@@ -30,8 +30,8 @@ PLAIN_T = """
 import json, sys, time
 import numpy as np
 from harness.metrics.stability import contour_contexts, pair_instability
-from harness.metrics.stability_compile import IS_COMPILED
-assert not IS_COMPILED
+from harness.metrics.stability_curves import trace
+assert not trace.is_compiled
 masks = np.load(sys.argv[1])
 start = time.process_time()
 contexts = [contour_contexts(mask) for mask in masks]

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int8, Int64
+from jaxtyping import Bool, Float64, Int64, UInt8
 
 from harness.api.contracts import Column
+from harness.metrics.average_precision_match import FALSE, TRUE, match
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-FALSE, TRUE, IGNORED = range(3)
-"""What a detection turns out to be."""
 
 COLUMNS: tuple[Column, ...] = (
     Column("AP", "average precision, mean over overlap thresholds 0.5, 0.55, ... 0.95"),
@@ -137,7 +136,7 @@ def accumulate(
 
 
 def _curve(
-    outcomes: Int8[np.ndarray, "T D"], positives: int
+    outcomes: UInt8[np.ndarray, "T D"], positives: int
 ) -> tuple[Float64[np.ndarray, "T R"], Float64[np.ndarray, " T"]]:
     """Precision at the given recalls, made to fall, and the last recall, for each threshold."""
     precision = np.zeros((len(outcomes), len(RECALLS)))
@@ -157,17 +156,26 @@ def _curve(
 
 def _match_group(
     group: Group, ranges: Float64[np.ndarray, "A 2"]
-) -> tuple[Int8[np.ndarray, "A T D"], Int64[np.ndarray, " A"]]:
+) -> tuple[UInt8[np.ndarray, "A T D"], Int64[np.ndarray, " A"]]:
     """What each detection is for each range and threshold, and how many truths count for each range."""
-    from harness.metrics.average_precision_match import match  # Numba is not for those who only list metrics
-
-    outcomes = np.empty((len(ranges), len(THRESHOLDS), len(group.scores)), np.int8)
-    counts = np.empty(len(ranges), np.int64)
+    outcomes = np.empty((len(ranges), len(THRESHOLDS), len(group.scores)), np.uint8)
+    counts, taken = np.empty(len(ranges), np.int64), np.empty(len(group.truth_areas), np.uint8)
     for a, (low, high) in enumerate(ranges):
         out_of_range = (group.truth_areas < low) | (group.truth_areas > high)
         is_ignored = group.is_crowd | out_of_range
         order = np.argsort(is_ignored, kind="stable")
         counts[a] = len(order) - np.count_nonzero(is_ignored)
         is_out = (group.areas < low) | (group.areas > high)
-        match(group.overlaps, order, is_ignored, group.is_crowd, is_out, THRESHOLDS, outcomes[a])
+        match(
+            np.ascontiguousarray(group.overlaps),
+            *group.overlaps.shape,
+            order,
+            is_ignored.view(np.uint8),
+            group.is_crowd.view(np.uint8),
+            is_out.view(np.uint8),
+            THRESHOLDS,
+            len(THRESHOLDS),
+            taken,
+            outcomes[a],
+        )
     return outcomes, counts

@@ -1,4 +1,4 @@
-"""The counts of harness/metrics/pair_counts.py by the compiled kernels; imported only where Numba is there."""
+"""The counts of harness/metrics/pair_counts.py by the compiled loops of harness/metrics/compiled_kernels.py."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ class CompiledCounter:
         self._size = (0, 0)
         self._slots = (-1, -1)
 
+    @staticmethod
+    def is_usable() -> bool:
+        """Whether its loops run as machine code; as plain Python they would be slower than ``PlainCounter``."""
+        return kernels.count_frame.is_compiled and kernels.cut_into_runs.is_compiled
+
     def present_ids(self, masks: UInt8[np.ndarray, "H W"]) -> set[int]:
         """As ``PairCounter``."""
         self._fit_size(*masks.shape)
         starts, values = self._runs[:2]
-        runs = kernels.cut_into_runs(*_flat(masks), _EVERY_ID, starts, values)
+        runs = kernels.cut_into_runs(*_flat(masks), _EVERY_ID, starts, values, masks.size)
         return set(values[:runs].tolist()) - {0}
 
     def count_pairs(
@@ -35,23 +40,30 @@ class CompiledCounter:
         crossed: bool,
     ) -> Int64[np.ndarray, "pairs 6"]:
         """As ``PairCounter``."""
-        height, width = truth.shape
-        self._fit_size(height, width)
-        if self._half_widths.size > kernels.MAX_RADIUS + 1:
+        self._fit_size(*truth.shape)
+        radius = len(self._half_widths) - 1
+        if radius > kernels.MAX_RADIUS:
             return PlainCounter().count_pairs(prediction, truth, slots, crossed=crossed)
-        self._fit_slots(slots.proposals, slots.objects)
-        sides = (
-            (prediction, slots.prediction, self._runs[:2], slice(0, slots.proposals)),
-            (truth, slots.truth, self._runs[2:], slice(slots.proposals, None)),
-        )
-        for labels, slot_of, (starts, values), own in sides:
-            kernels.cut_into_runs(*_flat(labels), slot_of, starts, values)
-            kernels.mark_boundaries(starts, values, height, width, self._edges[own], self._boxes[own])
-        joint = np.zeros((slots.proposals + 1, slots.objects + 1), np.int64)
-        kernels.add_joint(*self._runs, truth.size, joint)
-        counts = np.zeros((slots.proposals * slots.objects if crossed else slots.objects, 6), np.int64)
-        kernels.fill_counts(
-            joint, self._edges, self._boxes, self._grown, self._grown_boxes, self._half_widths, crossed, counts
+        proposals, objects = slots.proposals, slots.objects
+        self._fit_slots(proposals, objects)
+        counts = np.empty((proposals * objects if crossed else objects, 6), np.int64)
+        kernels.count_frame(
+            *_flat(prediction),
+            slots.prediction,
+            *_flat(truth),
+            slots.truth,
+            *truth.shape,
+            proposals,
+            objects,
+            crossed,
+            self._runs,
+            self._maps,
+            self._boxes,
+            self._half_widths,
+            radius,
+            self._joint,
+            self._lengths,
+            counts,
         )
         return counts
 
@@ -61,15 +73,17 @@ class CompiledCounter:
             self._size = (height, width)
             self._slots = (-1, -1)
             self._half_widths = disk_half_widths(boundary_radius(height, width))
-            self._runs = [np.empty(height * width + 1, np.int64) for _ in range(4)]
+            self._runs = np.empty((4, height * width + 1), np.int64)
 
     def _fit_slots(self, proposals: int, objects: int) -> None:
-        """Make the bit maps anew when there are other slots."""
+        """Make the bit maps anew when there are other slots: boundaries, grown boundaries, and the boxes of both."""
         if (proposals, objects) != self._slots:
             self._slots = (proposals, objects)
             height, words = self._size[0], (self._size[1] + 63) // 64
-            self._edges, self._grown = np.zeros((2, proposals + objects, height, words), np.uint64)
-            self._boxes, self._grown_boxes = np.tile([height, -1, words, -1], (2, proposals + objects, 1))
+            self._maps = np.zeros((2, proposals + objects, height, words), np.uint64)
+            self._boxes = np.tile([height, -1, words, -1], (2, proposals + objects, 1))
+            self._joint = np.empty((proposals + 2, objects + 2), np.int64)
+            self._lengths = np.empty(proposals + objects, np.int64)
 
 
 def _flat(labels: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, " pixels"], UInt64[np.ndarray, " words"]]:

@@ -1,61 +1,102 @@
-"""The kernels behind the compiled counts: runs of one slot, joint histogram, boundaries as bits, their dilation.
+"""The loops behind the compiled counts: runs of one slot, joint histogram, boundaries as bits, their dilation.
 
-Numba compiles them at import, or loads what it compiled before. One scan cuts each label map into runs of one slot.
-From the runs alone follow the joint label histogram and the boundary of every object, kept as one bit a pixel. A
-boundary is grown by the disk 64 pixels at a time, and what of the other boundary lies inside is counted bit-parallel.
-Background costs next to nothing.
+One scan cuts each label map into runs of one slot. From the runs alone follow the joint label histogram and the
+boundary of every object, kept as one bit a pixel. A boundary is grown by the disk 64 pixels at a time, and what of the
+other boundary lies inside is counted bit-parallel. Background costs next to nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
-import numba
 import numpy as np
-from numba import boolean, int64, uint64, void
 
+from harness.metrics.machine_code import Loops, as_array
 from harness.metrics.pair_counts import INTERSECTION, PREDICTED, PREDICTED_NEAR_TRUE, TRUE, TRUE_NEAR_PREDICTED, UNION
 
-if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-    raise ImportError("Numba is switched off (NUMBA_DISABLE_JIT); the plain form is faster than this one uncompiled")
-
+LOOPS = Loops(__file__)
 MAX_RADIUS = 63
 """A word of 64 pixels grows into its two neighbours only; beyond (diagonals above 7875) the plain form is used."""
 
-_BYTES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
-_WORDS = numba.types.Array(uint64, 1, "C", readonly=True)
-_ROW, _TABLE, _MAP, _MAPS = int64[::1], int64[:, ::1], uint64[:, ::1], uint64[:, :, ::1]
-
+_NOTHING = np.uint64(0)
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _TOP, _BOTTOM, _LEFT, _RIGHT = range(4)
 """The box of words outside which a map is empty: first and last row, first and last word; bottom < top: all empty."""
 
 
-def _compiled(signature: Any) -> Any:
-    """Compile at once for one signature; keep the machine code on disk where there is a place to write."""
-
-    def compile_or_load(function: Any) -> Any:
-        try:
-            return numba.njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # Numba found no folder it may write its cache to
-            return numba.njit(signature, nogil=True)(function)
-
-    return compile_or_load
-
-
-@_compiled(int64(_BYTES, _WORDS, _BYTES, _ROW, _ROW))
+@LOOPS.entry("u1*, u8*, u1*, u1*, u8*, u1*, i8, i8, i8, i8, i8, i8*, u8*, i8*, i8*, i8, i8*, i8*, i8* -> i8")
 @no_type_check
-def cut_into_runs(labels, words, slots, starts, values):
+def count_frame(
+    prediction,
+    prediction_words,
+    prediction_slots,
+    truth,
+    truth_words,
+    truth_slots,
+    height,
+    width,
+    proposals,
+    objects,
+    crossed,
+    runs,
+    maps,
+    boxes,
+    half_widths,
+    radius,
+    joint,
+    lengths,
+    counts,
+):
+    """Write one row of ``counts`` a pair; in ``maps`` and ``boxes`` the slots of the truth follow the prediction's.
+
+    ``maps`` holds the boundaries, then the grown ones; so does ``boxes``. ``joint`` is room for the joint
+    histogram (its last row and column are sums), ``lengths`` for those of the boundaries.
+    """
+    size, slots, words = height * width, proposals + objects, (width + 63) // 64
+    runs = as_array(runs, (4, size + 1))
+    maps = as_array(maps, (2, slots, height, words))
+    boxes = as_array(boxes, (2, slots, 4))
+    half_widths = as_array(half_widths, (radius + 1,))
+    joint = as_array(joint, (proposals + 2, objects + 2))
+    lengths = as_array(lengths, (slots,))
+    counts = as_array(counts, (proposals * objects if crossed else objects, 6))
+    edges, edge_boxes = maps[0], boxes[0]
+    _cut(as_array(prediction, (size,)), prediction_words, as_array(prediction_slots, (256,)), runs[0], runs[1])
+    mark_boundaries(runs[0], runs[1], height, width, edges[:proposals], edge_boxes[:proposals])
+    _cut(as_array(truth, (size,)), truth_words, as_array(truth_slots, (256,)), runs[2], runs[3])
+    mark_boundaries(runs[2], runs[3], height, width, edges[proposals:], edge_boxes[proposals:])
+    _fill_joint(runs, size, joint)
+    _fill_counts(joint, edges, edge_boxes, maps[1], boxes[1], half_widths, crossed, lengths, counts)
+    return 0
+
+
+@LOOPS.entry("u1*, u8*, u1*, i8*, i8*, i8 -> i8")
+@no_type_check
+def cut_into_runs(labels, words, slots, starts, values, size):
+    """Write first pixel and slot of each run, and the number of pixels after the last; return how many runs."""
+    return _cut(
+        as_array(labels, (size,)),
+        words,
+        as_array(slots, (256,)),
+        as_array(starts, (size + 1,)),
+        as_array(values, (size + 1,)),
+    )
+
+
+@LOOPS.inner
+@no_type_check
+def _cut(labels, words, slots, starts, values):
     """Write first pixel and slot of each run, and the number of pixels after the last; return how many runs."""
     size = labels.size
+    words = as_array(words, (size // 8,))
     runs = 0
     value = -1
     at = 0
     while at < size:
         label = labels[at]
-        if int64(slots[label]) != value:
-            value = int64(slots[label])
+        if np.int64(slots[label]) != value:
+            value = np.int64(slots[label])
             starts[runs] = at
             values[runs] = value
             runs += 1
@@ -64,10 +105,17 @@ def cut_into_runs(labels, words, slots, starts, values):
             at += 1
         if at & 7 == 0:
             word = at >> 3
-            same = uint64(label) * _EVERY_BYTE
-            while word + 4 <= words.size and (
-                (words[word] ^ same) | (words[word + 1] ^ same) | (words[word + 2] ^ same) | (words[word + 3] ^ same)
-            ) == uint64(0):
+            same = np.uint64(label) * _EVERY_BYTE
+            while (
+                word + 4 <= words.size
+                and (
+                    (words[word] ^ same)
+                    | (words[word + 1] ^ same)
+                    | (words[word + 2] ^ same)
+                    | (words[word + 3] ^ same)
+                )
+                == _NOTHING
+            ):
                 word += 4
             at = word << 3
             while at < size and labels[at] == label:
@@ -76,10 +124,12 @@ def cut_into_runs(labels, words, slots, starts, values):
     return runs
 
 
-@_compiled(void(_ROW, _ROW, _ROW, _ROW, int64, _TABLE))
+@LOOPS.inner
 @no_type_check
-def add_joint(starts, values, other_starts, other_values, size, joint):
-    """Add the pixels of each pair of slots to ``joint``."""
+def _fill_joint(runs, size, joint):
+    """Count the pixels of each pair of slots, and their sums behind them."""
+    starts, values, other_starts, other_values = runs[0], runs[1], runs[2], runs[3]
+    joint[:, :] = 0
     i = j = at = 0
     while at < size:
         end = min(starts[i + 1], other_starts[j + 1])
@@ -87,27 +137,32 @@ def add_joint(starts, values, other_starts, other_values, size, joint):
         i += starts[i + 1] == end
         j += other_starts[j + 1] == end
         at = end
+    rows, columns = joint.shape[0] - 1, joint.shape[1] - 1
+    for row in range(rows):
+        for column in range(columns):
+            joint[row, columns] += joint[row, column]
+            joint[rows, column] += joint[row, column]
 
 
-@_compiled(void(_MAP, _ROW))
+@LOOPS.inner
 @no_type_check
 def _clear(bits, box):
     """Empty a map inside its box, and the box."""
     for y in range(box[_TOP], box[_BOTTOM] + 1):
         for word in range(box[_LEFT], box[_RIGHT] + 1):
-            bits[y, word] = uint64(0)
+            bits[y, word] = _NOTHING
     box[_TOP], box[_BOTTOM], box[_LEFT], box[_RIGHT] = bits.shape[0], -1, bits.shape[1], -1
 
 
-@_compiled(void(_MAPS, _TABLE, int64, int64, int64, int64))
+@LOOPS.inner
 @no_type_check
 def _mark(edges, boxes, slot, y, first, last):
     """Set the boundary bits ``first`` to ``last`` of row y for one slot; slot 0 is background and has none."""
     if slot == 0:
         return
     left, right = first >> 6, last >> 6
-    head = _ONES << uint64(first & 63)
-    tail = _ONES >> uint64(63 - (last & 63))
+    head = _ONES << np.uint64(first & 63)
+    tail = _ONES >> np.uint64(63 - (last & 63))
     if left == right:
         edges[slot - 1, y, left] |= head & tail
     else:
@@ -121,7 +176,7 @@ def _mark(edges, boxes, slot, y, first, last):
     boxes[slot - 1, _RIGHT] = max(boxes[slot - 1, _RIGHT], right)
 
 
-@_compiled(void(_ROW, _ROW, int64, int64, _MAPS, _TABLE))
+@LOOPS.inner
 @no_type_check
 def mark_boundaries(starts, values, height, width, edges, boxes):
     """Mark the boundary of every slot: walk each row together with the row below, from change to change."""
@@ -156,20 +211,20 @@ def mark_boundaries(starts, values, height, width, edges, boxes):
         here = below = first_below
 
 
-@_compiled(void(_MAP, int64, int64, uint64, uint64, uint64))
+@LOOPS.inner
 @no_type_check
 def _spread(grown, y, word, before, within, beyond):
     """Add the bits of three neighbouring words of row y, where the row is in the image."""
     if y < 0 or y >= grown.shape[0]:
         return
     grown[y, word] |= within
-    if before != uint64(0) and word > 0:
+    if before != _NOTHING and word > 0:
         grown[y, word - 1] |= before
-    if beyond != uint64(0) and word + 1 < grown.shape[1]:
+    if beyond != _NOTHING and word + 1 < grown.shape[1]:
         grown[y, word + 1] |= beyond
 
 
-@_compiled(void(_MAP, _ROW, _ROW, _MAP, _ROW))
+@LOOPS.inner
 @no_type_check
 def _grow(edge, box, half_widths, grown, grown_box):
     """Dilate one boundary by the disk into ``grown``, which is cleared first where it was used."""
@@ -180,37 +235,37 @@ def _grow(edge, box, half_widths, grown, grown_box):
     for y in range(box[_TOP], box[_BOTTOM] + 1):
         for word in range(box[_LEFT], box[_RIGHT] + 1):
             bits = edge[y, word]
-            if bits == uint64(0):
+            if bits == _NOTHING:
                 continue
             within, width = bits, 0
-            before = beyond = uint64(0)
+            before = beyond = _NOTHING
             for distance in range(radius, -1, -1):
                 if width < half_widths[distance]:
                     while width < half_widths[distance]:
                         step = min(half_widths[distance] - width, 2 * width + 1)
-                        within |= (within << uint64(step)) | (within >> uint64(step))
+                        within |= (within << np.uint64(step)) | (within >> np.uint64(step))
                         width += step
-                    before = bits << uint64(64 - width)
-                    before |= uint64(0) - before  # every bit from the lowest one up
-                    beyond = bits >> uint64(64 - width)
+                    before = bits << np.uint64(64 - width)
+                    before |= _NOTHING - before  # every bit from the lowest one up
+                    beyond = bits >> np.uint64(64 - width)
                     for shift in (1, 2, 4, 8, 16, 32):  # every bit from the highest one down
-                        beyond |= beyond >> uint64(shift)
+                        beyond |= beyond >> np.uint64(shift)
                 _spread(grown, y + distance, word, before, within, beyond)
                 if distance:
                     _spread(grown, y - distance, word, before, within, beyond)
 
 
-@_compiled(int64(uint64))
+@LOOPS.inner
 @no_type_check
 def _ones_in(word):
     """How many bits are set (Hacker's Delight, figure 5-2; LLVM makes one instruction of it)."""
-    word -= (word >> uint64(1)) & uint64(0x5555555555555555)
-    word = (word & uint64(0x3333333333333333)) + ((word >> uint64(2)) & uint64(0x3333333333333333))
-    word = (word + (word >> uint64(4))) & uint64(0x0F0F0F0F0F0F0F0F)
-    return int64((word * _EVERY_BYTE) >> uint64(56))
+    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((word * _EVERY_BYTE) >> np.uint64(56))
 
 
-@_compiled(int64(_MAP, _ROW, _MAP, _ROW))
+@LOOPS.inner
 @no_type_check
 def _count_common(edge, box, other, other_box):
     """How many bits two maps share; each is empty outside its box."""
@@ -222,27 +277,26 @@ def _count_common(edge, box, other, other_box):
     return count
 
 
-@_compiled(void(_TABLE, _MAPS, _TABLE, _MAPS, _TABLE, _ROW, boolean, _TABLE))
+@LOOPS.inner
 @no_type_check
-def fill_counts(joint, edges, boxes, grown, grown_boxes, half_widths, crossed, counts):
-    """Write one row of ``counts`` a pair; in ``edges`` the slots of the truth follow those of the prediction."""
-    proposals, objects = joint.shape[0] - 1, joint.shape[1] - 1
-    lengths = np.zeros(proposals + objects, np.int64)
+def _fill_counts(joint, edges, boxes, grown, grown_boxes, half_widths, crossed, lengths, counts):
+    """Write one row of ``counts`` a pair."""
+    proposals, objects = joint.shape[0] - 2, joint.shape[1] - 2
     for slot in range(proposals + objects):
         lengths[slot] = _count_common(edges[slot], boxes[slot], edges[slot], boxes[slot])
     for slot in range(proposals + objects):
         is_paired = crossed or lengths[slot - proposals if slot >= proposals else slot + proposals] > 0
         if lengths[slot] and is_paired:
             _grow(edges[slot], boxes[slot], half_widths, grown[slot], grown_boxes[slot])
-    areas, true_areas = joint.sum(axis=1), joint.sum(axis=0)
     for pair in range(counts.shape[0]):
         p, n = (pair // objects, pair % objects) if crossed else (pair, pair)
         true = proposals + n
         both = joint[p + 1, n + 1]
         counts[pair, INTERSECTION] = both
-        counts[pair, UNION] = areas[p + 1] + true_areas[n + 1] - both
+        counts[pair, UNION] = joint[p + 1, objects + 1] + joint[proposals + 1, n + 1] - both
         counts[pair, PREDICTED] = lengths[p]
         counts[pair, TRUE] = lengths[true]
+        counts[pair, PREDICTED_NEAR_TRUE] = counts[pair, TRUE_NEAR_PREDICTED] = 0
         if lengths[p] and lengths[true]:
             counts[pair, PREDICTED_NEAR_TRUE] = _count_common(edges[p], boxes[p], grown[true], grown_boxes[true])
             counts[pair, TRUE_NEAR_PREDICTED] = _count_common(edges[true], boxes[true], grown[p], grown_boxes[p])

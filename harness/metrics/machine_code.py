@@ -26,6 +26,11 @@ _NUMBERS: dict[str, Any] = {"i8": ctypes.c_int64, "f8": ctypes.c_double}
 _NUMBA_NAMES = {"u1": "uint8", "i4": "int32", "i8": "int64", "u8": "uint64", "f8": "float64"}
 _EXTERNAL = re.compile(rb"(?:NRT|numba)_\w+")
 """Names of Numba's own run time in an object file."""
+_UNREACHED = set(
+    b"NRT_Free NRT_MemInfo_call_dtor NRT_decref NRT_incref numba_do_raise numba_gil_ensure numba_gil_release "
+    b"numba_runtime_build_excinfo_struct numba_unpickle".split()
+)
+"""Those that code refers to which allocates and raises nothing: what would tell of an error, and let go of arrays."""
 
 
 def as_array(array: np.ndarray, shape: Any) -> np.ndarray:
@@ -75,7 +80,11 @@ class Loops:
         result = getattr(numba.types, _NUMBA_NAMES[entry.result])
         twin = FunctionType(entry.function.__code__, namespace, entry.name)
         compiled: Any = numba.cfunc(result(*types), error_model="numpy")(twin)
-        return compiled.native_name, compiled._library._get_compiled_object()
+        code = compiled._library._get_compiled_object()
+        needed = sorted(name.decode() for name in set(_EXTERNAL.findall(code)) - _UNREACHED)
+        if needed:
+            raise TypeError(f"loop {entry.name} of {self.file.name} needs Numba's run time: {', '.join(needed)}")
+        return compiled.native_name, code
 
     def stamp(self) -> str:
         """What machine code depends on: this file, the loops' file, and the two compilers' releases."""
@@ -182,9 +191,9 @@ def _load(code: bytes) -> Any:
     """An engine that holds the functions of an object file."""
     import llvmlite.binding as llvm
 
-    for external in set(_EXTERNAL.findall(code)):  # reached only where a loop raises, and none does
-        if llvm.address_of_symbol(external.decode()) is None:
-            llvm.add_symbol(external.decode(), ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
+    for name in _UNREACHED:
+        if llvm.address_of_symbol(name.decode()) is None:
+            llvm.add_symbol(name.decode(), ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)

@@ -53,12 +53,10 @@ class Slots:
 
 
 def new_counter() -> PairCounter:
-    """The compiled counter, or the plain one where Numba is missing or switched off."""
-    try:
-        from harness.metrics.compiled_counter import CompiledCounter
-    except ImportError:
-        return PlainCounter()
-    return CompiledCounter()
+    """The compiled counter, or the plain one where there is no machine code (Numba missing or switched off)."""
+    from harness.metrics.compiled_counter import CompiledCounter
+
+    return CompiledCounter() if CompiledCounter.is_usable() else PlainCounter()
 
 
 class PlainCounter:

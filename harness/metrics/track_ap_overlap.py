@@ -11,8 +11,9 @@ from jaxtyping import Float64, Int64
 
 from harness.api.errors import DataError
 from harness.api.mask_files import RunLength
-from harness.metrics.stability_compile import IS_COMPILED, compiled
+from harness.metrics.machine_code import Loops, as_array
 
+LOOPS = Loops(__file__)
 Masks = Sequence[RunLength | None]
 """One track: a code a frame, None where it is absent."""
 
@@ -35,7 +36,7 @@ class Tubes:
         wrong = next((code for code in codes if code is not None and tuple(code.size) != tuple(size)), None)
         if wrong is not None:
             raise DataError.at("tracks", found=f"a mask of {tuple(wrong.size)}", expected=f"{tuple(size)}")
-        decode = _decode_compiled if IS_COMPILED else decode_plain
+        decode = _decode_compiled if decode_codes.is_compiled else decode_plain
         ends, first, areas = decode(codes, size[0] * size[1])
         return cls(ends, first, areas.reshape(len(tracks), frames))
 
@@ -49,9 +50,14 @@ def tube_overlaps(
     tubes: Tubes, numbers: Int64[np.ndarray, " D"], truths: Tubes, truth_numbers: Int64[np.ndarray, " G"]
 ) -> Float64[np.ndarray, "D G"]:
     """Intersection over union of tracks through all frames, for some tracks of each side; 0 where both are empty."""
-    inside = _intersect(
-        tubes.ends, tubes.first, numbers, truths.ends, truths.first, truth_numbers, tubes.areas, truths.areas
-    )
+    inside = np.zeros((len(numbers), len(truth_numbers)), np.int64)
+    sides = ((tubes, numbers), (truths, truth_numbers))
+    arrays = [
+        array
+        for side, chosen in sides
+        for array in (side.ends, len(side.ends), side.first, len(side.first), side.areas, chosen, len(chosen))
+    ]
+    intersect(*arrays, tubes.areas.shape[1], inside)
     total = tubes.areas.sum(axis=1)[numbers][:, None] + truths.areas.sum(axis=1)[truth_numbers][None, :]
     return inside / np.maximum(total - inside, 1)
 
@@ -73,77 +79,106 @@ def _decode_compiled(
     texts = [b"" if code is None else code.counts for code in codes]
     begins = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in texts], out=begins[1:])
-    ends, first, areas, refused = _decode(np.frombuffer(b"".join(texts), np.uint8), begins, pixels)
+    text = np.frombuffer(b"".join(texts), np.uint8)
+    ends, first = np.empty(len(text), np.int64), np.zeros(len(begins), np.int64)
+    areas = np.zeros(len(texts), np.int64)
+    refused = decode_codes(text, len(text), begins, len(texts), pixels, ends, first, areas)
     empty = (code for code in codes if code is not None and not code.counts)
     wrong = codes[refused] if refused >= 0 else next(empty, None)
     if wrong is not None:
         wrong.runs()  # raises, saying what is malformed
-    return ends, first, areas
+    return ends[: first[-1]].copy(), first, areas
 
 
-@compiled
+@LOOPS.entry("u1*, i8, i8*, i8, i8, i8*, i8*, i8* -> i8")
 @no_type_check
-def _decode(text, begins, pixels):
-    """Parse all codes; the last value is the first malformed one, or -1.
+def decode_codes(text, length, begins, codes, pixels, ends, first, areas):
+    """Parse all codes; return the first malformed one, or -1.
 
     Each number is base 32, lowest digit first, bit 5 = more digits follow, bit 4 of the last digit = sign; from the
     fourth on it is the difference to the number two before (cocoapi).
     """
-    ends = np.empty(len(text), np.int64)
-    first = np.zeros(len(begins), np.int64)
-    areas = np.zeros(len(begins) - 1, np.int64)
+    text = as_array(text, (length,))
+    begins, first = as_array(begins, (codes + 1,)), as_array(first, (codes + 1,))
+    ends, areas = as_array(ends, (length,)), as_array(areas, (codes,))
     written = 0
-    for code in range(len(areas)):
+    for code in range(codes):
         at, stop = begins[code], begins[code + 1]
-        runs, total, before, last = 0, 0, 0, 0
+        runs, total, before, last, area = 0, 0, 0, 0, 0
         while at < stop:
             number, place, digit = 0, 0, 32
             while digit & 32 and at < stop and place < 8:
                 digit = np.int64(text[at]) - 48
                 if digit < 0 or digit > 63:
-                    return ends, first, areas, code
+                    return code
                 number |= (digit & 31) << (5 * place)
                 place += 1
                 at += 1
             if digit & 32:
-                return ends, first, areas, code
+                return code
             if digit & 16:
                 number -= 1 << (5 * place)
             if runs > 2:
                 number += before
             if number < 0 or number > pixels:
-                return ends, first, areas, code
+                return code
             before, last = last, number
             total += number
-            areas[code] += number * (runs % 2)
+            area += number * (runs % 2)
             ends[written + runs] = total
             runs += 1
         if at > begins[code] and total != pixels:
-            return ends, first, areas, code
+            return code
+        areas[code] = area
         written += runs - runs % 2
         first[code + 1] = written
-    return ends[:written], first, areas, -1
+    return -1
 
 
-@compiled
+@LOOPS.entry("i8*, i8, i8*, i8, i8*, i8*, i8, i8*, i8, i8*, i8, i8*, i8*, i8, i8, i8* -> i8")
 @no_type_check
-def _intersect(ends, first, numbers, truth_ends, truth_first, truth_numbers, areas, truth_areas):
-    """Pixels that both tracks have, over all frames, for every pair; a merge of their runs."""
-    frames = areas.shape[1]
-    inside = np.zeros((len(numbers), len(truth_numbers)), np.int64)
-    for d in range(len(numbers)):
-        for g in range(len(truth_numbers)):
+def intersect(
+    ends,
+    ends_size,
+    first,
+    first_size,
+    areas,
+    numbers,
+    found,
+    truth_ends,
+    truth_ends_size,
+    truth_first,
+    truth_first_size,
+    truth_areas,
+    truth_numbers,
+    truths,
+    frames,
+    inside,
+):
+    """Add up the pixels that both tracks have, over all frames, for every pair; a merge of their runs."""
+    ends, first = as_array(ends, (ends_size,)), as_array(first, (first_size,))
+    truth_ends, truth_first = as_array(truth_ends, (truth_ends_size,)), as_array(truth_first, (truth_first_size,))
+    areas = as_array(areas, (first_size - 1,))
+    truth_areas = as_array(truth_areas, (truth_first_size - 1,))
+    numbers, truth_numbers = as_array(numbers, (found,)), as_array(truth_numbers, (truths,))
+    inside = as_array(inside, (found, truths))
+    for d in range(found):
+        for g in range(truths):
             for t in range(frames):
-                if areas[numbers[d], t] == 0 or truth_areas[truth_numbers[g], t] == 0:
-                    continue
                 code, truth_code = numbers[d] * frames + t, truth_numbers[g] * frames + t
-                inside[d, g] += _common(
-                    ends, first[code], first[code + 1], truth_ends, truth_first[truth_code], truth_first[truth_code + 1]
-                )
-    return inside
+                if areas[code] > 0 and truth_areas[truth_code] > 0:
+                    inside[d, g] += _common(
+                        ends,
+                        first[code],
+                        first[code + 1],
+                        truth_ends,
+                        truth_first[truth_code],
+                        truth_first[truth_code + 1],
+                    )
+    return 0
 
 
-@compiled
+@LOOPS.inner
 @no_type_check
 def _common(ends, a, a_stop, other, b, b_stop):
     """Pixels in the runs ends[a:a_stop] and other[b:b_stop], both start, end, start, end, ..."""

@@ -13,6 +13,7 @@ from harness.metrics.machine_code import Loops
 LOOPS = """
 from typing import no_type_check
 
+import numpy as np
 from harness.metrics.machine_code import Loops, as_array
 
 LOOPS = Loops(__file__)
@@ -91,6 +92,13 @@ def test_where_nothing_may_be_written_beside_the_file_the_users_cache_takes_it(f
     assert run(folder) == ["7.5", "True", "True"]
     assert run(folder) == ["7.5", "True", "False"]
     assert len(list((folder / "cache").rglob("*.machine"))) == 1
+
+
+def test_a_loop_that_allocates_is_refused_when_it_is_compiled(folder: Path) -> None:
+    (folder / "loops.py").write_text(LOOPS.replace("total = 0.0", "total = 0.0 * np.ones(rows).sum()"))
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run(folder)
+    assert "loop weigh of loops.py needs Numba's run time: NRT_" in failed.value.stderr
 
 
 def test_an_array_of_another_type_or_with_gaps_is_refused() -> None:
