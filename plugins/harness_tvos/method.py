@@ -18,14 +18,7 @@ from harness_tvos.acceleration import products_in_tf32, refuse_what_needs_cuda, 
 from harness_tvos.config import Config
 from harness_tvos.kernels import embed, has_triton, propagate, upsample
 from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, written_over
-from harness_tvos.network import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    build_network,
-    for_inference,
-    load_checkpoint,
-    network_for,
-)
+from harness_tvos.network import build_network, for_inference, image_statistics, load_checkpoint, network_for
 from harness_tvos.references import frames_kept, reference_frames, sigmas
 from harness_tvos.sizes import Size, grid_of, hard_labels, resized_image, soft_labels, working_size
 from harness_tvos.transferred import build_layer3_network, layer3_network_for
@@ -62,8 +55,9 @@ class TVOS:
     def __init__(self, network: nn.Module, config: Config, device: str) -> None:
         self.network = network
         self.config = config
-        self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        mean, std = image_statistics(network)
+        self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
 
     @torch.inference_mode()
     def propagate(self, video: Video, prompts: Prompts) -> Iterator[Tensor]:

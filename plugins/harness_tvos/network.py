@@ -19,7 +19,9 @@ from torch.nn import functional
 
 from harness import DataError
 from harness.models.checkpoints import read_state
+from harness.models.efficientnet_lite import fold_lite_norms
 from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, layer, stem
+from harness_tvos.lite import LiteNetwork, is_lite, lite_network_of
 
 Architecture = Literal["r18", "r50", "r101"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -137,8 +139,12 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture:
     )
 
 
-def network_for(state: Mapping[str, Tensor]) -> EmbeddingNetwork:
+def network_for(state: Mapping[str, Tensor]) -> EmbeddingNetwork | LiteNetwork:
     """The network that ``state`` is of, with it loaded: strictly, except that batch counters may be missing."""
+    if is_lite(state):
+        lite = lite_network_of(state)
+        load_strictly(lite, state, f"the {lite.architecture} weights", "they are of another width or depth")
+        return lite
     network = EmbeddingNetwork(architecture_of(state))
     hint = "TVOS narrows layer 4 to width 256; plain ImageNet weights serve features=layer3, or a training's start"
     load_strictly(network, state, f"the {network.architecture} weights", hint)
@@ -207,6 +213,12 @@ class InferenceNetwork(nn.Module):
         return with_length_one(features) if self.normalised else features
 
 
+def image_statistics(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation, of images in 0..1, that a network was trained with."""
+    is_of_lite = any(isinstance(module, LiteNetwork) for module in network.modules())
+    return (LiteNetwork.mean, LiteNetwork.std) if is_of_lite else (IMAGENET_MEAN, IMAGENET_STD)
+
+
 def with_length_one(features: Tensor) -> Tensor:
     """Features (B, C, h, w) divided by their length at each pixel."""
     wide = features if features.dtype == torch.float64 else features.float()
@@ -231,6 +243,7 @@ def for_inference(
     plain = copy.deepcopy(folded).to(device) if keep_plain else None
     fold_batch_norms(folded)
     fold_pair(folded, "conv1", "bn1")
+    fold_lite_norms(folded)
     if isinstance(folded, EmbeddingNetwork):
         fold_pair(folded.backbone, "0", "1")
         fold_pair(folded, "adjust_dim", "bn256")

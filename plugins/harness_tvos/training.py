@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from harness import TrainingContext
 from harness.models.checkpoints import read_state
+from harness.models.efficientnet_lite import load_published, published_weights
+from harness_tvos.lite import TAPS, LiteArchitecture, LiteNetwork, centre_projection, is_lite
 from harness_tvos.network import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
+    Architecture,
     EmbeddingNetwork,
+    State,
     build_network,
+    draw_convolutions,
+    image_statistics,
     initialise_from_imagenet,
-    load_checkpoint,
     network_for,
 )
 from harness_tvos.sampling import ClipBatch, ClipSource, share_of, together
@@ -28,6 +33,7 @@ from harness_tvos.training_config import TrainingConfig
 from harness_tvos.training_losses import every_frame_losses, last_frame_loss
 
 SOFT_SCALE = 0.24
+FIRST_CLIPS = 8  # that a lite0's features are centred by
 
 
 class TVOSLearner:
@@ -42,12 +48,32 @@ class TVOSLearner:
         self.epoch = epoch_of(context.samples, config)
         self.iterations = config.iterations or config.epochs * self.epoch
         self.places = share_of(config.batch, context.rank, context.world)
-        network = with_shared_norms(begin(config, context.weights, context.seed), context)
+        state = state_of(context.weights)
+        begun = begin(config, state, context.seed)
+        mean, std = image_statistics(begun)
+        self._mean, self._std = (torch.tensor(values, device=self.device) for values in (mean, std))
+        if isinstance(begun, LiteNetwork):
+            begun = begun.to(self.device)
+            if not is_lite(state):
+                centre_projection(begun, self._first_images())
+            begun.freeze(config.frozen_stages, norms=config.frozen_norms, temperature=not config.learn_temperature)
+        network = with_shared_norms(begun, context)
         self.network = network.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False) if config.average else None
+        self._averaged = pairs_to_average(self.average, self.network) if self.average else ([], [])
         self._optimizer = optimizer_of(self.network, config)
-        self._mean = torch.tensor(IMAGENET_MEAN, device=self.device)
-        self._std = torch.tensor(IMAGENET_STD, device=self.device)
+
+    def _first_images(self) -> Tensor:
+        """What the network sees of the first clips: the same on every process."""
+        side = self.config.crop_at(0, self.iterations)
+        batch = together([self.source.clip(0, place, side) for place in range(min(self.config.batch, FIRST_CLIPS))])
+        return self._images(batch.frames)
+
+    def _images(self, frames: Tensor) -> Tensor:
+        """Frames (B, K, S, S, 3) as bytes to (B*K, 3, S, S), normalised and on the device."""
+        frames = frames.to(self.device, non_blocking=True)
+        images = ((frames.flatten(0, 1).float() / 255 - self._mean) / self._std).movedim(-1, 1)
+        return images.contiguous(memory_format=torch.channels_last)
 
     def networks(self) -> Mapping[str, nn.Module]:
         return {"network": self.network, **({"average": self.average} if self.average else {})}
@@ -64,10 +90,9 @@ class TVOSLearner:
 
     def loss(self, batch: ClipBatch, iteration: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The propagation loss of the last frame, or of every frame with that of correspondence."""
-        frames, labels, matches, is_matched = (part.to(self.device, non_blocking=True) for part in batch)
-        images = ((frames.flatten(0, 1).float() / 255 - self._mean) / self._std).movedim(-1, 1)  # (B*K, 3, S, S)
-        features = self.network(images.contiguous(memory_format=torch.channels_last)).float()
-        features = features.unflatten(0, frames.shape[:2]).contiguous()  # (B, K, C, h, w)
+        labels, matches, is_matched = (part.to(self.device, non_blocking=True) for part in batch[1:])
+        features = self.network(self._images(batch.frames)).float()
+        features = features.unflatten(0, batch.frames.shape[:2]).contiguous()  # (B, K, C, h, w)
         with torch.autocast(self.device.type, enabled=False):
             if self.config.targets == "last":
                 loss, right = last_frame_loss(features.flatten(3), labels.flatten(2), CENTROIDS)
@@ -75,6 +100,7 @@ class TVOSLearner:
             propagation, correspondence, right = every_frame_losses(
                 features, labels, matches, is_matched,
                 negatives=self.config.negatives, neighbourhood=self.config.neighbourhood,
+                negative_cells=self.config.negative_cells,
             )  # fmt: skip
         loss = propagation + self.config.correspondence * correspondence
         parts = {"propagation": propagation, "correspondence": correspondence, "right": right}
@@ -85,12 +111,9 @@ class TVOSLearner:
         if self.average is None:
             return
         kept = min(self.config.average, (1 + iteration) / (10 + iteration))
+        means, values = self._averaged
         with torch.no_grad():
-            for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-                if mean.is_floating_point():
-                    mean.lerp_(now, 1 - kept)
-                else:
-                    mean.copy_(now)
+            torch._foreach_lerp_(means, values, 1 - kept)
 
     def weights(self) -> Mapping[str, Tensor]:
         """The state dict under the official names, in halves where the config says so."""
@@ -102,20 +125,38 @@ class TVOSLearner:
         }
 
 
-def begin(config: TrainingConfig, weights: Path | None, seed: int) -> EmbeddingNetwork:
+def state_of(weights: Path | None) -> State:
+    """What a training is to begin from, by name; nothing where there is none."""
+    return {} if weights is None else {k.removeprefix("module."): value for k, value in read_state(weights).items()}
+
+
+def begin(config: TrainingConfig, state: State, seed: int) -> EmbeddingNetwork | LiteNetwork:
     """The network training begins with: untrained, from ImageNet, or a TVOS checkpoint, which keeps its architecture.
 
-    ``weights`` in torchvision's layout give the stem and layers 1 to 3; layer 4 and the head begin untrained.
+    A state in torchvision's layout gives the stem and layers 1 to 3; layer 4 and the head begin untrained. One of
+    EfficientNet-Lite0, or the installed package where ``imagenet`` asks for it, gives the trunk of a lite0.
     """
-    if weights is not None:
-        state = {name.removeprefix("module."): value for name, value in read_state(weights).items()}
-        if any(name.startswith("backbone.") for name in state):
-            return network_for(load_checkpoint(weights))
-    network = build_network(config.architecture, seed=seed)
-    if weights is not None:
+    if is_lite(state) or any(name.startswith("backbone.") for name in state):
+        return network_for(
+            {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        )
+    if config.architecture in TAPS:
+        return begin_lite(config, state, seed)
+    network = build_network(cast(Architecture, config.architecture), seed=seed)
+    if state:
         initialise_from_imagenet(network, state)
     elif config.closed_residuals:
         close_residuals(network)
+    return network
+
+
+def begin_lite(config: TrainingConfig, state: State, seed: int) -> LiteNetwork:
+    """A lite0 with the trunk of a state dict, of the installed package, or untrained."""
+    network = LiteNetwork(cast(LiteArchitecture, config.architecture), width=config.width)
+    draw_convolutions(network, seed)
+    nn.init.constant_(network.log_temperature, math.log(config.temperature))
+    if state or config.imagenet:
+        load_published(network.trunk, state or read_state(published_weights()))
     return network
 
 
@@ -142,18 +183,30 @@ def close_residuals(network: EmbeddingNetwork, scale: float = SOFT_SCALE) -> Non
         nn.init.constant_(norm.weight, scale)
 
 
+def pairs_to_average(average: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """What of an average follows what of a network: all that is learnt or gathered; counters stay as they are."""
+    states = average.state_dict(), network.state_dict()
+    names = [name for name, value in states[0].items() if value.is_floating_point()]
+    return [states[0][name] for name in names], [states[1][name].detach() for name in names]
+
+
 def optimizer_of(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """SGD on everything alike, or AdamW with decay on convolutions alone; the gradient's norm is limited if asked."""
-    parameters = list(network.parameters())
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
     if config.optimizer == "sgd":
         optimizer = torch.optim.SGD(
             parameters, lr=config.lr, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
         )
     else:
+        trunk = set(network.trunk.parameters()) if isinstance(network, LiteNetwork) else set()
+        head = [parameter for parameter in parameters if trunk and parameter not in trunk]
+        body = [parameter for parameter in parameters if not trunk or parameter in trunk]
+        scale = config.trunk_lr if trunk else 1.0
         groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in body if p.ndim > 1], "weight_decay": config.weight_decay, "lr_scale": scale},
+            {"params": [p for p in body if p.ndim <= 1], "weight_decay": 0.0, "lr_scale": scale},
+            *([{"params": head, "weight_decay": 0.0}] if head else []),
         ]
         optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
 

@@ -20,8 +20,20 @@ class TrainingConfig:
     another video laid over; each frame is the target of the others, and two frames know from flow where points go.
     """
 
-    architecture: Literal["r18", "r50", "r101"] = "r50"
-    """Of a network that begins untrained or from ImageNet. paper 3.5."""
+    architecture: Literal["r18", "r50", "r101", "lite0-s4", "lite0-s5", "lite0-s4s5"] = "r50"
+    """Of a network that begins untrained or from ImageNet. paper 3.5: r50; lite0, the stages it ends with: ours."""
+    imagenet: bool = False
+    """Whether a lite0 begins with the ImageNet weights of the installed package where no --init is given. ours."""
+    width: int = 0
+    """Channels of a lite0's features; 0: as many as its maps have. ours."""
+    temperature: float = 40.0
+    """On the products of a lite0's features, which have length one without it; where it begins, or stays. ours."""
+    learn_temperature: bool = True
+    """ours."""
+    frozen_stages: int = 0
+    """Stages of a lite0 (1 to 5, with the stem) that stay as they begin. ours."""
+    frozen_norms: bool = False
+    """Whether the statistics of a lite0's batch norms stay as they begin; scale and shift are learnt. ours."""
     closed_residuals: bool = False
     """Whether an untrained r18 begins with closed residual branches and small dot products. ours."""
 
@@ -58,6 +70,8 @@ class TrainingConfig:
     """The other clips of the batch are in every softmax, weighted as so many cells; 0: they are not. ours."""
     correspondence: float = 0.0
     """Weight of the loss that a point is found again where flow says (mixed clips). ours."""
+    negative_cells: int = 0
+    """At most so many cells of the other clips are looked at, evenly spread; 0: all. ours."""
     neighbourhood: float = 0.7
     """Width, in cells, of the Gaussian that says which cells count as the same point. ours."""
 
@@ -88,6 +102,8 @@ class TrainingConfig:
     """sgd: Nesterov, momentum .9. code."""
     lr: float = 0.02
     """code."""
+    trunk_lr: float = 1.0
+    """Factor on it for the trunk of a lite0; its projection and temperature have the whole. ours."""
     final_lr: float = 4e-5
     """Where the cosine ends. code."""
     warm_up: int = 0
@@ -125,6 +141,15 @@ class TrainingConfig:
             )
         if self.closed_residuals and self.architecture != "r18":
             raise ValueError("closed_residuals prepares basic blocks; set architecture=r18 or closed_residuals=false")
+        if self.architecture.startswith("r") and (self.imagenet or self.frozen_stages or self.frozen_norms):
+            raise ValueError(
+                f"imagenet, frozen_stages and frozen_norms are of lite0; found architecture={self.architecture}"
+            )
+        if not 0 <= self.frozen_stages <= 5 or self.temperature <= 0 or self.width < 0:
+            raise ValueError(
+                f"found frozen_stages={self.frozen_stages}, temperature={self.temperature}, width={self.width}; "
+                "expected 0 to 5, above 0, and 0 or more"
+            )
         if self.near_gap >= self.far_gap:
             raise ValueError(f"found near_gap={self.near_gap}, far_gap={self.far_gap}; expected the second larger")
 
@@ -163,6 +188,20 @@ SMALL = TrainingConfig(
     half_weights=True,
     iterations=1000,
 )
+LITE0 = replace(
+    SMALL,
+    architecture="lite0-s4",
+    closed_residuals=False,
+    imagenet=True,
+    frozen_stages=3,
+    frozen_norms=True,
+    generated=0.0,
+    lr=6e-4,
+    final_lr=6e-6,
+    warm_up=20,
+    average=0.98,
+    iterations=130,
+)
 PRESETS = {
     "official": OFFICIAL,
     "official-youtube-vos": replace(OFFICIAL, short_side=384, epochs=30),
@@ -173,5 +212,6 @@ PRESETS = {
     "table2-uniform": replace(OFFICIAL, strategy="uniform"),
     "table2-sparse": replace(OFFICIAL, strategy="sparse"),
     "small": SMALL,
+    "lite0": LITE0,
 }
 """``official`` is the row "9 frames" of Table 2; ``small`` made the shipped weights."""

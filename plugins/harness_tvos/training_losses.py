@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
@@ -39,6 +41,7 @@ def every_frame_losses(
     *,
     negatives: float,
     neighbourhood: float,
+    negative_cells: int = 0,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
     """Propagation loss with each frame as target of the others, correspondence loss of the pair, and the right share.
 
@@ -53,7 +56,7 @@ def every_frame_losses(
     frame = torch.arange(frames, device=own.device).repeat_interleave(cells)
     scores = own.masked_fill(frame[:, None] == frame, -torch.inf)
     others = scores.logsumexp(-1)
-    elsewhere = log_negatives(flat, negatives) if negatives else None  # (B, K*N)
+    elsewhere = log_negatives(flat, negatives, negative_cells) if negatives else None  # (B, K*N)
     total = others if elsewhere is None else torch.logaddexp(others, elsewhere)
     classes = labels.flatten(1)
     agrees = classes[:, :, None] == classes[:, None, :]
@@ -70,15 +73,18 @@ def every_frame_losses(
     return propagation, correspondence_loss(found, matches, is_matched, neighbourhood, behind), share
 
 
-def log_negatives(flat: Float[Tensor, "B M C"], negatives: float) -> Float[Tensor, "B M"]:
-    """For each cell the log of the sum of exponentials over the other clips' cells, as if they were ``negatives``."""
+def log_negatives(flat: Float[Tensor, "B M C"], negatives: float, most: int = 0) -> Float[Tensor, "B M"]:
+    """For each cell the log of the sum of exponentials over the other clips' cells, as if they were ``negatives``.
+
+    At most about ``most`` of them are looked at, evenly spread; 0: all.
+    """
     clips, cells = flat.shape[:2]
+    seen = flat[:, :: max((clips - 1) * cells // most, 1)] if most else flat  # (B, m, C)
     sums = []
     for clip in range(clips):
-        rest = torch.cat([flat[:clip], flat[clip + 1 :]]).flatten(0, 1)
+        rest = torch.cat([seen[:clip], seen[clip + 1 :]]).flatten(0, 1)
         sums.append((flat[clip] @ rest.t()).logsumexp(-1))
-    weight = torch.tensor(negatives / ((clips - 1) * cells), device=flat.device, dtype=flat.dtype)
-    return torch.stack(sums) + weight.log()
+    return torch.stack(sums) + math.log(negatives / ((clips - 1) * seen.shape[1]))
 
 
 def correspondence_loss(
@@ -94,8 +100,9 @@ def correspondence_loss(
     softmax.
     """
     height, width = matches.shape[2:4]
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    cells = torch.stack([columns, rows], -1).reshape(-1, 2).to(matches)  # (N, 2) as x, y
+    sides = (torch.arange(size, device=matches.device, dtype=matches.dtype) for size in (height, width))
+    rows, columns = torch.meshgrid(*sides, indexing="ij")
+    cells = torch.stack([columns, rows], -1).reshape(-1, 2)  # (N, 2) as x, y
     distance = (matches.flatten(2, 3)[..., None, :] - cells).square().sum(-1)  # (B, P, N, N)
     log_label = -distance / (2 * neighbourhood**2)
     log_label = log_label - log_label.amax(-1, keepdim=True)  # the nearest cell counts fully
