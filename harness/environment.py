@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.api.errors import EnvironmentProblem
 from harness.api.records import Conditions
+
+SECONDS_TO_BOOST = 0.03
+"""How long a GPU works before its clock is read: an idle one says 345 MHz where it works at 1980."""
 
 
 def resolve_device(device: str) -> str:
@@ -45,6 +50,41 @@ def machine_name(devices: Sequence[str]) -> str:
     return " + ".join(dict.fromkeys(torch.cuda.get_device_name(device) for device in devices))
 
 
+def allows_tf32(config: object) -> bool:
+    """Whether a method or a training asks for fp32 products rounded to TF32: by a constant ``tf32`` that is true."""
+    return getattr(config, "tf32", False) is True
+
+
+@contextmanager
+def working_on(device: str, *, tf32: bool = False) -> Iterator[None]:
+    """Let ``device`` be torch's current one inside, and fp32 mean fp32 there, unless ``tf32``.
+
+    PyTorch itself rounds the products of convolutions to TF32. On a CPU there is nothing to decide.
+    """
+    if not device.startswith("cuda"):
+        yield
+        return
+    import torch
+
+    flags: tuple[Any, ...] = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [_rounds(flag) for flag in flags]
+    with torch.cuda.device(device):
+        for flag in flags:
+            flag.allow_tf32 = tf32
+        try:
+            yield
+        finally:
+            for flag, was in zip(flags, before, strict=True):
+                flag.allow_tf32 = was
+
+
+def _rounds(flags: Any) -> bool:
+    try:
+        return bool(flags.allow_tf32)
+    except RuntimeError:  # torch's answer where someone set it for some kinds of layers and not for others
+        return True
+
+
 def torch_threads(device: str) -> int | None:
     """Torch's threads on a CPU; None on a GPU, and where nothing has needed torch (scores of saved masks)."""
     torch = None if device.startswith("cuda") else sys.modules.get("torch")
@@ -58,8 +98,9 @@ def conditions(
     resolutions: list[str],
     objects: list[int],
     executor: str,
+    tf32: bool = False,
 ) -> Conditions:
-    """The conditions of a run on this machine, read now."""
+    """The conditions of a run on this machine, read now; ``tf32`` is what ``working_on`` was told."""
     return Conditions(
         torch=version("torch"),
         python=platform.python_version(),
@@ -69,7 +110,7 @@ def conditions(
         objects=objects,
         load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         executor=executor,
-        **(_cuda(device) if device.startswith("cuda") else _cpu()),
+        **(_cuda(device, tf32) if device.startswith("cuda") else _cpu()),
     )
 
 
@@ -77,27 +118,16 @@ def _cpu() -> dict[str, Any]:
     return {"device": _cpu_name(), "device_type": "cpu", "threads": torch_threads("cpu")}
 
 
-def _cuda(device: str) -> dict[str, Any]:
+def _cuda(device: str, tf32: bool) -> dict[str, Any]:
     import torch
 
     return {
         "device": torch.cuda.get_device_name(device),
         "device_type": "cuda",
         "cuda": torch.version.cuda or "",
-        "tf32": _uses_tf32(device),
+        "tf32": tf32 and torch.cuda.get_device_capability(device) >= (8, 0),
         **_nvml(device),
     }
-
-
-def _uses_tf32(device: str) -> bool:
-    """Whether fp32 may be rounded to TF32 somewhere: torch allows it for convolutions unless told otherwise."""
-    import torch
-
-    try:
-        is_allowed = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
-    except RuntimeError:  # torch's answer where a method has set it for some kinds of layers and not for others
-        is_allowed = True
-    return bool(is_allowed) and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_name() -> str:
@@ -110,7 +140,7 @@ def _cpu_name() -> str:
 
 
 def _nvml(device: str) -> dict[str, Any]:
-    """Driver, power limit (watts) and SM clock (MHz) by NVML; empty where NVML does not answer."""
+    """Driver, power limit (watts) and SM clock under load (MHz), each where NVML tells it."""
     import torch
 
     try:
@@ -121,13 +151,34 @@ def _nvml(device: str) -> dict[str, Any]:
         pynvml.nvmlInit()
         uuid = "GPU-" + str(torch.cuda.get_device_properties(device).uuid)
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        return {
-            "driver": str(pynvml.nvmlSystemGetDriverVersion()),
-            "power_watts": pynvml.nvmlDeviceGetPowerManagementLimit(handle) / 1000,
-            "clock_mhz": float(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
-        }
     except pynvml.NVMLError:
         return {}
+    asks: dict[str, Callable[[], Any]] = {
+        "driver": lambda: str(pynvml.nvmlSystemGetDriverVersion()),
+        "power_watts": lambda: pynvml.nvmlDeviceGetPowerManagementLimit(handle) / 1000,
+        "clock_mhz": lambda: float(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
+    }
+    told = {}
+    _work_a_moment(device)
+    for name, ask in asks.items():
+        with suppress(pynvml.NVMLError):  # a container may refuse the power limit alone
+            told[name] = ask()
+    torch.cuda.synchronize(device)
+    return told
+
+
+def _work_a_moment(device: str) -> None:
+    """Keep the device busy for a while from now on; it is when this returns."""
+    import torch
+
+    try:
+        x = torch.ones(2048, 2048, device=device)
+        product = torch.empty_like(x)
+        for _ in range(200):  # 17 GFLOP each
+            torch.mm(x, x, out=product)
+    except torch.cuda.OutOfMemoryError:
+        return  # the clock of a device that is full is read as it is
+    time.sleep(SECONDS_TO_BOOST)
 
 
 class PeakMemory:
@@ -158,6 +209,39 @@ class PeakMemory:
             return torch.cuda.max_memory_allocated(self._device) / 2**20
         peak = resident_mib("VmHWM")
         return None if peak is None or self._start is None else max(0.0, peak - self._start)
+
+
+class LapMemory:
+    """A method's peak memory over the laps of a video; on CUDA without the frames that the harness keeps for it.
+
+    A frame that is decoded while a lap runs is counted. On a CPU it is what ``PeakMemory`` says from here on.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._on_cpu = None if device.startswith("cuda") else PeakMemory(device)
+        self._kept = 0
+        self._most: float | None = None
+
+    def begin(self, kept: int) -> None:
+        """A lap begins, while the harness keeps so many bytes on the device; nothing is waited for."""
+        self._kept = kept
+        if self._on_cpu is None:
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+    def end(self) -> None:
+        """The lap is over; what it allocated is known, whether or not the device is done."""
+        if self._on_cpu is None:
+            import torch
+
+            peak = torch.cuda.memory_stats_as_nested_dict(self._device)["allocated_bytes"]["all"]["peak"]
+            self._most = max(self._most or 0.0, (peak - self._kept) / 2**20)
+
+    def read(self) -> float | None:
+        """MiB at the peak; None where there was no lap, or the system cannot tell."""
+        return self._most if self._on_cpu is None else self._on_cpu.read()
 
 
 def resident_mib(field: str = "VmRSS") -> float | None:

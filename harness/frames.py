@@ -61,6 +61,11 @@ class FrameSource:
             if self._error is not None:
                 raise self._error
 
+    def bytes_kept(self) -> int:
+        """How much of the video lies on the device now."""
+        with self._changed:
+            return sum(frame.numel() for frame in self._frames.values())
+
     def read(self, frame: int) -> torch.Tensor:
         """Frame ``frame`` as a (H, W, 3) uint8 tensor on the device."""
         with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
@@ -15,10 +16,11 @@ from harness.api.errors import DataError, HarnessError, IncompletePredictions, P
 from harness.api.records import StageTime, VideoTiming
 from harness.api.tasks import TASKS
 from harness.api.timing import Stopwatch
-from harness.environment import PeakMemory
+from harness.environment import LapMemory, allows_tf32, working_on
 
 WARM_UP_FRAMES = 3
-"""Leading frames of the first video of a process that are left out of steady figures."""
+"""Leading frames that are left out of steady figures, of the first video of each size and number of objects that a
+process meets: what is compiled and tuned for a size is so in them."""
 
 FailureKind = Literal["crashed", "contract", "out-of-memory", "timed-out", "data", "incomplete"]
 
@@ -42,19 +44,29 @@ def kind_of(error: BaseException) -> FailureKind:
 
 
 class Clocks:
-    """Both clocks of one video, its stages and its peak memory; use as a context manager around the video."""
+    """Both clocks of one video, its stages and its peak memory; use as a context manager around the video.
 
-    def __init__(self, device: str, *, warm_up: int) -> None:
+    Inside it ``device`` is torch's current one, and fp32 is rounded to TF32 only where ``tf32`` says so.
+    ``bytes_kept`` may be set to what tells how much the harness itself keeps on the device.
+    """
+
+    def __init__(self, device: str, *, warm_up: int, tf32: bool = False) -> None:
+        self.bytes_kept: Callable[[], int] = lambda: 0
+        self._device = device
+        self._tf32 = tf32
         self._watch = Stopwatch(device)
-        self._memory = PeakMemory(device)
+        self._memory = LapMemory(device)
         self._warm_up = warm_up
         self._asked: list[float] = []
+        self._held = ExitStack()
 
     def __enter__(self) -> Clocks:
+        self._held.enter_context(working_on(self._device, tf32=self._tf32))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nothing is held."""
+        """Give torch its device and its arithmetic back."""
+        self._held.close()
 
     def next_mask(self, masks: Iterator[Any]) -> Any:
         """Time the next mask and return it in host memory; None at the end."""
@@ -62,11 +74,13 @@ class Clocks:
 
     def time(self, work: Callable[[], Any], to_host: Callable[[Any], Any]) -> Any:
         """Time one piece of work: a lap of the model clock, and with ``to_host`` the end of the e2e clock."""
+        self._memory.begin(self.bytes_kept())
         start = time.perf_counter()
         with self._watch.lap():
             made = work()
         there = to_host(made)
         self._asked.append(time.perf_counter() - start)
+        self._memory.end()
         return there
 
     def timing(self, arrival: Mapping[int, float]) -> VideoTiming:
@@ -91,7 +105,8 @@ class Hosted:
     method: Any
     device: str
     seed: int
-    _videos: int = field(default=0, init=False)
+    tf32: bool = False
+    _met: set[tuple[int, ...]] = field(default_factory=set, init=False)
 
     @classmethod
     def build(cls, card: Method, context: BuildContext) -> Hosted:
@@ -99,21 +114,22 @@ class Hosted:
         task = TASKS[context.task]
         torch.manual_seed(context.seed)
         try:
-            method = card.build(context)
+            with working_on(context.device, tf32=allows_tf32(context.config)):
+                method = card.build(context)
         except HarnessError:
             raise
         except Exception as error:
             raise PluginError(f"{card.name} did not build: {type(error).__name__}: {error}") from error
         if not isinstance(method, task.protocol):
             raise PluginError(f"{card.name} offers {task.name} on its card, but has no {task.entry}()")
-        return cls(method, context.device, context.seed)
+        return cls(method, context.device, context.seed, allows_tf32(context.config))
 
-    def clocks(self) -> Clocks:
-        """Begin a video: seeded anew, with its own clocks."""
+    def clocks(self, *shape: int) -> Clocks:
+        """Begin a video: seeded anew, with its own clocks; ``shape`` is its height, width and number of objects."""
         torch.manual_seed(self.seed)
-        first = self._videos == 0
-        self._videos += 1
-        return Clocks(self.device, warm_up=WARM_UP_FRAMES if first else 0)
+        is_new = shape not in self._met
+        self._met.add(shape)
+        return Clocks(self.device, warm_up=WARM_UP_FRAMES if is_new else 0, tf32=self.tf32)
 
     def close(self) -> None:
         """Nothing is held."""

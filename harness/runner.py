@@ -201,7 +201,9 @@ class Session:
     def _run(self, sample: Sample) -> VideoResult:
         work = self._tracks if self.plan.task.name == "vis" else self._masks
         digest = sample.digest()
-        with self.host.clocks() as clocks, FrameSource(sample, self.host.device) as frames:
+        shape = sample.height, sample.width, len(self._prompts(sample, Horizon(last=0)).ids)
+        with self.host.clocks(*shape) as clocks, FrameSource(sample, self.host.device) as frames:
+            clocks.bytes_kept = frames.bytes_kept
             measured = work(sample, frames, clocks)
         return VideoResult(
             video=sample.name,

@@ -24,7 +24,7 @@ from harness.api.records import (
 )
 from harness.catalog import Catalog
 from harness.configure import as_json
-from harness.environment import conditions
+from harness.environment import allows_tf32, conditions
 from harness.intervals import clustered_interval
 from harness.plan import Plan
 from harness.results import digest_of
@@ -79,11 +79,15 @@ def record_of(
 
 def _conditions(plan: Plan, results: Sequence[VideoResult], machine: Conditions | None) -> Conditions:
     found = machine or conditions(
-        plan.request.devices[0], plan.request.precision, resolutions=[], objects=[], executor=plan.request.executor
+        plan.request.devices[0],
+        plan.request.precision,
+        resolutions=[],
+        objects=[],
+        executor=plan.request.executor,
+        tf32=allows_tf32(plan.config),
     )
     told = as_json(plan.config)
     seen = {
-        "tf32": found.tf32 and told.get("tf32", True) is True,
         "compiled": told.get("compile", False) is True,
         "resolutions": sorted({f"{result.width}x{result.height}" for result in results}),
         "objects": sorted({len(result.objects) for result in results}),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.api.contracts import Method, NoConfig
+from harness.api.records import Conditions
 from harness.environment import conditions
 from harness.plan import Request, resolve
 from harness.summary import record_of
@@ -16,28 +17,28 @@ class Quick:
     tf32: bool = False
 
 
-def told(tests_tools, config: type, overrides: tuple[str, ...] = (), *, allowed: bool = True):
-    """Conditions of a run without videos on a machine that allows TF32."""
+def told(tests_tools, config: type, overrides: tuple[str, ...] = ()) -> Conditions:
+    """Conditions of a run without videos."""
     method = Method(name="quick", tasks=("one-shot",), build=lambda context: None, config=config)
     catalog = tests_tools.catalog_of(method)
     plan = resolve(Request(plugin="quick", bench="tiny", overrides=overrides), catalog)
-    found = conditions("cpu", "fp32", resolutions=[], objects=[], executor="inline")
-    machine = found.model_copy(update={"tf32": allowed})
-    record = record_of(plan, catalog, [], [], machine=machine)
-    return record.conditions.compiled, record.conditions.tf32
+    return record_of(plan, catalog, [], []).conditions
 
 
-@pytest.mark.parametrize(
-    ("overrides", "expected"),
-    [((), (False, False)), (("compile=true",), (True, False)), (("tf32=true",), (False, True))],
-)
-def test_the_config_says_what_the_method_does_to_itself(tests_tools, overrides, expected):
-    assert told(tests_tools, Quick, overrides) == expected
+@pytest.mark.parametrize(("overrides", "expected"), [((), False), (("compile=true",), True)])
+def test_the_config_says_whether_the_method_is_compiled(tests_tools, overrides, expected):
+    assert told(tests_tools, Quick, overrides).compiled == expected
 
 
-def test_a_method_that_says_nothing_is_not_compiled_and_rounds_where_torch_does(tests_tools):
-    assert told(tests_tools, NoConfig) == (False, True)
+@pytest.mark.parametrize(("overrides", "expected"), [((), False), (("tf32=true",), True)])
+def test_the_config_says_whether_products_are_rounded(tests_tools, monkeypatch, overrides, expected):
+    asked = []
 
+    def note(device, precision, *, tf32, **rest):
+        asked.append(tf32)
+        return conditions(device, precision, tf32=tf32, **rest)
 
-def test_what_the_machine_does_not_allow_is_not_done(tests_tools):
-    assert told(tests_tools, Quick, ("tf32=true",), allowed=False) == (False, False)
+    monkeypatch.setattr("harness.summary.conditions", note)
+    assert not told(tests_tools, Quick, overrides).tf32  # on a CPU nothing is
+    assert not told(tests_tools, NoConfig).tf32
+    assert asked == [expected, False]

@@ -18,7 +18,7 @@ from harness.api.errors import UsageError
 from harness.api.timing import Example, Kernel, Stopwatch
 from harness.benching.machine import DTYPES, Precision, cache_cooler, counts_processor_time, measure_limits
 from harness.benching.report import Form, KernelReport, Limits, Row, Spread, rates_of
-from harness.environment import PeakMemory, conditions
+from harness.environment import PeakMemory, conditions, working_on
 from harness.hosting import kind_of
 from harness.version import __version__
 
@@ -49,14 +49,15 @@ def bench_kernels(methods: Sequence[Method], wish: Wish, announce: Announce = la
     found = conditions(wish.device, wish.precision, resolutions=[], objects=[], executor="inline")  # before any load
     chosen = list(_chosen(methods, wish))
     announce("the machine's limits")
-    limits = measure_limits(wish.device, wish.precision)
-    cool = cache_cooler(wish.device)
     rows = []
-    for plugin, kernel in chosen:
-        examples = kernel.example(wish.device)
-        for example in examples[:1] if wish.sizes == "small" else examples:
-            announce(f"{plugin} {kernel.name}: {example.name}")
-            rows.append(_Bench(plugin, kernel, example, wish, limits, cool).row())
+    with working_on(wish.device):
+        limits = measure_limits(wish.device, wish.precision)
+        cool = cache_cooler(wish.device)
+        for plugin, kernel in chosen:
+            examples = kernel.example(wish.device)
+            for example in examples[:1] if wish.sizes == "small" else examples:
+                announce(f"{plugin} {kernel.name}: {example.name}")
+                rows.append(_Bench(plugin, kernel, example, wish, limits, cool).row())
     return KernelReport(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         harness_version=__version__,

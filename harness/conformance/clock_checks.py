@@ -15,6 +15,7 @@ from harness.conformance.probe_checks import judge_play
 from harness.conformance.probes import ORDINARY, as_frozen
 from harness.conformance.subject import Subject, brief
 from harness.conformance.verdicts import MASK_TASKS, Broken, NotApplicable, check
+from harness.environment import working_on
 
 GAP_SECONDS = 0.02
 """Waited between two masks: a stage that is open across a yield holds it, and is longer than its lap."""
@@ -97,7 +98,8 @@ def kernels(subject: Subject) -> None:
                 )
             shuffled = (_shuffled(examples[0], seed) for seed in range(SHUFFLES))
             for example in (*(examples[:1] if subject.quick else examples), *shuffled):
-                _compare(kernel, example, device)
+                with working_on(device):
+                    _compare(kernel, example, device)
 
 
 def _shuffled(example: Example, seed: int) -> Example:

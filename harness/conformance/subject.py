@@ -20,7 +20,7 @@ from harness.configure import configure
 from harness.conformance.plays import Play, Player, left_over, modes, restore
 from harness.conformance.probes import BENCH, PROBES, Scene
 from harness.conformance.verdicts import Broken, Check, NotApplicable, Outcome, Status
-from harness.environment import resolve_device
+from harness.environment import allows_tf32, resolve_device, working_on
 from harness.plan import Plan, Request, resolve
 from harness.runner import open_session
 
@@ -105,6 +105,12 @@ class Subject:
                 return name
         return None
 
+    def _rounds_to_tf32(self) -> bool:
+        """As a run has it; a config whose defaults cannot be made has a check of its own."""
+        asked = self.request
+        is_default = not (asked.preset or asked.overrides)
+        return allows_tf32(self.method.config if is_default else configure(self.method, asked.preset, asked.overrides))
+
     def _judged(self, check: Check) -> tuple[Status, str]:
         if self.quick and check.slow:
             return "skipped", "left out with --quick"
@@ -112,7 +118,8 @@ class Subject:
         if broken is not None:
             return "skipped", f"means nothing unless {broken} passes"
         try:
-            check.run(self)
+            with working_on(self.request.device, tf32=self._rounds_to_tf32()):
+                check.run(self)
         except NotApplicable as reason:
             return "skipped", str(reason)
         except Broken as broken:

@@ -15,6 +15,7 @@ from harness.api.learning import LearnsAtTestTime, Snapshot
 from harness.api.records import VideoScores
 from harness.api.video import Prompts, Sample, Video
 from harness.catalog import Catalog
+from harness.environment import working_on
 from harness.frames import FrameSource
 from harness.hosting import Hosted
 from harness.learning_curve.curve import Curve, Measured
@@ -107,7 +108,7 @@ def _snapshots(host: Hosted, sample: Sample, number: int, plan: Plan, every: int
     """The method's snapshots with checked masks in host memory; the method sees neither truth nor name."""
     where = f"{plan.method.name}, video {sample.name}"
     last = -1
-    with FrameSource(sample, host.device) as frames:
+    with working_on(host.device, tf32=host.tf32), FrameSource(sample, host.device) as frames:
         video, prompts = _video(sample, number, frames), _prompts(sample, host.device)
         torch.manual_seed(host.seed)
         shots = iter(host.method.snapshots(video, prompts, every))

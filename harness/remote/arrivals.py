@@ -63,6 +63,11 @@ class Arrivals:
                 self._frames.popitem(last=False)
         return tensor
 
+    def bytes_kept(self) -> int:
+        """How much of the video lies on the device now."""
+        with self._changes:
+            return sum(frame.numel() for frame in self._frames.values())
+
     def take_prompt(self, frame: int) -> None:
         """Move what lies in the prompt slot to the device, as the prompt of ``frame``."""
         self.prompts.arrive(frame, torch.from_numpy(self._slots.prompt).clone().to(self._device))

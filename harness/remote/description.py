@@ -16,7 +16,7 @@ from harness.api.records import Conditions, Json, Name, PluginInfo, Text
 from harness.api.tasks import TaskName
 from harness.catalog import Catalog
 from harness.configure import as_json, configure
-from harness.environment import conditions, resolve_device
+from harness.environment import allows_tf32, conditions, resolve_device
 from harness.plan import Elsewhere, code_digest
 from harness.remote.messages import Message
 from harness.version import __version__
@@ -83,13 +83,14 @@ def description(ask: Message) -> Message:
         supervision=card.supervision,
         replays=card.replays,
     )
+    config = configure(card, ask["preset"], ask["overrides"])
     found = Description(
         name=card.name,
         tasks=card.tasks,
         summary=card.summary,
         causality=card.causality,
         lookahead=card.lookahead,
-        config=as_json(configure(card, ask["preset"], ask["overrides"])),
+        config=as_json(config),
         weights=tuple(_Weights(**asdict(entry)) for entry in card.weights),
         default_weights=card.default_weights,
         supervision=card.supervision,
@@ -101,7 +102,14 @@ def description(ask: Message) -> Message:
         module=source.module,
         torch=version("torch"),
         harness=__version__,
-        conditions=conditions(devices[0], ask["precision"], resolutions=[], objects=[], executor="process"),
+        conditions=conditions(
+            devices[0],
+            ask["precision"],
+            resolutions=[],
+            objects=[],
+            executor="process",
+            tf32=allows_tf32(config),
+        ),
     )
     return {"description": found.model_dump(mode="json")}
 

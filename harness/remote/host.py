@@ -84,8 +84,8 @@ class RemoteHost:
             self._discard()
             raise
 
-    def clocks(self) -> RemoteClocks:
-        """Begin a video."""
+    def clocks(self, *shape: int) -> RemoteClocks:
+        """Begin a video; the worker is told its shape with it."""
         return RemoteClocks(self)
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class RemoteHost:
 
     def segment_tracks(self, video: Video) -> Any:
         """The tracks of task vis."""
-        self._start(video)
+        self._start(video, 0)
         self._send_frames(video, 0)
         length, limit = len(video), self._limit(0)
         found: list[Message] = []
@@ -125,7 +125,7 @@ class RemoteHost:
         return tracks_from(found) if tracks == "sent" else stand_in(tracks if isinstance(tracks, dict) else {})
 
     def _masks(self, video: Video, prompts: Prompts) -> Iterator[Any]:
-        self._start(video)
+        self._start(video, len(prompts.ids))
         sent, prompted, frame = 0, set[int](), 0
         while True:
             for late in [t for t in prompts if t not in prompted]:
@@ -144,14 +144,14 @@ class RemoteHost:
             yield torch.from_numpy(self._slots.mask.copy()) if mask == "here" else stand_in(_object(mask))
             frame += 1
 
-    def _start(self, video: Video) -> None:
+    def _start(self, video: Video, objects: int) -> None:
         self.open()
         child = self._running()
         child.mark()
         child.slots.fit(video.height, video.width)
         self._is_in_video = True
-        start = {"name": video.name, "length": len(video), "height": video.height, "width": video.width}
-        self._asked({"do": "start", **start}, self._limit(0), "start of the video")
+        size = {"length": len(video), "height": video.height, "width": video.width, "objects": objects}
+        self._asked({"do": "start", "name": video.name, **size}, self._limit(0), "start of the video")
 
     def _send_frames(self, video: Video, sent: int) -> int:
         for frame in range(sent, video.reached + 1):
@@ -229,6 +229,7 @@ class RemoteClocks:
     """The clocks of one video run in the worker; here the video only begins and ends."""
 
     def __init__(self, host: RemoteHost) -> None:
+        self.bytes_kept: Callable[[], int] = lambda: 0  # frames lie in host memory here
         self._host = host
 
     def __enter__(self) -> RemoteClocks:

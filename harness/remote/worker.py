@@ -27,7 +27,7 @@ from harness.api.tasks import TASKS
 from harness.api.video import Tracks
 from harness.catalog import Catalog
 from harness.configure import as_json, configure
-from harness.environment import conditions, resolve_device
+from harness.environment import allows_tf32, conditions, resolve_device, working_on
 from harness.hosting import Clocks, Hosted, kind_of
 from harness.plan import code_digest
 from harness.remote.arrivals import Arrivals
@@ -57,6 +57,8 @@ class Worker:
         self._slots = slots
         self._turn = threading.RLock()
         self._is_asked = False
+        self._held = contextlib.ExitStack()
+        """What holds until the process ends."""
 
     def serve(self) -> None:
         """Answer until the run closes the channel; an error is an answer too."""
@@ -91,13 +93,13 @@ class Worker:
         if ask["threads"]:
             torch.set_num_threads(ask["threads"])
         self._device = resolve_device(ask["device"])
-        if self._device.startswith("cuda"):
-            torch.cuda.set_device(self._device)
         card = _card(ask)
         config = configure(card, ask["preset"], ask["overrides"])
         if as_json(config) != ask["config"]:
             raise PluginError(f"the config of {card.name} is {as_json(config)} here, expected {ask['config']}")
         self._precision = ask["precision"]
+        self._tf32 = allows_tf32(config)
+        self._held.enter_context(working_on(self._device, tf32=self._tf32))
         self._task = TASKS[ask["task"]]
         context = BuildContext(
             task=ask["task"],
@@ -111,7 +113,8 @@ class Worker:
 
     def _start(self, ask: Message) -> None:
         self._arrivals = Arrivals(ask, self._slots, self._device, self._fetch)
-        self._clocks: Clocks = self._hosted.clocks()
+        self._clocks: Clocks = self._hosted.clocks(ask["height"], ask["width"], ask["objects"])
+        self._clocks.bytes_kept = self._arrivals.bytes_kept
         self._masks: Iterator[Any] | None = None
 
     def _frame(self, ask: Message) -> None:
@@ -152,7 +155,9 @@ class Worker:
 
     def _timing(self, ask: Message) -> Message:
         timing = self._clocks.timing(self._arrivals.seconds)
-        found = conditions(self._device, self._precision, resolutions=[], objects=[], executor="process")
+        found = conditions(
+            self._device, self._precision, resolutions=[], objects=[], executor="process", tf32=self._tf32
+        )
         return {"timing": timing.model_dump(), "conditions": found.model_dump()}
 
     def _stop(self, ask: Message) -> None:

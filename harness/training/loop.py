@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from harness.api.errors import HarnessError, MethodFailed, PluginError
 from harness.api.learning import Learner
 from harness.catalog import Catalog
-from harness.environment import PeakMemory
+from harness.environment import PeakMemory, allows_tf32, working_on
 from harness.training.checkpoint import State, read_checkpoint, restore, write_checkpoint, write_weights
 from harness.training.curve import draw_curve
 from harness.training.folder import TrainingFolder
@@ -71,10 +71,11 @@ def train(
         if processes.is_first:
             watch.on_change(folder.claim(plan.depends_on, plan.made_with(), fresh=fresh))
         processes.wait()
-        loop = Loop(plan, folder, catalog, processes, watch, _build(plan, processes))
-        loop.go_on()
-        with loop.interruption.heard():
-            loop.run()
+        with working_on(processes.device, tf32=allows_tf32(plan.config)):
+            loop = Loop(plan, folder, catalog, processes, watch, _build(plan, processes))
+            loop.go_on()
+            with loop.interruption.heard():
+                loop.run()
         return Trained(folder, loop.state.iteration, loop.state.best, loop.state.best_iteration, read_lines(folder.log))
 
 

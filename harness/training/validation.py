@@ -75,7 +75,8 @@ def undisturbed(networks: Mapping[str, nn.Module]) -> Iterator[None]:
     """Put torch's generators, its threads and the networks' train modes back afterwards."""
     threads = torch.get_num_threads()
     modes = [(module, module.training) for network in networks.values() for module in network.modules()]
-    with torch.random.fork_rng():
+    places = {p.device for network in networks.values() for p in network.parameters() if p.is_cuda}
+    with torch.random.fork_rng(devices=sorted(place.index for place in places)):
         try:
             yield
         finally:
