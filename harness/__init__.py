@@ -18,7 +18,7 @@ from harness.api.hookspecs import hookimpl
 from harness.api.learning import Learner, Snapshot, Training, TrainingContext
 from harness.api.records import RunRecord, VideoScores
 from harness.api.tasks import TASKS, VIS, InstanceZVOS, ObjectZVOS, OneShotVOS
-from harness.api.timing import Example, Kernel, Stopwatch, kernel, stage
+from harness.api.timing import Example, Kernel, Stopwatch, kernel, stage, untimed
 from harness.api.video import Prompts, Sample, Track, Tracks, Video
 
 __all__ = [
@@ -60,4 +60,5 @@ __all__ = [
     "hookimpl",
     "kernel",
     "stage",
+    "untimed",
 ]

@@ -58,6 +58,7 @@ def all_steps(device: str, *, tiny: bool, folder: Path, train_seconds: float) ->
         Step("kernels", "Kernels against roofline and plain form", 75, kernels, own_rows=False),
         Step("frames-tvos", "Whole frames: TVOS, shipped weights", 100, ["-m", "benchmarks.gpu.frames", "tvos"]),
         Step("frames-selfsup", "Whole frames: selfsup", 60, ["-m", "benchmarks.gpu.frames", "selfsup"]),
+        Step("tiles", "Tiles of the propagation, fused convolutions", 90, ["-m", "benchmarks.gpu.tiles"]),
         Step("clocks", "The clocks against each other", 40, ["-m", "benchmarks.gpu.clocks"]),
         Step(
             "frames-tvos-untrained",

@@ -31,7 +31,9 @@ class Variant:
     @property
     def needs_cuda(self) -> bool:
         """Whether a CPU refuses it, or takes minutes for it (compilers, halves)."""
-        is_option = any(setting.startswith(("tf32=", "cuda_graph=", "compile=")) for setting in self.settings)
+        is_option = any(
+            setting.startswith(("tf32=", "cuda_graph=", "compile=", "fused_convolutions=")) for setting in self.settings
+        )
         return is_option or self.precision == "fp16"
 
 
@@ -62,6 +64,8 @@ def _forms(card: Method, name: str, weights: str | None, settings: Sequence[str]
     yield form("bf16", "bf16")
     if "cuda_graph" in options:
         yield form("bf16 graph", "bf16", "cuda_graph=true")
+    if "fused_convolutions" in options:
+        yield form("bf16 fused graph", "bf16", "fused_convolutions=true", "cuda_graph=true")
     if "tf32" in options:
         yield form("tf32", "fp32", "tf32=true")
     yield form("fp16", "fp16")

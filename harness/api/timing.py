@@ -108,6 +108,16 @@ def stage(name: str) -> Iterator[None]:
             yield
 
 
+@contextmanager
+def untimed() -> Iterator[None]:
+    """Let no stopwatch see what runs inside: what a CUDA graph captures must hold none of its marks."""
+    token = _running.set(None)
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
 @dataclass(frozen=True)
 class Example:
     """Arguments a kernel can be benched and checked with."""

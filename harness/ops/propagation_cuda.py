@@ -1,14 +1,16 @@
-"""Label propagation as one Triton kernel: products, running maximum, normaliser, prior and label sums in one pass.
+"""Label propagation as one Triton kernel: products, both running peaks, normaliser and label sums in one pass.
 
-References are addressed by their slots in the rings, so nothing is gathered or concatenated. Keys are shared out over
-``splits`` programs a query tile (6,420 queries alone do not fill a large GPU); their partial sums are merged at the
-end. Importing this module needs Triton, which comes with PyTorch for CUDA.
+References are addressed by their slots in the rings, so nothing is gathered or concatenated, and their number is read
+from the slots: one CUDA graph serves a video from its second frame on. All keys are shared out evenly over ``splits``
+programs a query tile (6,420 queries alone do not fill a large GPU); a small kernel puts their sums together.
+Importing this module needs Triton, which comes with PyTorch for CUDA.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Any, no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import torch
 import triton
@@ -16,26 +18,43 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.ops.propagation import Sigmas, Slots, offsets, on_device
-
-# The autotuner measures these on the GPU at hand, once for each size; those that do not fit it are passed over. On
-# Hopper with 256 channels the first four fit for 16-bit features (at most 208 KiB shared), the last four for fp32.
-TILES = [
-    triton.Config({"QUERIES": queries, "KEYS": keys}, num_warps=warps, num_stages=stages)
-    for queries, keys, warps, stages in (
-        (128, 64, 8, 2),
-        (64, 64, 4, 3),
-        (64, 64, 4, 2),
-        (64, 32, 4, 2),
-        (64, 32, 4, 1),
-        (64, 16, 4, 2),
-        (64, 16, 4, 1),
-        (32, 32, 4, 2),
-    )
-]
-
+from harness.ops.propagation import LEAST, Sigmas, Slots, on_device, places_of
 
 MERGED = 64  # queries of one program that puts the splits together
+LEAST_2 = math.floor(LEAST * math.log2(math.e))
+"""`LEAST` for powers of two."""
+
+
+class Tile(NamedTuple):
+    """How much one program works on, and how many programs a multiprocessor holds at a time."""
+
+    queries: int
+    keys: int
+    warps: int
+    stages: int
+    chunk: int
+    """Bytes of a pixel's features in one product, in a loop; 0: those of the queries stay in shared memory whole."""
+    residents: int
+
+
+# The first that fits the GPU's shared memory is taken: nothing is tuned while a method runs. Their order was measured,
+# registers and shared memory are held by tests/ops/test_compiled_for_hopper.py.
+HELD = (
+    Tile(128, 64, 8, 3, 0, 1),
+    Tile(128, 64, 8, 2, 0, 1),
+    Tile(64, 64, 4, 2, 0, 2),
+    Tile(64, 32, 4, 2, 0, 2),
+    Tile(32, 32, 4, 1, 0, 2),
+)
+LOOPED = (
+    Tile(128, 64, 8, 3, 128, 1),
+    Tile(64, 64, 4, 2, 128, 2),
+    Tile(64, 32, 4, 1, 64, 2),
+)
+INTERPRETED = Tile(512, 1024, 4, 1, 0, 1)
+"""For Triton's interpreter, to which only the number of steps matters."""
+MOST_HELD = 512
+"""Bytes of one pixel's features up to which they are held: 256 channels in 16 bits."""
 
 
 def propagate_fused(
@@ -47,138 +66,224 @@ def propagate_fused(
     *,
     size: tuple[int, int],
     temperature: float = 1.0,
+    tile: Tile | None = None,
     splits: int | None = None,
 ) -> Float[Tensor, "K N"]:
     """Propagate in one pass on the GPU and a small one after it; features fp32, fp16 or bf16, labels and sums fp32.
 
-    Products of fp32 features take three TF32 products each, or one where PyTorch is told that TF32 is allowed.
+    Products of fp32 features take three TF32 products each, or one where PyTorch is told that TF32 is allowed; weights
+    of 16-bit features are rounded to bf16 before they meet the labels. Rings that are not contiguous are refused, and
+    so are slots that they do not have where these are numbers; a tensor of slots is trusted.
     """
+    query = query.contiguous()
+    for name, tensor in (("keys", keys), ("labels", labels)):
+        if not tensor.is_contiguous():
+            raise ValueError(f"{name} {tuple(tensor.shape)} has strides {tensor.stride()}; expected contiguous")
+    if not isinstance(slots, Tensor):
+        places_of(slots, len(keys))
+    slots, sigmas = on_device(slots, torch.int64, query.device), on_device(sigmas, torch.float64, query.device)
+    with torch.cuda.device(query.device) if query.is_cuda else contextlib.nullcontext():
+        for chosen in tiles_for(query) if tile is None else (tile,):
+            with contextlib.suppress(triton.OutOfResources):
+                return _propagate(query, keys, labels, slots, sigmas, size, temperature, chosen, splits)
+    raise RuntimeError(f"no tile for {query.shape[1]} channels of {query.dtype} fits {query.device}")
+
+
+def tiles_for(query: Float[Tensor, "N C"]) -> tuple[Tile, ...]:
+    """The tiles to try, best first."""
+    if not query.is_cuda:
+        return (INTERPRETED,)
+    return HELD if query[0].numel() * query.element_size() <= MOST_HELD else LOOPED
+
+
+def splits_that_fill(tiles: int, slots: int) -> int:
+    """The fewest programs a query tile that leave at most a twentieth of the GPU idle in their last round.
+
+    ``slots``: programs that run at a time. Without such a number, the one that leaves least idle.
+    """
+    busy = {splits: tiles * splits / (math.ceil(tiles * splits / slots) * slots) for splits in range(1, 17)}
+    return next((splits for splits, share in busy.items() if share >= 0.95), max(busy, key=lambda each: busy[each]))
+
+
+def _propagate(
+    query: Tensor,
+    keys: Tensor,
+    labels: Tensor,
+    slots: Tensor,
+    sigmas: Tensor,
+    size: tuple[int, int],
+    temperature: float,
+    tile: Tile,
+    splits: int | None,
+) -> Float[Tensor, "K N"]:
     pixels, channels = query.shape
     classes = labels.shape[1]
-    tables = torch.exp(-offsets(sigmas, max(size), like=labels))
-    splits = splits or min(len(slots), _splits_that_fill(query.device, pixels))
-    peak = labels.new_empty(splits, pixels)
+    tiles = triton.cdiv(pixels, tile.queries)
+    splits = splits or splits_that_fill(tiles, _slots(query.device, tile))
+    padded = max(16, triton.next_power_of_2(classes))
+    peaks = labels.new_empty(2, splits, pixels)
     total = labels.new_empty(splits, pixels)
     sums = labels.new_empty(splits, pixels, classes)
-
-    def grid(chosen: dict[str, Any]) -> tuple[int, int]:
-        return triton.cdiv(pixels, chosen["QUERIES"]), splits
-
-    on_gpu = query.device.type == "cuda"
-    fold = _fold_references_tuned if on_gpu else _fold_references  # the interpreter has nothing to tune
-    fold[grid](
-        query.contiguous(),
+    _fold_references[(tiles, splits)](
+        query,
         keys,
         labels,
-        on_device(slots, torch.int64, query.device),
-        tables,
-        peak,
+        slots,
+        sigmas,
+        peaks,
         total,
         sums,
         temperature * math.log2(math.e),
         pixels,
         size[1],
-        tables.shape[1],
         len(slots),
-        channels,
         classes,
-        CHANNELS=triton.next_power_of_2(channels),
-        CLASSES=max(16, triton.next_power_of_2(classes)),
+        SLOTS=triton.next_power_of_2(len(slots)),
+        CLASSES=padded,
         PRECISION="tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3",
-        **({} if on_gpu else {"QUERIES": 32, "KEYS": 32}),
+        QUERIES=tile.queries,
+        KEYS=tile.keys,
+        HALF=query.is_cuda and query.dtype != torch.float32,  # the interpreter has no bf16
+        **parts_of(channels, tile.chunk // query.element_size()),
+        num_warps=tile.warps,
+        num_stages=tile.stages,
     )
     scores = labels.new_empty(classes, pixels)
     _merge_splits[(triton.cdiv(pixels, MERGED),)](
-        peak,
+        peaks,
         total,
         sums,
         scores,
         pixels,
         classes,
         splits,
-        CLASSES=max(16, triton.next_power_of_2(classes)),
+        CLASSES=padded,
         QUERIES=MERGED,
+        LEAST=LEAST_2,
     )
     return scores
 
 
-def _splits_that_fill(device: torch.device, pixels: int) -> int:
-    """So many that every multiprocessor has about two programs of 64 queries."""
-    if device.type != "cuda":
-        return 2  # Triton's interpreter, on tensors in host memory
-    processors = torch.cuda.get_device_properties(device).multi_processor_count
-    return max(1, round(2 * processors / math.ceil(pixels / 64)))
+def parts_of(channels: int, chunk: int) -> dict[str, Any]:
+    """How the kernel cuts so many channels up: by so many at most in a loop, or (0) at once as 80 = 64 + 16."""
+    if chunk:
+        while channels % chunk and chunk > 16:
+            chunk //= 2
+        return {"CHANNELS": channels, "CHUNK": chunk, "HEAD": 16, "TAIL": 0}
+    head = max(16, 2 ** (channels.bit_length() - 1))
+    tail = 0 if channels <= head else max(16, triton.next_power_of_2(channels - head))
+    return {"CHANNELS": channels, "CHUNK": 0, "HEAD": head, "TAIL": tail}
 
 
-@triton.jit
+def _slots(device: torch.device, tile: Tile) -> int:
+    """How many programs run at a time; 40 in Triton's interpreter, so that it has splits to merge."""
+    processors = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 40
+    return processors * tile.residents
+
+
+@triton.jit(do_not_specialize=["pixels", "width", "references", "classes"])
 @no_type_check
 def _fold_references(
     query,
     keys,
     labels,
     slots,
-    tables,
-    peak_out,
+    sigmas,
+    peaks_out,
     total_out,
     sums_out,
     scale,
     pixels,
     width,
-    table_length,
     references,
-    channels,
     classes,
-    CHANNELS: tl.constexpr,
+    SLOTS: tl.constexpr,
     CLASSES: tl.constexpr,
     PRECISION: tl.constexpr,
     QUERIES: tl.constexpr,
     KEYS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    CHUNK: tl.constexpr,
+    HEAD: tl.constexpr,
+    TAIL: tl.constexpr,
+    HALF: tl.constexpr,
 ):
-    """One tile of queries against every ``splits``-th reference."""
+    """One tile of queries against its share of all keys; logits are to the base 2."""
     split = tl.program_id(1)
     i = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
-    channel = tl.arange(0, CHANNELS)
-    label = tl.arange(0, CLASSES)
     is_query = i < pixels
-    is_channel = channel < channels
+    yi = (i // width).to(tl.float32)
+    xi = (i % width).to(tl.float32)
+    label = tl.arange(0, CLASSES)
     is_label = label < classes
-    q = tl.load(query + i[:, None] * channels + channel, mask=is_query[:, None] & is_channel, other=0.0)
+    head = tl.arange(0, HEAD)
+    queries = query + i[:, None] * CHANNELS
+    if CHUNK == 0:
+        q_head = tl.load(queries + head, mask=is_query[:, None] & (head < CHANNELS), other=0.0)
+        if TAIL > 0:
+            tail = HEAD + tl.arange(0, TAIL)
+            q_tail = tl.load(queries + tail, mask=is_query[:, None] & (tail < CHANNELS), other=0.0)
     peak = tl.full((QUERIES,), -float("inf"), tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
+    near_peak = tl.full((QUERIES,), -float("inf"), tl.float32)
     sums = tl.zeros((QUERIES, CLASSES), tl.float32)
-    for reference in range(split, references, tl.num_programs(1)):
+
+    place = tl.arange(0, SLOTS)
+    count = tl.sum((tl.load(slots + place, mask=place < references, other=-1) >= 0).to(tl.int32), 0)
+    tiles = tl.cdiv(pixels, KEYS)  # of one reference
+    share = tl.cdiv(count * tiles, tl.num_programs(1))
+    first = split * share
+    last = tl.minimum(first + share, count * tiles)
+    for reference in range(first // tiles, tl.cdiv(last, tiles)):
         slot = tl.load(slots + reference)
-        table = tables + reference * table_length
-        frame_keys = keys + slot * pixels * channels
+        sigma = tl.load(sigmas + reference).to(tl.float32)
+        narrowness = 1.4426950408889634 / (sigma * sigma)
+        frame_keys = keys + slot * pixels * CHANNELS
         frame_labels = labels + slot * classes * pixels
-        for start in range(0, pixels, KEYS):
-            j = start + tl.arange(0, KEYS)
+        for tile in range(tl.maximum(first - reference * tiles, 0), tl.minimum(last - reference * tiles, tiles)):
+            j = tile * KEYS + tl.arange(0, KEYS)
             is_key = j < pixels
-            k = tl.load(frame_keys + j * channels + channel[:, None], mask=is_key & is_channel[:, None], other=0.0)
-            logits = tl.dot(q, k, input_precision=PRECISION) * scale  # base 2
-            logits = tl.where(is_key, logits, -float("inf"))
+            key = frame_keys + j[None, :] * CHANNELS
+            if CHUNK == 0:
+                k = tl.load(key + head[:, None], mask=is_key[None, :] & (head < CHANNELS)[:, None], other=0.0)
+                logits = tl.dot(q_head, k, input_precision=PRECISION)
+                if TAIL > 0:
+                    k = tl.load(key + tail[:, None], mask=is_key[None, :] & (tail < CHANNELS)[:, None], other=0.0)
+                    logits = tl.dot(q_tail, k, logits, input_precision=PRECISION)
+            else:
+                logits = tl.zeros((QUERIES, KEYS), tl.float32)
+                for begin in range(0, CHANNELS, CHUNK):
+                    channel = begin + tl.arange(0, CHUNK)
+                    is_channel = channel < CHANNELS
+                    q = tl.load(queries + channel, mask=is_query[:, None] & is_channel, other=0.0)
+                    k = tl.load(key + channel[:, None], mask=is_key[None, :] & is_channel[:, None], other=0.0)
+                    logits = tl.dot(q, k, logits, input_precision=PRECISION)
+            logits = tl.where(is_key[None, :], logits * scale, -float("inf"))
             higher = tl.maximum(peak, tl.max(logits, 1))
-            shrink = tl.exp2(peak - higher)
-            weights = tl.exp2(logits - higher[:, None])
-            total = total * shrink + tl.sum(weights, 1)  # the prior is not in it
-            both = is_query[:, None] & is_key
-            rows_apart = tl.abs(i[:, None] // width - j // width)
-            columns_apart = tl.abs(i[:, None] % width - j % width)
-            weights *= tl.load(table + rows_apart, mask=both, other=0.0)
-            weights *= tl.load(table + columns_apart, mask=both, other=0.0)
-            y = tl.load(frame_labels + label * pixels + j[:, None], mask=is_key[:, None] & is_label, other=0.0)
-            sums = sums * shrink[:, None] + tl.dot(weights, y, input_precision=PRECISION)
+            total = total * tl.exp2(peak - higher) + tl.sum(tl.exp2(logits - higher[:, None]), 1)
             peak = higher
+            dy = yi[:, None] - (j // width).to(tl.float32)[None, :]
+            dx = xi[:, None] - (j % width).to(tl.float32)[None, :]
+            logits -= (dy * dy + dx * dx) * narrowness
+            higher = tl.maximum(near_peak, tl.max(logits, 1))
+            weights = tl.exp2(logits - higher[:, None])
+            sums *= tl.exp2(near_peak - higher)[:, None]
+            near_peak = higher
+            y = tl.load(
+                frame_labels + label[None, :] * pixels + j[:, None], mask=is_key[:, None] & is_label[None, :], other=0.0
+            )
+            if HALF:
+                sums = tl.dot(weights.to(tl.bfloat16), y.to(tl.bfloat16), sums)
+            else:
+                sums = tl.dot(weights, y, sums, input_precision=PRECISION)
     out = split * pixels + i
-    tl.store(peak_out + out, peak, mask=is_query)
+    tl.store(peaks_out + out, peak, mask=is_query)
+    tl.store(peaks_out + tl.num_programs(1) * pixels + out, near_peak, mask=is_query)
     tl.store(total_out + out, total, mask=is_query)
-    tl.store(sums_out + out[:, None] * classes + label, sums, mask=is_query[:, None] & is_label)
+    tl.store(sums_out + out[:, None] * classes + label[None, :], sums, mask=is_query[:, None] & is_label[None, :])
 
 
-_fold_references_tuned = triton.autotune(TILES, key=["pixels", "channels", "CLASSES", "PRECISION"])(_fold_references)
-
-
-@triton.jit
+@triton.jit(do_not_specialize=["pixels", "classes", "splits"])
 @no_type_check
 def _merge_splits(
     peaks,
@@ -190,23 +295,32 @@ def _merge_splits(
     splits,
     CLASSES: tl.constexpr,
     QUERIES: tl.constexpr,
+    LEAST: tl.constexpr,
 ):
-    """Put the partial sums of the splits on one peak, divide by the normaliser, and write class by class."""
+    """Put the sums of the splits on common peaks, divide by the normaliser, and write class by class.
+
+    The first split always has keys; one that had none has peaks of -inf and weighs nothing.
+    """
     i = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
     label = tl.arange(0, CLASSES)
     is_query = i < pixels
-    both = is_query[:, None] & (label < classes)
+    both = is_query[:, None] & (label < classes)[None, :]
     peak = tl.full((QUERIES,), -float("inf"), tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
+    near_peak = tl.full((QUERIES,), -float("inf"), tl.float32)
     merged = tl.zeros((QUERIES, CLASSES), tl.float32)
     for split in range(0, splits):
         place = split * pixels + i
         other = tl.load(peaks + place, mask=is_query, other=0.0)
         higher = tl.maximum(peak, other)
-        shrink = tl.exp2(peak - higher)
-        share = tl.exp2(other - higher)
-        total = total * shrink + tl.load(totals + place, mask=is_query, other=1.0) * share
-        part = tl.load(sums + place[:, None] * classes + label, mask=both, other=0.0)
-        merged = merged * shrink[:, None] + part * share[:, None]
+        total *= tl.exp2(peak - higher)
+        total += tl.load(totals + place, mask=is_query, other=1.0) * tl.exp2(other - higher)
         peak = higher
-    tl.store(scores + label * pixels + i[:, None], merged / total[:, None], mask=both)
+        other = tl.load(peaks + splits * pixels + place, mask=is_query, other=0.0)
+        higher = tl.maximum(near_peak, other)
+        merged *= tl.exp2(near_peak - higher)[:, None]
+        part = tl.load(sums + place[:, None] * classes + label[None, :], mask=both, other=0.0)
+        merged += part * tl.exp2(other - higher)[:, None]
+        near_peak = higher
+    factor = tl.exp2(tl.maximum(near_peak - peak, LEAST)) / total
+    tl.store(scores + label[None, :] * pixels + i[:, None], merged * factor[:, None], mask=both)

@@ -5,6 +5,7 @@ Nothing between scores and ids is written. Importing this module needs Triton, w
 
 from __future__ import annotations
 
+import contextlib
 from typing import no_type_check
 
 import torch
@@ -13,33 +14,54 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from harness.ops.labels import VOID
+
 COLUMNS = 256  # pixels of one program, all of one row
 
 
 def upsample_fused(
     scores: Float[Tensor, "K h w"], ids: UInt8[Tensor, " K"], size: tuple[int, int]
 ) -> UInt8[Tensor, "H W"]:
-    """The id of the highest class, the first of equals; pixel centres lie at .5 (align_corners=False)."""
+    """The id of the highest class, the first of equals; pixel centres lie at .5 (align_corners=False).
+
+    Where a score is no number the mask is void.
+    """
     classes, height, width = scores.shape
+    if len(ids) != classes or not ids.is_contiguous():
+        raise ValueError(f"found {len(ids)} ids of {classes} classes, or with gaps; expected one a class, contiguous")
     mask = torch.empty(size, dtype=torch.uint8, device=scores.device)
-    _upsample_rows[(triton.cdiv(size[1], COLUMNS), size[0])](
-        scores.contiguous(),
-        ids,
-        mask,
-        height,
-        width,
-        size[1],
-        height / size[0],
-        width / size[1],
-        classes,
-        COLUMNS=COLUMNS,
-    )
+    with torch.cuda.device(scores.device) if scores.is_cuda else contextlib.nullcontext():
+        _upsample_rows[(triton.cdiv(size[1], COLUMNS), size[0])](
+            scores.contiguous(),
+            ids,
+            mask,
+            height,
+            width,
+            size[1],
+            height / size[0],
+            width / size[1],
+            classes,
+            COLUMNS=COLUMNS,
+            VOID=VOID,
+        )
     return mask
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width", "columns", "scale_y", "scale_x", "classes"])
 @no_type_check
-def _upsample_rows(scores, ids, mask, height, width, columns, scale_y, scale_x, classes, COLUMNS: tl.constexpr):
+def _upsample_rows(
+    scores,
+    ids,
+    mask,
+    height,
+    width,
+    columns,
+    scale_y,
+    scale_x,
+    classes,
+    COLUMNS: tl.constexpr,
+    VOID: tl.constexpr,
+):
     """Part of one row of the mask; the four neighbours of a pixel are mixed across first, then down, as in PyTorch."""
     row = tl.program_id(1)
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
@@ -54,6 +76,7 @@ def _upsample_rows(scores, ids, mask, height, width, columns, scale_y, scale_x, 
     across = x - left
     best = tl.full((COLUMNS,), -float("inf"), tl.float32)
     chosen = tl.zeros((COLUMNS,), tl.int32)
+    is_number = is_pixel
     for k in range(0, classes):
         plane = scores + k * height * width
         upper = tl.load(plane + top * width + left, mask=is_pixel, other=0.0) * (1 - across)
@@ -61,6 +84,7 @@ def _upsample_rows(scores, ids, mask, height, width, columns, scale_y, scale_x, 
         lower = tl.load(plane + bottom * width + left, mask=is_pixel, other=0.0) * (1 - across)
         lower += tl.load(plane + bottom * width + right, mask=is_pixel, other=0.0) * across
         mixed = upper * (1 - down) + lower * down
+        is_number = is_number & (mixed == mixed)
         chosen = tl.where(mixed > best, k, chosen)
         best = tl.maximum(best, mixed)
-    tl.store(mask + row * columns + column, tl.load(ids + chosen, mask=is_pixel, other=0), mask=is_pixel)
+    tl.store(mask + row * columns + column, tl.load(ids + chosen, mask=is_number, other=VOID), mask=is_pixel)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness import kernel
-from harness.ops.labels import resize_bilinear
-from harness.ops.propagation import Sigmas, Slots, on_device, propagate_streaming
+from harness.ops.labels import VOID, resize_bilinear
+from harness.ops.propagation import Sigmas, Slots, places_of, propagate_streaming
 from harness_tvos import kernel_examples
 from harness_tvos.kernel_examples import convolutions
 from harness_tvos.network import InferenceNetwork
@@ -66,10 +66,10 @@ def propagate_plain(
 ) -> Float[Tensor, "K N"]:
     """The official form: the whole N x RN softmax, times the spatial prior, times the labels."""
     pixels = len(query)
-    index = on_device(slots, torch.int64, labels.device)
+    index = places_of(slots, len(keys))
     references = keys[index].to(labels.dtype).flatten(0, 1)  # (R*N, C)
     affinity = (query.to(labels.dtype) * temperature @ references.t()).softmax(1)  # (N, R*N)
-    widths = [float(sigma) for sigma in sigmas]
+    widths = [float(sigma) for sigma in sigmas][: len(index)]
     priors = {sigma: _spatial_prior(size, sigma, labels) for sigma in set(widths)}
     for place, sigma in enumerate(widths):
         affinity[:, place * pixels : (place + 1) * pixels] *= priors[sigma]
@@ -114,9 +114,10 @@ def propagate(
 ) -> Float[Tensor, "K N"]:
     """Scores of each class at each target pixel: sum_j softmax_j(<f_i, f_j>) w_ij y_j over the pixels of ``slots``.
 
-    ``keys`` and ``labels`` are rings of frames; ``slots`` names the references in them and ``sigmas`` the width of
-    each one's prior in feature pixels. The prior comes after the softmax and nothing is normalised again, so a
-    pixel's scores sum to at most 1 (microsoft/transductive-vos 1312e43, lib/predict.py).
+    ``keys`` and ``labels`` are rings of frames; ``slots`` names the references in them (a tensor of them may end in
+    -1s, which are none) and ``sigmas`` the width of each one's prior in feature pixels. The prior comes after the
+    softmax and nothing is normalised again, so a pixel's scores sum to at most 1 (microsoft/transductive-vos 1312e43,
+    lib/predict.py).
     """
     if query.is_cuda and labels.dtype == torch.float32 and has_triton():
         from harness.ops.propagation_cuda import propagate_fused
@@ -135,7 +136,7 @@ def upsample_plain(
 ) -> UInt8[Tensor, "H W"]:
     """The official form: bilinear up-sampling of every class, then argmax."""
     planes = functional.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)
-    return ids[planes[0].argmax(0)]
+    return ids[planes[0].argmax(0)].masked_fill(planes[0].isnan().any(0), VOID)
 
 
 def upsampling_work(scores: Tensor, ids: Tensor, size: tuple[int, int]) -> float:
@@ -150,9 +151,13 @@ def upsampling_traffic(scores: Tensor, ids: Tensor, size: tuple[int, int]) -> fl
 
 @kernel(example=kernel_examples.of_upsample, reference=upsample_plain, flops=upsampling_work, bytes=upsampling_traffic)
 def upsample(scores: Float[Tensor, "K h w"], ids: UInt8[Tensor, " K"], size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
-    """The id of the class with the highest score at each pixel of a mask of this size, the first of equals."""
+    """The id of the class with the highest score at each pixel of a mask of this size, the first of equals.
+
+    Where a score is no number nothing is decided: that is void, which no method may give, so the runner names it.
+    """
     if scores.is_cuda and scores.dtype == torch.float32 and has_triton():
         from harness.ops.upsampling_cuda import upsample_fused
 
         return upsample_fused(scores, ids, size)
-    return ids[resize_bilinear(scores, size).max(0).indices]  # on a CPU argmax is 20 times slower than max
+    best = resize_bilinear(scores, size).max(0)  # on a CPU argmax is 20 times slower than max
+    return ids[best.indices].masked_fill(best.values.isnan(), VOID)

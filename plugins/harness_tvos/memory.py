@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
 
 class Memory:
-    """Features and labels of the last frames in two rings, allocated once: constant in the length of the video."""
+    """Features and labels of the last frames in two rings, allocated once: constant in the length of the video.
 
-    def __init__(self, frames: int, grid: tuple[int, int], features: Tensor) -> None:
+    ``ring``: one for features that is there already, in place of a new one; what it holds does not matter.
+    """
+
+    def __init__(self, frames: int, grid: tuple[int, int], features: Tensor, *, ring: Tensor | None = None) -> None:
         self.grid = grid
-        self.features = features.new_empty(frames, *features.shape)  # (S, h*w, C)
+        self.features = features.new_empty(frames, *features.shape) if ring is None else ring  # (S, h*w, C)
         self.labels = torch.zeros(frames, 1, len(features), device=features.device)  # (S, K, h*w)
         self.ids = torch.zeros(1, dtype=torch.uint8, device=features.device)  # (K,) object id of each class
 
@@ -21,6 +26,8 @@ class Memory:
 
     def write(self, slot: int | Tensor, features: Tensor, labels: Tensor) -> None:
         """Keep a frame's features (h*w, C) and labels (K, h, w); the slot may be a tensor (1,) on the device."""
+        if isinstance(slot, int) and not 0 <= slot < len(self.features):
+            raise IndexError(f"found slot {slot}; expected one in 0..{len(self.features) - 1}")
         self.features[slot] = features
         self.relabel(slot, labels)
 
@@ -31,6 +38,18 @@ class Memory:
     def labels_at(self, slot: int) -> Tensor:
         """The labels (K, h, w) of the frame that lies there."""
         return self.labels[slot].unflatten(1, self.grid)
+
+    def alias(self) -> Memory:
+        """Another memory on the same tensors: objects added here do not show there."""
+        return copy.copy(self)
+
+    def move_into(self, other: Memory) -> None:
+        """Copy what is here into the tensors of ``other``, which are alike, and go on with those."""
+        if self.features is not other.features:
+            other.features.copy_(self.features)
+        other.labels.copy_(self.labels)
+        other.ids.copy_(self.ids)
+        self.features, self.labels, self.ids = other.features, other.labels, other.ids
 
     def add_objects(self, prompt: Tensor) -> None:
         """Give each id of ``prompt`` that is new a class; earlier frames hold nothing of it."""

@@ -5,7 +5,6 @@ The order is that of section 3 of the paper; where paper and released code diffe
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -14,12 +13,13 @@ from torch import Tensor, nn
 from harness import BuildContext, Prompts, Video, stage
 from harness.ops.labels import VOID, one_hot, resize_nearest
 from harness.ops.propagation import Sigmas, Slots
-from harness_tvos.acceleration import products_in_tf32, refuse_what_needs_cuda, replayed
+from harness_tvos.acceleration import Graphs, refuse_what_needs_cuda
 from harness_tvos.config import Config
+from harness_tvos.fused_blocks import fuse_activations
 from harness_tvos.kernels import embed, has_triton, propagate, upsample
 from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, written_over
 from harness_tvos.network import build_network, for_inference, image_statistics, load_checkpoint, network_for
-from harness_tvos.references import frames_kept, reference_frames, sigmas
+from harness_tvos.references import Schedule, frames_kept
 from harness_tvos.sizes import Size, grid_of, hard_labels, resized_image, soft_labels, working_size
 from harness_tvos.transferred import build_layer3_network, layer3_network_for
 
@@ -35,7 +35,12 @@ def build(context: BuildContext) -> TVOS:
         normalised=config.normalise_features,
         compiled=config.compile,
     )
-    return TVOS(network, config, context.device)
+    if config.fused_convolutions and not config.compile:  # what torch.compile made is left as it is
+        fuse_activations(network)
+    model = TVOS(network, config, context.device)
+    if context.device.startswith("cuda") and not config.compile:  # which would compile for sizes that never come
+        model.rehearse()
+    return model
 
 
 def network_of(context: BuildContext) -> nn.Module:
@@ -58,6 +63,7 @@ class TVOS:
         mean, std = image_statistics(network)
         self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+        self.graphs = Graphs(self.frame, config) if config.cuda_graph else None
 
     @torch.inference_mode()
     def propagate(self, video: Video, prompts: Prompts) -> Iterator[Tensor]:
@@ -71,16 +77,33 @@ class TVOS:
                     continue
                 first, mask = frame, prompt
                 memory = self.begun(video[frame], prompt, len(video) - frame)
-                follow = replayed(functools.partial(self.frame, memory), memory, self.config)
+                schedule = self.schedule(memory, len(video) - frame)
             else:
                 target = frame - first
-                references = reference_frames(target, self.config)
-                widths = sigmas(target, len(references), self.config)
-                own = memory.slot_of(target)
-                mask = follow(video[frame], [memory.slot_of(reference) for reference in references], widths, own)
+                if self.graphs is not None:
+                    mask = self.graphs.run(memory, video[frame], schedule, target)
+                else:
+                    mask = self.frame(memory, video[frame], *schedule.of(target))
                 if prompt is not None:
-                    mask = self.with_later_objects(mask, prompt, memory, own)
+                    mask = self.with_later_objects(mask, prompt, memory, memory.slot_of(target))
             yield mask
+
+    def rehearse(self) -> None:
+        """Run a small video, so that kernels are compiled and libraries loaded before a clock or a peak is read."""
+        image = torch.zeros(64, 96, 3, dtype=torch.uint8, device=self.mean.device)
+        prompt = image[..., 0].clone()
+        prompt[:32] = 1
+        video = Video(name="rehearsal", length=4, height=64, width=96, read=lambda frame: image)
+        for _ in self.propagate(video, Prompts({0: prompt})):
+            pass
+        if self.graphs is not None:
+            self.graphs.graphs.clear()
+
+    def schedule(self, memory: Memory, frames: int) -> Schedule:
+        """Which slots each frame's labels come from; on a GPU this lies there, where all forms can read it there."""
+        device = memory.features.device
+        on_device = self.graphs is not None or (device.type == "cuda" and has_triton())
+        return Schedule(self.config, frames, len(memory.features), device, on_device=on_device)
 
     def prompted(self, video: Video, prompts: Prompts) -> Iterator[tuple[int, Tensor | None]]:
         """Every frame with its prompt, where that shows an object; void is background."""
@@ -98,7 +121,10 @@ class TVOS:
         """Memory of the first prompted frame, of a video that has so many frames from there on."""
         features = self.embed(image)
         size = self.size_of(prompt.shape)
-        memory = Memory(min(frames, frames_kept(self.config)), grid_of(size), features)
+        if self.graphs is not None:
+            memory = self.graphs.begun(grid_of(size), features)
+        else:
+            memory = Memory(min(frames, frames_kept(self.config)), grid_of(size), features)
         memory.add_objects(prompt)
         ids = memory.ids.tolist()
         is_soft = self.config.prompt_labels == "soft"  # unlike later labels
@@ -116,13 +142,13 @@ class TVOS:
 
     def embed(self, image: Tensor) -> Tensor:
         """Features (h*w, C) of a (H, W, 3) uint8 RGB image (section 3.5: no resizing unless asked for)."""
-        with stage("backbone"), products_in_tf32(self.config.tf32, image.device):
+        with stage("backbone"):
             pixels = resized_image(image, self.size_of(image.shape))  # (1, 3, H, W)
             return embed((pixels / 255 - self.mean) / self.std, self.network)  # (h*w, C)
 
     def scores(self, memory: Memory, features: Tensor, slots: Slots, widths: Sigmas) -> Tensor:
         """Class scores (K, h, w) of the pixels of ``features``: equations 4 and 6 over the references."""
-        with stage("propagate"), products_in_tf32(self.config.tf32, features.device):
+        with stage("propagate"):
             scores = propagate(
                 features,
                 memory.features,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness import DataError, Sample
 from harness_tvos.config import OFFICIAL, Config
-from harness_tvos.method import reference_frames
+from harness_tvos.references import reference_frames
 from harness_tvos.sampling import Clip, Image, annotated, read_pair
 from harness_tvos.sampling_labels import CENTROIDS, central, commonest, through_palette
 from harness_tvos.sampling_warp import recoloured

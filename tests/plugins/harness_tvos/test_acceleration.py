@@ -1,22 +1,23 @@
-"""Options of GPUs: refused elsewhere, a frame as a graph gives the masks of a frame as it is, TF32 stays inside."""
+"""Options of GPUs: refused elsewhere, a frame as a graph gives the masks of a frame as it is."""
 
+import contextlib
 import dataclasses
-import functools
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
 
-from harness import BuildContext, Prompts, Stopwatch, Video
+from harness import BuildContext, Prompts, Stopwatch, Video, stage
 from harness.api.errors import UsageError
 from harness_tvos import acceleration, harness_methods
-from harness_tvos.acceleration import Replayed, products_in_tf32, refuse_what_needs_cuda
+from harness_tvos.acceleration import FrameGraph, refuse_what_needs_cuda
 from harness_tvos.config import OFFICIAL, PRESETS, Config
 from harness_tvos.memory import Memory
 from harness_tvos.method import TVOS
 from harness_tvos.network import build_network, for_inference
-from harness_tvos.references import frames_kept, reference_frames, sigmas
+from harness_tvos.references import Schedule
 
 (CARD,) = harness_methods()
 
@@ -40,21 +41,10 @@ def test_a_graph_needs_triton_and_tf32_does_not():
     refuse_what_needs_cuda(Config(tf32=True), "cuda:0", has_triton=False)
 
 
-def test_tf32_holds_inside_and_is_put_back_even_after_an_error():
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    for allowed in (True, False):
-        with products_in_tf32(allowed, torch.device("cuda")):
-            assert (matmul.allow_tf32, cudnn.allow_tf32) == (allowed, allowed)
-    with pytest.raises(KeyError), products_in_tf32(not before[1], torch.device("cuda")):
-        raise KeyError
-    assert (matmul.allow_tf32, cudnn.allow_tf32) == before
-
-
-def frames_and_prompt(count: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+def frames_and_prompt(count: int, size: tuple[int, int] = (24, 32)) -> tuple[list[torch.Tensor], torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    frames = [torch.randint(256, (24, 32, 3), dtype=torch.uint8, generator=generator) for _ in range(count)]
-    prompt = torch.zeros(24, 32, dtype=torch.uint8)
+    frames = [torch.randint(256, (*size, 3), dtype=torch.uint8, generator=generator) for _ in range(count)]
+    prompt = torch.zeros(size, dtype=torch.uint8)
     prompt[4:20, 4:20] = 3
     return frames, prompt
 
@@ -79,18 +69,143 @@ def test_frames_on_fixed_buffers_give_the_same_masks(preset):
     assert len({id(mask) for mask in graphs}) == 20
 
 
-def test_a_frame_is_captured_once_two_in_a_row_have_the_same_shapes(monkeypatch):
+def graphs_made(monkeypatch) -> list[tuple[tuple[int, ...], int]]:
+    """Of each graph made from now on, size of its frames and number of classes."""
     made = []
-    keep = acceleration.FrameGraph.__init__
+    keep = FrameGraph.__init__
 
-    def note(self, frame, image, references):
-        made.append(references)
-        keep(self, frame, image, references)
+    def note(self, frame, memory, image, row, unpack):
+        made.append((tuple(image.shape[:2]), len(memory.ids)))
+        keep(self, frame, memory, image, row, unpack)
 
-    monkeypatch.setattr(acceleration.FrameGraph, "__init__", note)
-    frames, prompt = frames_and_prompt(14)
-    masks_of(TVOS(for_inference(build_network("r18")), Config(cuda_graph=True), "cpu"), frames, {0: prompt})
-    assert made == [9]  # frames 1 to 9 have 1 to 9 references, frame 10 has 9 again
+    monkeypatch.setattr(FrameGraph, "__init__", note)
+    return made
+
+
+def test_one_graph_serves_all_frames_and_videos_of_a_size_and_class_count(monkeypatch):
+    made = graphs_made(monkeypatch)
+    network = for_inference(build_network("r18", seed=2))
+    model = TVOS(network, Config(cuda_graph=True), "cpu")
+    frames, prompt = frames_and_prompt(50)  # beyond the ring of 44
+    two = prompt.clone()
+    two[:4] = 5
+    wide, wide_prompt = frames_and_prompt(3, (24, 40))
+    plain = TVOS(network, OFFICIAL, "cpu")
+    rings = set()
+    for given, prompts in (
+        (frames, {0: prompt}),
+        (frames[::-1], {0: two}),
+        (wide, {0: wide_prompt}),
+        (frames, {2: two}),
+    ):
+        expected, found = masks_of(plain, given, prompts), masks_of(model, given, prompts)
+        assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+        rings.add(list(model.graphs.graphs.values())[-1].memory.features.data_ptr())
+    assert made == [((24, 32), 2), ((24, 32), 3), ((24, 40), 2)]
+    assert len(rings) == 2  # one a size
+
+
+def test_a_rehearsal_leaves_no_graph_behind():
+    model = TVOS(for_inference(build_network("r18")), Config(cuda_graph=True), "cpu")
+    model.rehearse()
+    assert not model.graphs.graphs
+
+
+def test_the_graphs_used_last_are_kept(monkeypatch):
+    monkeypatch.setattr(acceleration, "KEPT", 2)
+    model = TVOS(for_inference(build_network("r18")), Config(cuda_graph=True), "cpu")
+    for width in (24, 32, 24, 40):
+        frames, prompt = frames_and_prompt(2, (24, width))
+        masks_of(model, frames, {0: prompt})
+    assert [kind[0][1] for kind in model.graphs.graphs] == [24, 40]
+
+
+class PretendedCuda:
+    """What a capture asks of torch.cuda, on a machine without a GPU; ``fails``: the capture's end raises."""
+
+    def __init__(self, monkeypatch, *, fails: bool) -> None:
+        self.asked: list[dict] = []
+        self.fails = fails
+        self.stream = self.main = types.SimpleNamespace(wait_stream=lambda other: None)
+        side = types.SimpleNamespace(wait_stream=lambda other: None)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: self.stream)
+        monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: setattr(self, "stream", stream))
+        monkeypatch.setattr(torch.cuda, "Stream", lambda *_: side)
+        monkeypatch.setattr(torch.cuda, "stream", self._on)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: types.SimpleNamespace(replay=lambda: None))
+        monkeypatch.setattr(torch.cuda, "graph", self._capture)
+
+    @contextlib.contextmanager
+    def _on(self, stream):
+        self.stream = stream
+        yield
+        self.stream = self.main
+
+    @contextlib.contextmanager
+    def _capture(self, graph, **keywords):
+        self.asked.append(keywords)
+        self.stream = keywords["stream"]
+        yield
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing")  # as torch: its stream stays
+        self.stream = self.main
+
+
+def begun_graph() -> tuple[TVOS, Memory, torch.Tensor, Schedule, FrameGraph]:
+    frames, prompt = frames_and_prompt(3)
+    model = TVOS(for_inference(build_network("r18", seed=2)), Config(cuda_graph=True), "cpu")
+    memory = model.begun(frames[0], prompt, 3)
+    schedule = model.schedule(memory, 3)
+    graph = FrameGraph(model.frame, memory, frames[1], schedule.row(1), schedule.unpack)
+    return model, memory, frames[1], schedule, graph
+
+
+def test_a_capture_minds_its_own_thread_alone_and_holds_no_marks(monkeypatch):
+    cuda = PretendedCuda(monkeypatch, fails=False)
+    *_, graph = begun_graph()
+    watch = Stopwatch("cpu")
+    with watch.lap():
+        mask = graph._run_and_capture()
+    assert [keywords["capture_error_mode"] for keywords in cuda.asked] == ["thread_local"]
+    assert watch.read().stages["backbone"][0] == 1  # the frame that ran, not the one that was captured
+    assert torch.equal(mask, graph.mask)
+    assert graph.graph is not None
+
+
+def test_a_capture_that_fails_leaves_frames_as_they_are_on_the_stream_they_were(monkeypatch):
+    cuda = PretendedCuda(monkeypatch, fails=True)
+    _, memory, image, schedule, graph = begun_graph()
+    with pytest.warns(UserWarning, match="without a CUDA graph, its capture failed: operation not permitted"):
+        mask = graph._run_and_capture()
+    assert cuda.stream is cuda.main
+    assert graph.graph is None
+    assert torch.equal(graph.run(memory, image, schedule.row(1)), mask)
+
+
+def test_nothing_is_untimed_after_an_untimed_part():
+    from harness import untimed
+
+    watch = Stopwatch("cpu")
+    with watch.lap():
+        with pytest.raises(KeyError), untimed(), stage("inside"):
+            raise KeyError
+        with stage("after"):
+            pass
+    assert set(watch.read().stages) == {"after"}
+
+
+@pytest.mark.parametrize("preset", ["official", "paper", "youtube-vos", "table2-1", "table2-uniform"])
+def test_a_schedule_on_the_device_says_what_its_numbers_say(preset):
+    config = PRESETS[preset]
+    schedule = Schedule(config, 100, 44, torch.device("cpu"), on_device=True)
+    most = config.sparse + config.dense
+    for target in range(1, 100):
+        slots, widths, own = schedule.of(target)
+        expected, expected_widths, expected_own = schedule.numbers(target)
+        assert slots.tolist() == expected + [-1] * (most - len(expected))
+        assert widths.tolist()[: len(expected)] == list(expected_widths)
+        assert own.tolist() == [expected_own]
+        assert slots.data_ptr() % 16 == widths.data_ptr() % 16 == 0  # or a kernel is compiled for each alignment
 
 
 def test_memory_is_filled_at_a_slot_known_on_the_device_alone():
@@ -130,36 +245,3 @@ def test_a_compiled_network_gives_the_same_features(tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-5
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_a_captured_frame_gives_the_masks_of_a_frame_as_it_is(precision):
-    frames, prompt = frames_and_prompt(60)
-    network = for_inference(build_network("r50", seed=2), "cuda", precision)
-    frames, prompt = [frame.cuda() for frame in frames], prompt.cuda()
-    plain = masks_of(TVOS(network, OFFICIAL, "cuda"), frames, {0: prompt})
-    graphs = masks_of(TVOS(network, Config(cuda_graph=True), "cuda"), frames, {0: prompt})
-    assert all(torch.equal(a, b) for a, b in zip(plain, graphs, strict=True))
-
-
-@pytest.mark.gpu
-def test_a_stopwatch_survives_a_capture():
-    frames, prompt = frames_and_prompt(14)
-    model = TVOS(for_inference(build_network("r18"), "cuda"), Config(cuda_graph=True), "cuda")
-    memory = model.begun(frames[0].cuda(), prompt.cuda(), 14)
-    follow = Replayed(functools.partial(model.frame, memory), memory)
-    watch = Stopwatch("cuda")
-    with torch.inference_mode():
-        for target in range(1, 14):
-            references = reference_frames(target, OFFICIAL)
-            with watch.lap():
-                follow(
-                    frames[target].cuda(),
-                    [reference % frames_kept(OFFICIAL) for reference in references],
-                    sigmas(target, len(references), OFFICIAL),
-                    target,
-                )
-    reading = watch.read()
-    assert len(reading.laps) == 13
-    assert reading.stages["backbone"][0] == 9  # what is replayed has no stages

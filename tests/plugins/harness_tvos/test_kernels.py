@@ -162,13 +162,19 @@ def test_among_equal_scores_the_first_class_wins():
     assert not found.any()
 
 
+@pytest.mark.parametrize("form", [upsample, upsample.reference])
+def test_a_score_that_is_no_number_gives_void(form):
+    scores = torch.tensor([[[0.6, 0.2, 0.1]], [[0.4, 0.7, math.nan]]])
+    assert form(scores, torch.tensor([0, 9], dtype=torch.uint8), (1, 3)).tolist() == [[0, 9, 255]]
+
+
 def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed (it comes with PyTorch for CUDA)")
     script = tmp_path / "interpreted.py"
     script.write_text(
         "import torch\n"
-        "from harness.ops.propagation_cuda import propagate_fused\n"
+        "from harness.ops.propagation_cuda import Tile, propagate_fused\n"
         "from harness_tvos.kernel_examples import of_propagate as examples\n"
         "from harness_tvos.kernels import propagate_plain\n"
         "example = examples('cpu')[0]\n"
@@ -178,16 +184,34 @@ def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
         "        given = query.to(dtype), keys.to(dtype), labels, (3, 0, 2), (21.0, 8.0, 8.0)\n"
         "        fused = propagate_fused(*given, **example.kwargs, splits=splits)\n"
         "        print(float((fused - propagate_plain(*given, **example.kwargs)).abs().max()))\n"
+        "        filled = torch.tensor([3, 0, 2, -1]), torch.tensor([21.0, 8.0, 8.0, 1.0], dtype=torch.float64)\n"
+        "        again = propagate_fused(*given[:3], *filled, **example.kwargs, splits=splits)\n"
+        "        print(float((fused - again).abs().max()))\n"
+        "for channels, tile in ((80, Tile(32, 64, 4, 1, 0, 1)), (80, Tile(32, 64, 4, 1, 128, 1)), (20, None)):\n"
+        "    query, keys = torch.randn(384, channels), torch.randn(4, 384, channels)\n"
+        "    given = query, keys, labels, (1, 2, 3), (21.0, 8.0, 8.0)\n"
+        "    fused = propagate_fused(*given, **example.kwargs, tile=tile)\n"
+        "    print(float((fused - propagate_plain(*given, **example.kwargs)).abs().max()))\n"
+        "strided = keys.transpose(1, 2).contiguous().transpose(1, 2)\n"
+        "for wrong in ((query, strided, labels, (0, 1)), (query, keys, labels, (0, 4))):\n"
+        "    try:\n"
+        "        propagate_fused(*wrong, (8.0, 8.0), **example.kwargs)\n"
+        "    except (ValueError, IndexError):\n"
+        "        print(0.0)\n"
         "from harness.ops.upsampling_cuda import upsample_fused\n"
         "from harness_tvos.kernel_examples import of_upsample\n"
         "from harness_tvos.kernels import upsample_plain\n"
         "for example in of_upsample('cpu')[:1]:\n"
         "    print(float((upsample_fused(*example.args) != upsample_plain(*example.args)).sum()))\n"
+        "scores, ids, size = example.args\n"
+        "scores[1, 4, 5] = torch.nan\n"
+        "found, expected = upsample_fused(scores, ids, size), upsample_plain(scores, ids, size)\n"
+        "print(float((found != expected).sum() + (not (found == 255).any())))\n"
     )
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [float(line) < 1e-4 for line in done.stdout.split()] == [True] * 5
+    assert [float(line) < 1e-4 for line in done.stdout.split()] == [True] * 15
 
 
 @pytest.mark.gpu
