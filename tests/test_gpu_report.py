@@ -99,6 +99,23 @@ def test_the_report_says_what_was_skipped_and_what_is_missing(tmp_path):
         assert line in page.splitlines()
 
 
+def test_tests_are_counted_with_and_without_xdist_also_where_the_run_was_cut_short():
+    log = (
+        "tests/a.py::test_one PASSED                     [ 12%]\n"
+        "tests/a.py::test_two[a b] FAILED                [ 25%]\n"
+        "[gw3] [ 37%] PASSED tests/b.py::test_three[x-1] \n"
+        "[gw0] [  5%] SKIPPED tests/b.py::test_four \n"
+        "FAILED tests/a.py::test_two[a b] - assert 1 == 2\n"
+        "tests/c.py::test_five "
+    )
+    assert steps.rows_of_tests(log) == [
+        {"table": "tests", "ended": "PASSED", "tests": 2},
+        {"table": "tests", "ended": "FAILED", "tests": 1},
+        {"table": "tests", "ended": "SKIPPED", "tests": 1},
+        {"table": "tests that did not pass", "test": "tests/a.py::test_two[a b]", "problem": "FAILED"},
+    ]
+
+
 def test_every_test_file_with_a_gpu_test_is_run():
     assert "tests/api/test_timing.py" in steps.gpu_files()
     assert "tests/test_names.py" not in steps.gpu_files()

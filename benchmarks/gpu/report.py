@@ -73,10 +73,9 @@ def as_markdown(told: dict[str, Any], outcomes: Sequence[Outcome], folder: Path)
         for name in tables:
             rows = [{k: v for k, v in row.items() if k != "table"} for row in step["rows"] if row["table"] == name]
             lines += [*([f"### {name}", ""] if len(tables) > 1 else []), *_table(rows), ""]
-        if not tables and outcome.log:
-            lines += ["```", *outcome.log.splitlines()[-40 if step["name"] != "kernels" else -60 :], "```"]
-        elif step["status"] not in ("passed", "skipped"):
-            lines += ["```", *outcome.log.splitlines()[-15:], "```"]
+        shown = 60 if not tables else 30 if step["status"] not in ("passed", "skipped") else 0
+        if shown and outcome.log:
+            lines += ["```", *outcome.log.splitlines()[-shown:], "```"]
     files = sorted(path.name for path in folder.iterdir() if path.name not in ("report.md", "report.json", "steps.log"))
     if files:
         lines += ["", "Beside this page: " + ", ".join(files) + ". benchmarks/README.md says how records are added."]

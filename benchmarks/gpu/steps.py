@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,11 @@ from benchmarks.gpu.site import ROOT
 JAXTYPING = (
     "--jaxtyping-packages=harness.ops,harness.models,harness.metrics,harness_tvos,harness_selfsup,beartype.beartype"
 )
+
+
+_HOW = r"(?P<how>PASSED|FAILED|ERROR|SKIPPED|XFAIL)"
+_ENDED = re.compile(rf"^(?P<name>tests/\S+::.+?) {_HOW}\b", re.MULTILINE)  # pytest -v
+_ENDED_FIRST = re.compile(rf"^\[gw\d+\] \[ *\d+%\] {_HOW} (?P<name>tests/\S+::.+?) *$", re.MULTILINE)  # with xdist
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,20 @@ def _pytest(*, collect_only: bool) -> list[str]:
     if collect_only:
         return [*command, "--collect-only", "-q"]
     if importlib.util.find_spec("xdist"):
-        command += ["-n", "4", "--dist", "loadfile"]
-    return [*command, "--durations=15"]
+        command += ["-n", "6"]
+    if importlib.util.find_spec("pytest_timeout"):
+        command += ["--timeout", "100"]
+    return [*command, "-v", "--tb=short", "--durations=12"]
+
+
+def rows_of_tests(log: str) -> list[dict[str, Any]]:
+    """How many tests ended how, and each that did not pass; also of a run that was cut short."""
+    ended = dict(match.group("name", "how") for match in _ENDED.finditer(log))
+    ended |= {match["name"]: match["how"] for match in _ENDED_FIRST.finditer(log)}
+    counts = {how: list(ended.values()).count(how) for how in dict.fromkeys(ended.values())}
+    rows: list[dict[str, Any]] = [{"table": "tests", "ended": how, "tests": count} for how, count in counts.items()]
+    bad = [name for name, how in ended.items() if how in ("FAILED", "ERROR")]
+    return rows + [{"table": "tests that did not pass", "test": name, "problem": ended[name]} for name in bad]
 
 
 def gpu_files() -> list[str]:
@@ -114,4 +132,5 @@ def run_step(
     status = "timed out" if code is None else "passed" if code == 0 else "failed"
     reason = f"ended after {seconds:.0f} s" if code is None else "" if code == 0 else f"exit code {code}"
     text = log.read_text(encoding="utf-8", errors="replace")
-    return Outcome(step, status, time.monotonic() - start, reason, rows.read(), text)
+    found = rows_of_tests(text) if step.name == "tests" else rows.read()
+    return Outcome(step, status, time.monotonic() - start, reason, found, text)
