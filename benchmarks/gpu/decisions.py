@@ -16,13 +16,12 @@ from torch import Tensor
 
 from benchmarks.gpu.rows import Task, task_of
 from harness.api.timing import Example, Kernel
+from harness.benching.kernels import rounded
 from harness.catalog import Catalog
 
 SCORED = ("propagate", "attend")
 """Kernels whose answer is a score a class, classes first, and whose first argument scales the logits."""
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
-FEATURES = {"propagate": 2, "attend": 2}
-"""How many of the first arguments are features, that follow the precision."""
 SCALES = (1.0, 0.1, 3.0)
 
 
@@ -60,15 +59,11 @@ def kernels() -> Iterator[tuple[str, Kernel[..., Any]]]:
 
 def variants(kernel: Kernel[..., Any], example: Example) -> Iterator[tuple[str, Example]]:
     """The example as it is, and where features are known in other precisions and sharpnesses."""
-    count = FEATURES.get(kernel.name, 0)
-    if not count:
-        yield "as it is", example
-        return
-    for dtype in PRECISIONS:
-        for scale in SCALES if dtype == torch.float32 else SCALES[:1]:
-            features = [part.to(dtype) for part in (example.args[0] * scale, *example.args[1:count])]
+    for dtype in PRECISIONS if example.rounded != () else PRECISIONS[:1]:
+        args, kwargs = rounded(example, dtype)
+        for scale in SCALES if kernel.name in SCORED and dtype == torch.float32 else SCALES[:1]:
             label = f"{str(dtype).removeprefix('torch.')}{'' if scale == 1 else f', logits x {scale:g}'}"
-            yield label, Example(example.name, (*features, *example.args[count:]), example.kwargs)
+            yield label, Example(example.name, (args[0] if scale == 1 else args[0] * scale, *args[1:]), kwargs)
 
 
 @torch.inference_mode()

@@ -94,8 +94,7 @@ def _pytest(*, collect_only: bool) -> list[str]:
 
 def rows_of_tests(log: str) -> list[dict[str, Any]]:
     """How many tests ended how, and each that did not pass; also of a run that was cut short."""
-    ended = dict(match.group("name", "how") for match in _ENDED.finditer(log))
-    ended |= {match["name"]: match["how"] for match in _ENDED_FIRST.finditer(log)}
+    ended = {match["name"]: match["how"] for form in (_ENDED, _ENDED_FIRST) for match in form.finditer(log)}
     counts = {how: list(ended.values()).count(how) for how in dict.fromkeys(ended.values())}
     rows: list[dict[str, Any]] = [{"table": "tests", "ended": how, "tests": count} for how, count in counts.items()]
     bad = [name for name, how in ended.items() if how in ("FAILED", "ERROR")]

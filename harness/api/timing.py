@@ -120,11 +120,16 @@ def untimed() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Example:
-    """Arguments a kernel can be benched and checked with."""
+    """Arguments a kernel can be benched and checked with.
+
+    ``rounded`` names the arguments, by place or keyword, that a method hands over in the precision it runs in; the
+    others (labels, scores, positions) stay as they are whatever it is. None: every floating tensor is rounded.
+    """
 
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    rounded: tuple[int | str, ...] | None = None
 
 
 class Kernel(Generic[P, R]):

@@ -102,7 +102,7 @@ class _Bench:
         made: dict[str, Any] = {}
         problems: list[str] = []
         notes: list[str] = []
-        args, kwargs = _cast((self.example.args, dict(self.example.kwargs)), DTYPES[self.wish.precision])
+        args, kwargs = rounded(self.example, DTYPES[self.wish.precision])
         for name, function in (("fast", self.kernel.function), ("plain", self.kernel.reference)):
             try:
                 with torch.inference_mode():
@@ -241,6 +241,17 @@ def _free_mib(device: str) -> float | None:
     except OSError:
         return None
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def rounded(example: Example, dtype: torch.dtype) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The example's arguments in a method of precision ``dtype``: those that follow the precision are in it."""
+    follow = example.rounded
+
+    def cast(place: int | str, value: Any) -> Any:
+        return _cast(value, dtype) if follow is None or place in follow else value
+
+    args = tuple(cast(place, value) for place, value in enumerate(example.args))
+    return args, {name: cast(name, value) for name, value in example.kwargs.items()}
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

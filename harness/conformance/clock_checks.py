@@ -114,7 +114,9 @@ def _shuffled(example: Example, seed: int) -> Example:
             return {key: shuffle(item) for key, item in value.items()}
         return type(value)(map(shuffle, value)) if type(value) in (tuple, list) else value
 
-    return Example(f"{example.name}, shuffled ({seed})", shuffle(example.args), shuffle(dict(example.kwargs)))
+    return Example(
+        f"{example.name}, shuffled ({seed})", shuffle(example.args), shuffle(dict(example.kwargs)), example.rounded
+    )
 
 
 def _devices() -> Iterator[str]:

@@ -46,6 +46,7 @@ def _propagation(device: str, size: tuple[int, int], channels: int, classes: int
             SIGMAS[-references:],
         ),
         kwargs={"size": size},
+        rounded=(0, 1),
     )
 
 
@@ -81,6 +82,7 @@ def of_upsample(device: str) -> list[Example]:
                 torch.arange(classes, dtype=torch.uint8, device=device) * 3,
                 size,
             ),
+            rounded=(),  # scores are sums in fp32, whatever the features are
         )
         for classes, grid, size in MASKS
     ]

@@ -135,3 +135,8 @@ def test_tiled_forms_equal_plain_on_a_gpu():
         for example in kernel.example("cuda"):
             plain = kernel.reference(*example.args, **example.kwargs)
             assert (tiled(*example.args, **example.kwargs) - plain).abs().max() < kernel.tolerance
+
+
+def test_in_another_precision_features_are_rounded_and_labels_and_positions_are_not():
+    assert {example.rounded for example in attend.example("cpu")} == {(0, 1)}
+    assert {example.rounded for example in coarse_offsets.example("cpu")} == {()}
