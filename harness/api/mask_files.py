@@ -15,6 +15,7 @@ from typing import NoReturn
 import numpy as np
 
 from harness.api.errors import DataError, IncompletePredictions
+from harness.api.png_rows import undo_filters
 
 
 def _inflate_with_zlib(stream: bytes, size: int) -> bytes | bytearray:
@@ -164,10 +165,7 @@ def read_mask(path: Path | str, *, binary: bool = False) -> np.ndarray:
     data = _read_bytes(path)
     header = _parse_header(path, data)
     stream = _pixel_stream(path, data)
-    ids = None
-    if header.bits == 8 and not header.interlaced:
-        rows = _inflate(path, stream, header.height * (header.width + 1))
-        ids = _unfilter(np.frombuffer(rows, np.uint8).reshape(header.height, header.width + 1))
+    ids = None if header.interlaced else _decode(path, stream, header)
     if ids is None:
         ids = _decode_with_pillow(path, data)
         if ids.shape != (header.height, header.width):
@@ -175,18 +173,22 @@ def read_mask(path: Path | str, *, binary: bool = False) -> np.ndarray:
     return (ids != 0).astype(np.uint8) if binary else ids
 
 
-def _unfilter(table: np.ndarray) -> np.ndarray | None:
-    """Undo the row filter where all rows have the same one of 0 (none), 1 (left) or 2 (up); None for the others."""
-    filters, differences = table[:, 0], table[:, 1:]
-    if (filters != filters[0]).any() or filters[0] > 2:
-        return None
-    if filters[0] == 0:
-        return differences.copy()
-    return np.cumsum(differences, axis=1 if filters[0] == 1 else 0, dtype=np.uint8)
+def _decode(path: Path, stream: bytes, header: PngHeader) -> np.ndarray | None:
+    """The ids of a PNG that is not interlaced; None where its row filters are left to Pillow."""
+    stride = 1 + (header.width * header.bits + 7) // 8
+    inflated = np.frombuffer(_inflate(path, stream, header.height * stride), np.uint8)
+    rows = undo_filters(inflated.reshape(header.height, stride))
+    if rows is None or header.bits == 8:
+        return rows
+    if header.bits == 1:
+        return np.unpackbits(rows, axis=1, count=header.width)
+    shifts = np.arange(8 - header.bits, -1, -header.bits, np.uint8)
+    ids = (rows[:, :, None] >> shifts) & np.uint8((1 << header.bits) - 1)
+    return np.ascontiguousarray(ids.reshape(header.height, -1)[:, : header.width])
 
 
 def _decode_with_pillow(path: Path, data: bytes) -> np.ndarray:
-    """Other row filters, 1- to 4-bit palettes and interlaced files: rare, and Pillow knows them all."""
+    """Interlaced files, and row filters that need machine code where there is none: Pillow knows them all."""
     from PIL import Image
 
     try:
@@ -340,4 +342,6 @@ def read_prediction(path: Path, size: tuple[int, int], *, binary: bool = False) 
 
 def ids_in(mask: np.ndarray) -> set[int]:
     """The values a (H, W) uint8 id map holds, 0 and 255 included."""
-    return set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+    flat = mask.ravel()
+    begins = np.flatnonzero(flat[1:] != flat[:-1])  # of runs of one id, which are few
+    return set(np.flatnonzero(np.bincount(flat[begins], minlength=256)).tolist()) | set(flat[-1:].tolist())

@@ -6,7 +6,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 
 LOOPS = Loops(__file__)
 FALSE, TRUE, IGNORED = range(3)

@@ -11,7 +11,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 from harness.metrics.pair_counts import INTERSECTION, PREDICTED, PREDICTED_NEAR_TRUE, TRUE, TRUE_NEAR_PREDICTED, UNION
 
 LOOPS = Loops(__file__)

@@ -12,7 +12,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 from harness.metrics.stability_curves import boundary_curves
 
 LOOPS = Loops(__file__)

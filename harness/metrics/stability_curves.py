@@ -12,7 +12,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
 
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 
 LOOPS = Loops(__file__)
 _DOWN, _UP, _RIGHT, _LEFT = range(4)

@@ -12,7 +12,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 from harness.metrics.stability_path import cheapest_path
 
 LOOPS = Loops(__file__)

@@ -13,7 +13,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 
 LOOPS = Loops(__file__)
 _ARITY = 4

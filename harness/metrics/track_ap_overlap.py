@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64
 
 from harness.api.errors import DataError
 from harness.api.mask_files import RunLength
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 
 LOOPS = Loops(__file__)
 Masks = Sequence[RunLength | None]

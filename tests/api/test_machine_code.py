@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.metrics.machine_code import Loops
+from harness.api.machine_code import Loops
 
 LOOPS = """
 from typing import no_type_check
 
 import numpy as np
-from harness.metrics.machine_code import Loops, as_array
+from harness.api.machine_code import Loops, as_array
 
 LOOPS = Loops(__file__)
 
