@@ -182,7 +182,7 @@ def _decode(path: Path, stream: bytes, header: PngHeader) -> np.ndarray | None:
         return rows
     if header.bits == 1:
         return np.unpackbits(rows, axis=1, count=header.width)
-    shifts = np.arange(8 - header.bits, -1, -header.bits, np.uint8)
+    shifts = np.arange(8 - header.bits, -1, -header.bits).astype(np.uint8)
     ids = (rows[:, :, None] >> shifts) & np.uint8((1 << header.bits) - 1)
     return np.ascontiguousarray(ids.reshape(header.height, -1)[:, : header.width])
 
