@@ -51,13 +51,17 @@ class FrameSource:
             self._changed.notify_all()
         self._thread.join()
 
-    def wait_for(self, frame: int) -> None:
-        """Block until frames up to ``frame`` are decoded and on the device."""
+    def wait_for(self, frame: int, *, rest: bool = False) -> None:
+        """Block until frames up to ``frame`` are decoded and on the device.
+
+        With ``rest`` also until the reader has read as far ahead as it may: nothing is decoded until the next call.
+        """
         frame = min(frame, self._sample.length - 1)
+        last = min(frame + self._ahead, self._sample.length - 1) if rest else frame
         with self._changed:
             self._wanted = max(self._wanted, frame)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._decoded >= frame or self._error is not None)
+            self._changed.wait_for(lambda: self._decoded >= last or self._error is not None)
             if self._error is not None:
                 raise self._error
 

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import torch
 
+from harness.added_memory import AddedMemory, Building
 from harness.api.contracts import BuildContext, Method
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, PluginError
 from harness.api.records import StageTime, VideoTiming
-from harness.api.tasks import TASKS
+from harness.api.tasks import TASKS, works_by_video
 from harness.api.timing import Stopwatch
 from harness.environment import LapMemory, allows_tf32, working_on
 
@@ -44,21 +45,32 @@ def kind_of(error: BaseException) -> FailureKind:
 
 
 class Clocks:
-    """Both clocks of one video, its stages and its peak memory; use as a context manager around the video.
+    """Both clocks of one video, its stages and the memory it takes; use as a context manager around the video.
 
     Inside it ``device`` is torch's current one, and fp32 is rounded to TF32 only where ``tf32`` says so.
-    ``bytes_kept`` may be set to what tells how much the harness itself keeps on the device.
+    ``bytes_kept`` may be set to what tells how much the harness itself keeps on the device. On CUDA memory is what the
+    allocator tells of each lap, on a CPU what ``memory`` measures.
     """
 
-    def __init__(self, device: str, *, warm_up: int, tf32: bool = False) -> None:
+    def __init__(self, device: str, *, warm_up: int, memory: AddedMemory, tf32: bool = False) -> None:
         self.bytes_kept: Callable[[], int] = lambda: 0
         self._device = device
         self._tf32 = tf32
         self._watch = Stopwatch(device)
-        self._memory = LapMemory(device)
+        self._allocated = LapMemory(device) if device.startswith("cuda") else None
+        self._memory = memory
         self._warm_up = warm_up
         self._asked: list[float] = []
         self._held = ExitStack()
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether memory is looked at exactly in the next lap: the reader of frames should rest while it runs.
+
+        These are the laps 0, 1, 2 and 3, 4, 8, 16, ...: few, because pages given back before have to come anew.
+        """
+        lap = len(self._asked)
+        return self._allocated is None and (lap <= self._warm_up or lap & (lap - 1) == 0)
 
     def __enter__(self) -> Clocks:
         self._held.enter_context(working_on(self._device, tf32=self._tf32))
@@ -74,13 +86,16 @@ class Clocks:
 
     def time(self, work: Callable[[], Any], to_host: Callable[[Any], Any]) -> Any:
         """Time one piece of work: a lap of the model clock, and with ``to_host`` the end of the e2e clock."""
-        self._memory.begin(self.bytes_kept())
+        if self._allocated is None:
+            self._memory.begin(self.bytes_kept(), quiet=self.is_looking)
+        else:
+            self._allocated.begin(self.bytes_kept())
         start = time.perf_counter()
         with self._watch.lap():
             made = work()
         there = to_host(made)
         self._asked.append(time.perf_counter() - start)
-        self._memory.end()
+        (self._allocated or self._memory).end()
         return there
 
     def timing(self, arrival: Mapping[int, float]) -> VideoTiming:
@@ -94,7 +109,7 @@ class Clocks:
             warm_up=min(self._warm_up, len(self._asked)),
             stages={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.stages.items()},
             kernels={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.kernels.items()},
-            peak_memory_mib=self._memory.read(),
+            added_memory_mib=(self._allocated or self._memory).read(),
         )
 
 
@@ -106,6 +121,10 @@ class Hosted:
     device: str
     seed: int
     tf32: bool = False
+    by_video: bool = False
+    """Whether a whole video is worked through before its first mask, or its tracks: then a whole one is warm-up."""
+    built_mib: float = 0.0
+    """What building the method left in memory."""
     _met: set[tuple[int, ...]] = field(default_factory=set, init=False)
 
     @classmethod
@@ -114,7 +133,7 @@ class Hosted:
         task = TASKS[context.task]
         torch.manual_seed(context.seed)
         try:
-            with working_on(context.device, tf32=allows_tf32(context.config)):
+            with working_on(context.device, tf32=allows_tf32(context.config)), Building() as building:
                 method = card.build(context)
         except HarnessError:
             raise
@@ -122,14 +141,36 @@ class Hosted:
             raise PluginError(f"{card.name} did not build: {type(error).__name__}: {error}") from error
         if not isinstance(method, task.protocol):
             raise PluginError(f"{card.name} offers {task.name} on its card, but has no {task.entry}()")
-        return cls(method, context.device, context.seed, allows_tf32(context.config))
+        return cls(
+            method,
+            context.device,
+            context.seed,
+            allows_tf32(context.config),
+            works_by_video(task.name, card.causality),
+            building.mib,
+        )
 
-    def clocks(self, *shape: int) -> Clocks:
-        """Begin a video: seeded anew, with its own clocks; ``shape`` is its height, width and number of objects."""
+    @property
+    def is_warm(self) -> bool:
+        """Whether a video has been begun before."""
+        return bool(self._met)
+
+    def clocks(self, height: int, width: int, objects: int, *, is_decoding: bool = False) -> Clocks:
+        """Begin a video of that size and number of objects: seeded anew, with its own clocks.
+
+        ``is_decoding``: another thread of this process decodes frames of that size meanwhile.
+        """
         torch.manual_seed(self.seed)
-        is_new = shape not in self._met
+        shape = height, width, objects
+        is_new = not self.is_warm if self.by_video else shape not in self._met
         self._met.add(shape)
-        return Clocks(self.device, warm_up=WARM_UP_FRAMES if is_new else 0, tf32=self.tf32)
+        warm_up = WARM_UP_FRAMES if is_new else 0
+        memory = AddedMemory(
+            self.built_mib,
+            warm_up=0 if self.by_video else warm_up,
+            frame_bytes=3 * height * width if is_decoding else 0,
+        )
+        return Clocks(self.device, warm_up=warm_up, memory=memory, tf32=self.tf32)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -14,8 +14,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.api.records import Conditions, Interval, Latency, RunRecord
-from harness.api.tasks import TASKS
+from harness.api.records import Conditions, Interval, RunRecord, Timing
+from harness.api.tasks import TASKS, works_by_video
 from harness.intervals import paired_difference
 
 _SHOWN = {"J&F": ("J&F", "J-mean", "F-mean"), "AP": ("AP", "AP50", "AP75", "AR1", "AR10")}
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """One record's clocks; ``is_on_front`` when none of its group is as good in both and better in one."""
+    """One record's speed; ``is_on_front`` when none of its group is as good in both and better in one."""
 
     record: RunRecord
     label: str
@@ -142,15 +142,38 @@ def accuracy(record: RunRecord) -> float | None:
     return found.value if found else None
 
 
-def model_latency(record: RunRecord) -> Latency | None:
-    """The steady model clock, or None for a replay: the speed of showing old masks says nothing of the method."""
-    return None if record.plugin.replays or record.timing is None else record.timing.model
+def timing_of(record: RunRecord) -> Timing | None:
+    """The clocks, or None for a replay: the speed of showing old masks says nothing of the method."""
+    return None if record.plugin.replays else record.timing
+
+
+def has_throughput(record: RunRecord) -> bool:
+    """Whether its speed is a throughput over whole videos: offline methods, and tracks."""
+    return works_by_video(record.benchmark.task, record.plugin.causality)
 
 
 def model_fps(record: RunRecord) -> float | None:
-    """Steady frames a second on the model clock; None where nothing was timed, and for a replay."""
-    latency = model_latency(record)
-    return latency.fps if latency else None
+    """Frames a second on the model clock by which the record is ranked.
+
+    Steady frames, or throughput for what works by whole videos; None where nothing was timed, where nothing but the
+    warm-up was, and for a replay.
+    """
+    timing = timing_of(record)
+    if timing is None:
+        return None
+    if has_throughput(record):
+        return timing.throughput.model_fps if timing.throughput and timing.throughput.is_warm else None
+    return timing.model.fps
+
+
+def e2e_fps(record: RunRecord) -> float | None:
+    """The same on the e2e clock."""
+    timing = timing_of(record)
+    if timing is None:
+        return None
+    if has_throughput(record):
+        return timing.throughput.e2e_fps if timing.throughput and timing.throughput.is_warm else None
+    return timing.e2e.fps
 
 
 def rows_by_video(record: RunRecord, column: str) -> dict[str, list[float | None]]:

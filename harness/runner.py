@@ -202,7 +202,9 @@ class Session:
         work = self._tracks if self.plan.task.name == "vis" else self._masks
         digest = sample.digest()
         shape = sample.height, sample.width, len(self._prompts(sample, Horizon(last=0)).ids)
-        with self.host.clocks(*shape) as clocks, FrameSource(sample, self.host.device) as frames:
+        if not self.host.is_warm:
+            self._warm_up(sample)
+        with self.host.clocks(*shape, is_decoding=True) as clocks, FrameSource(sample, self.host.device) as frames:
             clocks.bytes_kept = frames.bytes_kept
             measured = work(sample, frames, clocks)
         return VideoResult(
@@ -217,6 +219,16 @@ class Session:
             timing=measured.timing,
             masks=measured.masks,
         )
+
+    def _warm_up(self, sample: Sample) -> None:
+        """Have scoring import and compile what it needs, before the method's memory is measured."""
+        read_truth = sample.read_truth
+        if self.plan.task.name == "vis" or read_truth is None:
+            return
+        for measurement in self._measurements(sample).values():
+            for frame in range(min(2, sample.length)):
+                truth = read_truth(frame)
+                measurement.add(frame, np.zeros((sample.height, sample.width), np.uint8), truth)
 
     def _masks(self, sample: Sample, frames: FrameSource, clocks: Clocks | RemoteClocks) -> Measured:
         measurements = self._measurements(sample)
@@ -253,7 +265,7 @@ class Session:
         for frame in range(sample.length):
             horizon.last = frame + lookahead
             if not method.replays:  # saved masks need no frames
-                frames.wait_for(frame + lookahead)
+                frames.wait_for(frame + lookahead, rest=clocks.is_looking)
             yield checked_mask(clocks.next_mask(masks), frame, sample, self.plan, prompts)
         if next(masks, None) is not None:
             raise ContractError(f"{method.name} yielded more masks than the {sample.length} frames of the video")

@@ -16,12 +16,14 @@ from harness.api.records import (
     Latency,
     RunRecord,
     StageTime,
+    Throughput,
     Timing,
     VideoFailure,
     VideoResult,
     VideoScores,
     VideoSummary,
 )
+from harness.api.tasks import works_by_video
 from harness.catalog import Catalog
 from harness.configure import as_json
 from harness.environment import allows_tf32, conditions
@@ -71,7 +73,7 @@ def record_of(
         conditions=_conditions(plan, results, machine),
         scores=_scores(plan, catalog, results),
         videos=[_row(result, attributes.get(result.video, ())) for result in results],
-        timing=timing_of(results),
+        timing=timing_of(results, by_video=works_by_video(plan.task.name, plan.method.causality)),
         reused=list(reused),
         failures=failures,
     )
@@ -138,12 +140,18 @@ def _row(result: VideoResult, attributes: Iterable[str]) -> VideoSummary:
     return VideoSummary(video=result.video, frames=frames, attributes=list(attributes), objects=objects)
 
 
-def timing_of(results: Sequence[VideoResult]) -> Timing | None:
-    """The clocks of all videos together; None where nothing was timed."""
-    timed = [result.timing for result in results if result.timing.model]
+def timing_of(results: Sequence[VideoResult], *, by_video: bool) -> Timing | None:
+    """The clocks of all videos together; None where nothing was timed.
+
+    ``by_video``: steady frames are not the method's speed. It has a throughput, and the videos that warmed up are left
+    out of that and of memory where there are others.
+    """
+    results = [result for result in results if result.timing.model]
+    timed = [result.timing for result in results]
     if not timed:
         return None
-    peaks = [timing.peak_memory_mib for timing in timed if timing.peak_memory_mib is not None]
+    warm = [result for result in results if not (by_video and result.timing.warm_up)]
+    peaks = [result.timing.added_memory_mib for result in warm or results if result.timing.added_memory_mib is not None]
     return Timing(
         model=_latency(s for timing in timed for s in timing.model[max(1, timing.warm_up) :]),
         model_first_frame=_latency(timing.model[0] for timing in timed),
@@ -152,7 +160,25 @@ def timing_of(results: Sequence[VideoResult]) -> Timing | None:
         warm_up_frames=sum(max(0, timing.warm_up - 1) for timing in timed),
         stages=_summed(timing.stages for timing in timed),
         kernels=_summed(timing.kernels for timing in timed),
-        peak_memory_mib=max(peaks, default=None),
+        throughput=_throughput(warm or results, is_warm=bool(warm)) if by_video else None,
+        added_memory_mib=max(peaks, default=None),
+    )
+
+
+def _throughput(results: Sequence[VideoResult], *, is_warm: bool) -> Throughput:
+    """Frames of the videos over all of their time, on both clocks."""
+    frames = sum(result.length for result in results)
+    model, e2e = (
+        sum(sum(seconds) for seconds in clocks)
+        for clocks in ([result.timing.model for result in results], [result.timing.e2e for result in results])
+    )
+    return Throughput(
+        videos=len(results),
+        frames=frames,
+        is_warm=is_warm,
+        model_seconds=model,
+        model_fps=frames / model if model > 0 else None,
+        e2e_fps=frames / e2e if e2e > 0 else None,
     )
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from harness.api.contracts import Column
 from harness.api.errors import DataError, HarnessError, VerificationFailed
 from harness.api.published import PUBLISHED_SCHEMA, PublishedPaper
-from harness.api.records import RUN_SCHEMA, Interval, Latency, RunRecord, is_safe_video_name
+from harness.api.records import RUN_SCHEMA, Interval, Latency, RunRecord, Throughput, is_safe_video_name
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog, Shelf
 from harness.intervals import clustered_interval
@@ -197,8 +197,22 @@ def _verify_timing(record: RunRecord, path: Path) -> None:
         rate = 1000 / clock.mean_ms
         _expect(path, f"{field}.fps", clock.fps, math.isclose(clock.fps, rate, rel_tol=1e-6), f"{rate}, 1000 / mean_ms")
         _expect(path, field, ordered, known[2:] == sorted(known[2:]), "p50 <= p90 <= p99")
-    peak = record.timing.peak_memory_mib
-    _expect(path, "timing.peak_memory_mib", peak, peak is None or peak >= 0, "0 or more")
+    _verify_throughput(record.timing.throughput, path)
+    peak = record.timing.added_memory_mib
+    _expect(path, "timing.added_memory_mib", peak, peak is None or peak >= 0, "0 or more")
+
+
+def _verify_throughput(found: Throughput | None, path: Path) -> None:
+    if found is None:
+        return
+    figures = [found.videos, found.frames, found.model_seconds, found.model_fps, found.e2e_fps]
+    known = [value for value in figures if value is not None]
+    are_positive = len(known) == len(figures) and min(known) > 0
+    _expect(path, "timing.throughput", figures, are_positive, "positive figures throughout")
+    assert found.model_fps is not None
+    rate = found.frames / found.model_seconds
+    is_rate = math.isclose(found.model_fps, rate, rel_tol=1e-6)
+    _expect(path, "timing.throughput.model_fps", found.model_fps, is_rate, f"{rate}, frames / model_seconds")
 
 
 def _validated(model: type[M], data: Any, schema: str, path: Path) -> M:

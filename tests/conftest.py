@@ -16,6 +16,7 @@ from harness.api.records import (
     Latency,
     PluginInfo,
     RunRecord,
+    Throughput,
     Timing,
     VideoScores,
     VideoSummary,
@@ -191,6 +192,8 @@ def record_with(
     fps: float | None = 10.0,
     device: str = "Toy CPU",
     replays: bool = False,
+    causality: str = "online",
+    throughput: float | None = None,
     **fields: object,
 ) -> RunRecord:
     """A record of ``videos``: name -> (J, F) of each object; ``fields`` replace fields of the record."""
@@ -220,7 +223,7 @@ def record_with(
             distribution="toys",
             version="1",
             code_sha256="0" * 64,
-            causality="online",
+            causality=causality,
             supervision="self-supervised",
             replays=replays,
         ),
@@ -250,7 +253,17 @@ def record_with(
             e2e=latency(fps * 0.8),
             e2e_first_frame=latency(fps * 0.4, frames=len(rows)),
             warm_up_frames=2,
-            peak_memory_mib=100.0,
+            throughput=None
+            if throughput is None
+            else Throughput(
+                videos=2,
+                frames=16,
+                is_warm=True,
+                model_seconds=16 / throughput,
+                model_fps=throughput,
+                e2e_fps=throughput * 0.8,
+            ),
+            added_memory_mib=100.0,
         ),
     }
     return RunRecord(**{**made, **fields})

@@ -16,6 +16,7 @@ FLOORS = {
     "harness.ops": 1,
     "harness.models": 2,
     "harness.environment": 2,
+    "harness.added_memory": 2,
     "harness.intervals": 2,
     "harness.archives": 2,
     "harness.fetching": 3,

@@ -113,7 +113,7 @@ def test_memory_and_latency_are_worse_when_higher(make_record):
         "model_first_frame_ms": pytest.approx(1.0),
         "e2e_fps": pytest.approx(1.0),
         "e2e_p90_ms": pytest.approx(1.0),
-        "peak_memory_mib": 0.0,
+        "added_memory_mib": 0.0,
     }
 
 
@@ -179,3 +179,9 @@ def test_other_videos_are_refused(make_record):
 def test_a_gate_that_says_something_else_than_it_seems_is_refused(rules, said):
     with pytest.raises(UsageError, match=f"gate.toml: {said}"):
         gate_from(rules, "gate.toml")
+
+
+def test_an_offline_method_is_compared_by_throughput(make_record):
+    base, head = (make_record(BASE, causality="offline", fps=900.0, throughput=fps) for fps in (4.0, 2.0))
+    by_clock = {change.clock: change.worse_by for change in compare(base, head).speed}
+    assert by_clock == {"model_first_frame_ms": 0.0, "throughput_fps": pytest.approx(1.0), "added_memory_mib": 0.0}

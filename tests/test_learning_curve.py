@@ -7,7 +7,7 @@ import torch
 
 from harness import Method, Snapshot
 from harness.api.errors import ContractError, DataError, MethodFailed, UsageError
-from harness.learning_curve.curve import best_of
+from harness.learning_curve.curve import Point, best_of
 from harness.learning_curve.measure import learning_curve
 from harness.learning_curve.picture import draw
 from harness.plan import Request, resolve
@@ -57,6 +57,12 @@ def test_snapshots_are_scored_against_truth_and_against_what_they_learn_from(tes
     assert best_of(points, curve.main).iteration == 2
     assert curve.videos == ("first", "second")
     assert [point.truth for point in curve.points("first")] == [point.truth for point in points]
+
+
+def test_what_is_learnt_from_may_be_the_best():
+    points = [Point(iteration, {"J&F": figure}, {}) for iteration, figure in ((0, 0.75), (2, 0.5), (4, 0.25))]
+    assert best_of(points, "J&F").iteration == 0
+    assert best_of(points[1:], "J&F").iteration == 2
 
 
 def test_seeds_give_a_mean_and_a_spread(tests_tools):

@@ -168,3 +168,22 @@ def test_every_benchmark_and_task_has_its_own_standing(make_record):
     ]
     with pytest.raises(ValueError, match="one benchmark and task"):
         standing(records)
+
+
+def test_what_works_by_whole_videos_is_ranked_by_throughput(make_record):
+    online = make_record(flat(0.5), method="online", fps=5.0)
+    offline = make_record(flat(0.6), method="offline", fps=1000.0, causality="offline", throughput=2.0)
+    (group,) = standing([online, offline]).boards[0].speeds
+    assert [(row.label, row.fps) for row in group.rows] == [("online", 5.0), ("offline", 2.0)]
+
+
+def test_steady_frames_of_an_offline_method_are_no_speed(make_record):
+    board = standing([make_record(flat(0.6), fps=1000.0, causality="offline")]).boards[0]
+    assert (len(board.rows), board.speeds) == (1, ())
+
+
+def test_a_throughput_with_its_warm_up_inside_is_not_ranked(make_record):
+    record = make_record(flat(0.6), causality="offline", throughput=2.0)
+    cold = record.timing.throughput.model_copy(update={"is_warm": False})
+    cold_record = record.model_copy(update={"timing": record.timing.model_copy(update={"throughput": cold})})
+    assert standing([cold_record]).boards[0].speeds == ()

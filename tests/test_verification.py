@@ -9,6 +9,7 @@ import pytest
 from harness.api.errors import DataError, VerificationFailed
 from harness.verification import LARGEST_RECORD, read_json, read_published, read_record, verify_place, verify_record
 
+TENTH = {"videos": 1, "frames": 8, "is_warm": True, "model_seconds": 0.8, "model_fps": 10.0, "e2e_fps": 5.0}
 GOOD = {"a": [(0.5, 0.75), (1.0, 0.25)], "b": [(0.25, 0.5)], "c": [(1.0, 0.0)]}  # mean J 11 / 16
 
 
@@ -145,7 +146,10 @@ def test_links_folders_and_pipes_are_refused_and_nothing_is_said_to_be_missing(t
         ("timing/model/p50_ms", 200.0, "timing.model: .*expected p50 <= p90 <= p99"),
         ("timing/e2e/mean_ms", -80.0, "timing.e2e: .*expected positive figures"),
         ("timing/e2e/frames", 0, "timing.e2e: .*expected no figures without frames"),
-        ("timing/peak_memory_mib", -1.0, "timing.peak_memory_mib: found -1.0"),
+        ("timing/added_memory_mib", -1.0, "timing.added_memory_mib: found -1.0"),
+        ("timing/throughput", {**TENTH, "model_fps": 9.0}, "throughput.model_fps: found 9.0, expected 10.0"),
+        ("timing/throughput", {**TENTH, "model_fps": None}, "timing.throughput: .*expected positive figures"),
+        ("timing/throughput", {**TENTH, "model_seconds": 0.0}, "timing.throughput: .*expected positive figures"),
         ("created", "yesterday", "created: found 'yesterday', expected a time in UTC"),
         ("created", "2026-01-01T00:00:00", "expected a time in UTC"),
         ("created", "2026-01-01T00:00:00+02:00", "expected a time in UTC"),

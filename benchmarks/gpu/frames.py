@@ -122,7 +122,7 @@ def run_variant(variant: Variant, benchmark: Benchmark, catalog: Catalog, device
         "first_frame_ms": round(laps[0] * 1e3, 2),
         "e2e_fps_p50": round(1 / statistics.median(e2e[1:]), 1),
         "run_fps": round(len(laps) / wall, 1),
-        "peak_mib": None if told.timing.peak_memory_mib is None else round(told.timing.peak_memory_mib, 1),
+        "peak_mib": None if told.timing.added_memory_mib is None else round(told.timing.added_memory_mib, 1),
         "build_s": round(built, 2),
         "warm_up_video_s": round(sum(cold.timing.model), 2),
         "stages_ms": stages,

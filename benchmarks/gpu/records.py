@@ -54,7 +54,7 @@ def main(task: Task) -> None:
             model_fps=None if timing is None or timing.model.fps is None else round(timing.model.fps, 1),
             model_p50_ms=None if timing is None or timing.model.p50_ms is None else round(timing.model.p50_ms, 3),
             e2e_fps=None if timing is None or timing.e2e.fps is None else round(timing.e2e.fps, 1),
-            peak_mib=None if timing is None else timing.peak_memory_mib,
+            peak_mib=None if timing is None else timing.added_memory_mib,
             exit=done.returncode,
         )
 

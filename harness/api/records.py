@@ -94,8 +94,10 @@ class VideoTiming(_Record):
     """How many leading values are warm-up (the first frame counts apart in any case)."""
     stages: dict[str, StageTime] = {}
     kernels: dict[str, StageTime] = {}
+    added_memory_mib: Number | None = None
+    """The most memory the method took at once, its weights included; CUDA: allocated on the device (docs/timing.md)."""
     peak_memory_mib: Number | None = None
-    """CUDA: peak allocated on the device; CPU: growth of peak resident memory over the start of the video."""
+    """Growth of the whole process, in results written before ``added_memory_mib`` was measured; shown nowhere."""
 
 
 class VideoResult(_Record):
@@ -218,6 +220,18 @@ class Latency(_Record):
     p99_ms: Number | None
 
 
+class Throughput(_Record):
+    """The speed of a method that works by whole videos: their frames over all of their time, first frames included."""
+
+    videos: Whole
+    frames: Whole
+    is_warm: bool
+    """Whether the videos that warmed up are left out; False where there were no others, and then it is not ranked."""
+    model_seconds: Number
+    model_fps: Number | None
+    e2e_fps: Number | None
+
+
 class Timing(_Record):
     """Clocks of the whole run: steady frames and first frames apart."""
 
@@ -228,7 +242,12 @@ class Timing(_Record):
     warm_up_frames: Whole
     stages: dict[str, StageTime] = {}
     kernels: dict[str, StageTime] = {}
+    throughput: Throughput | None = None
+    """For offline methods and task ``vis``: steady frames are not their speed."""
+    added_memory_mib: Number | None = None
+    """The largest over the videos, the one that warmed up apart where whole videos are worked through."""
     peak_memory_mib: Number | None = None
+    """Growth of the whole process, in records made before ``added_memory_mib`` was measured; shown nowhere."""
 
 
 class Interval(_Record):

@@ -79,3 +79,8 @@ TASKS: dict[str, Task] = {
         Task("vis", "video instance segmentation", VIS, "segment_tracks", None, "AP"),
     )
 }
+
+
+def works_by_video(task: str, causality: str) -> bool:
+    """Whether a whole video is worked through before its first mask, or its tracks: the speed is then a throughput."""
+    return task == "vis" or causality == "offline"

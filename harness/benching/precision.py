@@ -20,6 +20,7 @@ from harness.catalog import Catalog
 from harness.compare import compare
 from harness.intervals import Difference
 from harness.plan import Plan, Request, resolve
+from harness.ranking import model_fps
 from harness.runner import run
 from harness.version import __version__
 
@@ -116,7 +117,7 @@ def _row(
         differences=differences,
         pixels_changed=share,
         changed_by_video=changed,
-        model_fps=record.timing.model.fps if record.timing else None,
+        model_fps=model_fps(record),
         conditions=record.conditions,
         videos_done=record.benchmark.videos_done,
         partial_reason=record.partial_reason,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.api.records import Conditions
+from harness.api.records import Conditions, Timing
 from harness.benching.methods import MethodReport
 from harness.benching.precision import PrecisionReport, PrecisionRow
 from harness.benching.report import KernelReport
@@ -107,16 +107,16 @@ def methods_told(report: MethodReport) -> str:
         if row.timing is None:
             continue
         steady, first = row.timing.model, row.timing.model_first_frame
-        figures = (steady.mean_ms, steady.p50_ms, steady.p90_ms, first.mean_ms)
+        figures = (*_steady_ms(row.timing), first.mean_ms)
         rows.append(
             [
                 row.plugin,
                 row.task,
                 row.weights,
-                steady.frames,
-                _number(steady.fps, 2),
+                row.timing.throughput.frames if row.timing.throughput else steady.frames,
+                _fps(row.timing),
                 *(_number(ms) for ms in figures),
-                _number(row.timing.peak_memory_mib, 0),
+                _number(row.timing.added_memory_mib, 1),
             ]
         )
         stages += [
@@ -124,7 +124,7 @@ def methods_told(report: MethodReport) -> str:
             for kind, section in (("stage", row.timing.stages), ("kernel", row.timing.kernels))
             for name, time in section.items()
         ]
-    heads = ["method", "task", "weights", "frames", "fps", "mean ms", "p50 ms", "p90 ms", "first frame ms", "peak MiB"]
+    heads = ["method", "task", "weights", "frames", "fps", "mean ms", "p50 ms", "p90 ms", "first frame ms", "MiB"]
     parts = [
         f"generated clip {report.clip}; model clock\n{_conditions(report.conditions)}",
         table(rows, heads) if rows else "",
@@ -132,6 +132,19 @@ def methods_told(report: MethodReport) -> str:
         *problems,
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _fps(timing: Timing) -> str:
+    """Steady frames a second; of what works by whole videos its throughput, named."""
+    if timing.throughput is None:
+        return _number(timing.model.fps, 2)
+    return f"{_number(timing.throughput.model_fps, 2)} throughput" + ("" if timing.throughput.is_warm else ", cold")
+
+
+def _steady_ms(timing: Timing) -> tuple[float | None, ...]:
+    """Milliseconds of a steady frame, where these are the method's speed."""
+    steady = timing.model
+    return (None, None, None) if timing.throughput else (steady.mean_ms, steady.p50_ms, steady.p90_ms)
 
 
 def precision_told(report: PrecisionReport) -> str:

@@ -16,6 +16,7 @@ from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
 from harness.cli.terminal import one_line, say, table
 from harness.compare import Comparison, Gate, SpeedChange, compare, gate_from
+from harness.ranking import has_throughput
 from harness.verification import read_json, read_record
 
 
@@ -30,7 +31,7 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
     """Compare run HEAD with run BASE (run folders or record files): accuracy by video, speed under equal conditions."""
     gate = None if gate_file is None else read_gate(gate_file)
     before, after = (read_record(_record_of(path)) for path in (base, head))
-    times = (frame_ms(base), frame_ms(head))
+    times = (frame_ms(base, by_video=has_throughput(before)), frame_ms(head, by_video=has_throughput(after)))
     columns = columns_of(before, Catalog.load())
     found = compare(
         before,
@@ -61,17 +62,24 @@ def columns_of(record: RunRecord, catalog: Catalog) -> list[Column]:
     return [column for name in record.scores for column in catalog.metrics.get(name).columns]
 
 
-def frame_ms(run: Path) -> dict[str, float]:
-    """Mean model milliseconds of a steady frame by video, from a run folder; empty for a record file alone."""
+def frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
+    """Mean model milliseconds of a frame by video, from a run folder; empty for a record file alone.
+
+    Of steady frames, or ``by_video`` of all frames of the videos that did not warm up.
+    """
     found = {}
     for path in sorted((run / "videos").glob("*.json")):
         try:
             result = VideoResult.model_validate(read_json(path, largest=256 * 2**20))
         except ValidationError as error:
             raise UsageError(f"{path}: found no result of a video ({error.error_count()} problems)") from error
-        steady = result.timing.model[max(1, result.timing.warm_up) :]
-        if steady and sum(steady) > 0:
-            found[result.video] = 1000 * sum(steady) / len(steady)
+        if by_video:
+            laps, frames = (() if result.timing.warm_up else result.timing.model), result.length
+        else:
+            laps = result.timing.model[max(1, result.timing.warm_up) :]
+            frames = len(laps)
+        if frames > 0 and sum(laps) > 0:
+            found[result.video] = 1000 * sum(laps) / frames
     return found
 
 
@@ -128,7 +136,10 @@ def _speed_table(found: Comparison) -> str:
         return clocks
     ratio = found.frame_time
     ends = f"[{_number(ratio.low, '.3f')}, {_number(ratio.high, '.3f')}]"
-    return f"{clocks}\nmodel time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}"
+    return (
+        f"{clocks}\nmodel time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}\n"
+        "(the interval is over the choice of videos; each was timed once, so a repetition may fall outside it)"
+    )
 
 
 def _ratio(change: SpeedChange) -> str:

@@ -98,23 +98,28 @@ def _title(curve: Any) -> str:
 
 def _told(curve: Any) -> str:
     """The mean over videos and seeds as a table, and where it is best."""
-    from harness.learning_curve.curve import best_of
-
     main, points = curve.main, curve.points()
     columns = [main, *(c.name for c in curve.metric.columns if c.name.endswith("-mean"))]
     has_spread = len(curve.seeds) > 1
     heads = ["iteration", *columns, *(["± over seeds"] if has_spread else []), f"{main} to what is learnt from"]
     rows = [_row(point, columns, main, has_spread=has_spread) for point in points]
-    start, best = points[0].truth.get(main), best_of(points, main)
-    lines = [_title(curve), table(rows, heads, align="right")]
-    if best is not None and start is not None:
-        gain = best.truth[main] - start
-        lines.append(
-            f"best after {best.iteration} iterations, {gain:+.4f} {main} over what is learnt from (iteration 0)"
-        )
+    lines = [_title(curve), table(rows, heads, align="right"), *tell_best(points, main)]
     if curve.plan.partial_reason:
         lines.append(f"PARTIAL ({one_line(curve.plan.partial_reason)})")
     return "\n".join(lines)
+
+
+def tell_best(points: Sequence[Any], main: str) -> list[str]:
+    """Where the curve is highest: what is learnt from may be."""
+    from harness.learning_curve.curve import best_of
+
+    start, best, learnt = points[0].truth.get(main), best_of(points, main), best_of(points[1:], main)
+    if best is None or start is None or learnt is None:
+        return []
+    words = f"after {learnt.iteration} iterations, {learnt.truth[main] - start:+.4f} {main}"
+    if best.iteration:
+        return [f"best {words} over what is learnt from (iteration 0)"]
+    return [f"best at iteration 0, what is learnt from; best of the later ones {words}"]
 
 
 def _row(point: Any, columns: Sequence[str], main: str, *, has_spread: bool) -> list[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.api.records import Interval, Latency, RunRecord, VideoSummary
+from harness.api.records import Interval, Latency, RunRecord, Timing, VideoSummary
 from harness.cli.terminal import one_line, table
 from harness.intervals import clustered_interval
 
@@ -90,6 +90,7 @@ def speed_table(record: RunRecord) -> str:
         ("e2e, first frame", timing.e2e_first_frame),
     ]
     rows = [[name, *_latency_cells(latency)] for name, latency in clocks]
+    rows += _throughput_rows(timing)
     clocks_table = table(rows, ["clock", "frames", "fps", "mean ms", "p50 ms", "p90 ms", "p99 ms"])
     parts = [
         [kind, name, time.calls, _number(1e3 * time.seconds / max(1, time.calls), 2)]
@@ -99,6 +100,18 @@ def speed_table(record: RunRecord) -> str:
     if parts:
         clocks_table += "\n\n" + table(parts, ["part", "name", "calls", "mean ms"])
     return clocks_table + "\n" + conditions_line(record)
+
+
+def _throughput_rows(timing: Timing) -> list[list[str]]:
+    """The speed of what works by whole videos: on the model clock, and on the e2e clock."""
+    found = timing.throughput
+    if found is None:
+        return []
+    cold = "" if found.is_warm else ", warm-up included"
+    figures = {"model": found.model_fps, "e2e": found.e2e_fps}
+    return [
+        [f"{clock}, throughput{cold}", str(found.frames), _number(fps, 2), *["-"] * 4] for clock, fps in figures.items()
+    ]
 
 
 def _latency_cells(latency: Latency) -> list[str]:
@@ -111,8 +124,8 @@ def conditions_line(record: RunRecord) -> str:
     c = record.conditions
     threads = f", {c.threads} threads" if c.threads else ""
     threads += f", {c.workers} videos at a time" if c.workers > 1 else ""
-    peak = record.timing.peak_memory_mib if record.timing else None
-    memory = f", peak memory {peak:.0f} MiB" if peak is not None else ""
+    taken = record.timing.added_memory_mib if record.timing else None
+    memory = f", memory taken {taken:.1f} MiB" if taken is not None else ""
     sizes = ", ".join(c.resolutions)
     return one_line(f"on {c.device}{threads}, {c.precision}, torch {c.torch}, batch {c.batch}, {sizes}{memory}")
 

@@ -16,6 +16,7 @@ from harness.catalog import Catalog
 from harness.experiments.format import Cell, Experiment, cells_of
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
 from harness.plan import Plan, Request, resolve
+from harness.ranking import model_fps
 from harness.results import write_atomically
 from harness.runner import run
 from harness.version import __version__
@@ -189,7 +190,7 @@ def _seed(record: RunRecord, folder: Path, seed: int) -> Seed:
         videos_done=record.benchmark.videos_done,
         videos_expected=record.benchmark.videos_expected,
         partial_reason=record.partial_reason if record.partial else "",
-        model_fps=record.timing.model.fps if record.timing else None,
+        model_fps=model_fps(record),
         failures=[f"{failure.video}: {failure.kind}: {failure.message}" for failure in record.failures],
     )
 

@@ -110,8 +110,8 @@ class Curve:
 
 
 def best_of(points: Sequence[Point], column: str) -> Point | None:
-    """The point of the highest figure against the truth, among those where something was learnt."""
-    known = [(value, point) for point in points if point.iteration and (value := point.truth.get(column)) is not None]
+    """The point of the highest figure against the truth, the earliest of equal ones; iteration 0 may be it."""
+    known = [(value, point) for point in points if (value := point.truth.get(column)) is not None]
     return max(known, key=lambda pair: pair[0])[1] if known else None
 
 

@@ -12,7 +12,7 @@ from harness.api.hookspecs import hookimpl
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
-from harness.ranking import Board, Row, SpeedGroup, Standing, main_column, model_latency, standings
+from harness.ranking import Board, Row, SpeedGroup, Standing, has_throughput, main_column, standings, timing_of
 
 SCHEMA = "harness.leaderboard/1"
 
@@ -110,7 +110,13 @@ def _scores(record: RunRecord) -> dict[str, Any]:
 
 def _speeds(group: SpeedGroup) -> dict[str, Any]:
     rows = [
-        {**_identity(row.record, row.label), "accuracy": row.accuracy, "on_pareto_front": row.is_on_front}
+        {
+            **_identity(row.record, row.label),
+            "accuracy": row.accuracy,
+            "fps": row.fps,
+            "fps_is": "throughput" if has_throughput(row.record) else "steady",
+            "on_pareto_front": row.is_on_front,
+        }
         | _clocks(row.record)
         for row in group.rows
     ]
@@ -134,8 +140,10 @@ def _identity(record: RunRecord, label: str) -> dict[str, Any]:
 
 def _clocks(record: RunRecord) -> dict[str, Any]:
     """Every clock with its conditions beside it; nothing for a replay."""
-    if model_latency(record) is None or record.timing is None:
+    timing = timing_of(record)
+    if timing is None:
         return {"clocks": None, "conditions": None}
-    clocks = record.timing.model_dump(include={"model", "model_first_frame", "e2e", "e2e_first_frame"})
-    clocks["peak_memory_mib"] = record.timing.peak_memory_mib
+    clocks = timing.model_dump(
+        include={"model", "model_first_frame", "e2e", "e2e_first_frame", "throughput", "added_memory_mib"}
+    )
     return {"clocks": clocks, "conditions": record.conditions.model_dump()}

@@ -13,7 +13,19 @@ from harness.api.hookspecs import hookimpl
 from harness.api.published import PublishedPaper, PublishedRow, PublishedSpeed
 from harness.api.records import Conditions, Interval, RunRecord
 from harness.api.tasks import TASKS
-from harness.ranking import Board, Row, SpeedGroup, Standing, figure, main_column, model_latency, shown_columns
+from harness.ranking import (
+    Board,
+    Row,
+    SpeedGroup,
+    Standing,
+    e2e_fps,
+    figure,
+    has_throughput,
+    main_column,
+    model_fps,
+    shown_columns,
+    timing_of,
+)
 from harness.ranking import standings as standings_of
 
 NONE = "–"
@@ -26,8 +38,10 @@ _HEAD = """# Leaderboard
 Measured rows come from `records/`, each a JSON file made by one `harness run` and checked against itself. Figures are
 in per cent with a 95 % bootstrap interval clustered by video. A rank such as `2 (1-3)` is the place by the figure and,
 in brackets, the places that the videos cannot tell apart: two records may change places as long as the interval of
-their paired difference holds zero. Speeds are steady frames a second on the *model* clock (frame on device to mask on
-device, first frames and warm-up apart); they may be compared under the same conditions (C1, C2, ...) only. Reported
+their paired difference holds zero. Speeds are frames a second on the *model* clock (frame on device to mask on device):
+*steady* ones, first frames and warm-up apart, and for methods that work through a whole video before they answer the
+*throughput*, all of their frames over all of their time. They may be compared under the same conditions (C1, C2, ...)
+only. Memory is the most that a method took at once, weights included ([docs/timing.md](../docs/timing.md)). Reported
 rows are what papers print; nobody here has measured them, so they are never ranked with measured ones. The rules in
 full are in [docs/leaderboard.md](../docs/leaderboard.md).
 """
@@ -99,7 +113,7 @@ def _measured(standing: Standing) -> list[str]:
 def _board(board: Board, task: str, letters: dict[Hashable, str]) -> str:
     columns = shown_columns(task)
     heads = ["rank", "method", "weights", "supervision", "causality", *(_head(column) for column in columns)]
-    heads += ["speed (model clock)", "conditions", "first frame (model clock)", "peak memory", "date"]
+    heads += ["speed (model clock)", "conditions", "first frame (model clock)", "memory taken", "date"]
     return _table([_row(row, columns, letters) for row in board.rows], heads)
 
 
@@ -123,17 +137,22 @@ def _row(row: Row, columns: Sequence[str], letters: dict[Hashable, str]) -> list
 
 
 def _clocks(record: RunRecord, letters: dict[Hashable, str]) -> list[str]:
-    latency = model_latency(record)
-    if latency is None or record.timing is None or latency.fps is None:
+    fps, timing = model_fps(record), timing_of(record)
+    if fps is None or timing is None:
         return [NONE, "replay" if record.plugin.replays else NONE, NONE, NONE]
     conditions = record.conditions
-    first, memory = record.timing.model_first_frame.mean_ms, record.timing.peak_memory_mib
+    first, memory = timing.model_first_frame.mean_ms, timing.added_memory_mib
     return [
-        f"{latency.fps:.2f} fps",
+        f"{fps:.2f} fps ({_kind(record)})",
         cell(f"{letters[conditions.group]}: {conditions.device}, {conditions.precision}"),
         NONE if first is None else f"{first:.1f} ms",
         NONE if memory is None else f"{memory:.0f} MiB",
     ]
+
+
+def _kind(record: RunRecord) -> str:
+    """Which figure its speed is."""
+    return "throughput" if has_throughput(record) else "steady"
 
 
 def _apart(standing: Standing) -> str:
@@ -155,7 +174,8 @@ def _speed(group: SpeedGroup, task: str, letters: dict[Hashable, str]) -> str:
     rows = []
     for row in group.rows:
         assert row.record.timing is not None
-        model, e2e = row.record.timing.model, row.record.timing.e2e
+        model, e2e = row.record.timing.model, e2e_fps(row.record)
+        is_steady = not has_throughput(row.record)
         percentiles = " / ".join(
             NONE if ms is None else f"{ms:.1f}" for ms in (model.p50_ms, model.p90_ms, model.p99_ms)
         )
@@ -163,9 +183,9 @@ def _speed(group: SpeedGroup, task: str, letters: dict[Hashable, str]) -> str:
             [
                 cell(row.label),
                 f"{100 * row.accuracy:.1f}",
-                f"{row.fps:.2f}",
-                percentiles,
-                NONE if e2e.fps is None else f"{e2e.fps:.2f}",
+                f"{row.fps:.2f} ({_kind(row.record)})",
+                percentiles if is_steady else NONE,
+                NONE if e2e is None else f"{e2e:.2f}",
                 "yes" if row.is_on_front else "",
             ]
         )

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from harness.cli import main
+from harness.cli.learning_curve import tell_best
+from harness.learning_curve.curve import Point
 
 PLUGIN = """
 import functools
@@ -121,3 +123,9 @@ def test_adaptation_on_generated_video(capsys, tmp_path):
     assert [point["iteration"] for point in points] == [0, 3, 6]
     assert points[0]["learnt"]["J&F"] == 1
     assert points[-1]["truth"]["J&F"] is not None
+
+
+def test_a_curve_that_only_falls_says_that_its_start_is_best():
+    points = [Point(iteration, {"J&F": figure}, {}) for iteration, figure in ((0, 0.75), (2, 0.5), (4, 0.25))]
+    said = "best at iteration 0, what is learnt from; best of the later ones after 2 iterations, -0.2500 J&F"
+    assert tell_best(points, "J&F") == [said]

@@ -59,10 +59,10 @@ def test_a_row_shows_figures_with_intervals_and_speed_with_clock_and_conditions(
     assert shown["weights"] == "default, trained on toys"
     assert shown["supervision"] == "self-supervised"
     assert shown["causality"] == "online"
-    assert shown["speed (model clock)"] == "10.00 fps"
+    assert shown["speed (model clock)"] == "10.00 fps (steady)"
     assert shown["conditions"] == "C1: Toy CPU, fp32"
     assert shown["first frame (model clock)"] == "200.0 ms"
-    assert shown["peak memory"] == "100 MiB"
+    assert shown["memory taken"] == "100 MiB"
     assert shown["date"] == "2026-01-02"
     assert "- C1: Toy CPU; fp32; batch 1; torch 2.13.0; Python 3.11" in text
 
@@ -114,7 +114,7 @@ def test_a_replay_shows_no_speed(make_record, tmp_path):
     ((heads, row),) = tables(text)
     shown = dict(zip(heads, row, strict=True))
     assert [
-        shown[head] for head in ("speed (model clock)", "conditions", "first frame (model clock)", "peak memory")
+        shown[head] for head in ("speed (model clock)", "conditions", "first frame (model clock)", "memory taken")
     ] == [
         "–",
         "replay",
@@ -183,3 +183,10 @@ def test_a_figure_without_interval_or_value():
     assert percent(Interval(value=0.1234)) == "12.3"
     assert percent(Interval(value=None)) == "–"
     assert percent(None) == "–"
+
+
+def test_throughput_is_named_and_has_no_percentiles(make_record, tmp_path):
+    text = page(tmp_path, [make_record(THREE, causality="offline", fps=1000.0, throughput=2.0)])
+    board, speed = tables(text)
+    assert dict(zip(*board, strict=True))["speed (model clock)"] == "2.00 fps (throughput)"
+    assert speed[1][2:5] == ["2.00 (throughput)", "–", "1.60"]
