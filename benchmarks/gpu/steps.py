@@ -67,10 +67,10 @@ def all_steps(device: str, *, tiny: bool, folder: Path, train_seconds: float) ->
         Step("tiles", "Tiles of the propagation, fused convolutions", 90, ["-m", "benchmarks.gpu.tiles"]),
         Step("clocks", "The clocks against each other", 40, ["-m", "benchmarks.gpu.clocks"]),
         Step(
-            "frames-tvos-untrained",
+            "frames-tvos-others",
             "Whole frames: TVOS, other networks",
             100,
-            ["-m", "benchmarks.gpu.frames", "tvos-untrained"],
+            ["-m", "benchmarks.gpu.frames", "tvos-others"],
         ),
         Step("training", "AMP training of each learner", train_seconds + 60, ["-m", "benchmarks.gpu.learning"]),
         Step("records", "Runs of benchmark mini", 90, ["-m", "benchmarks.gpu.records"]),

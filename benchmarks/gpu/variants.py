@@ -10,7 +10,7 @@ from typing import Any
 from harness.api.contracts import Method
 from harness.catalog import Catalog
 
-GROUPS = ("tvos", "selfsup", "tvos-untrained", "others")
+GROUPS = ("tvos", "selfsup", "tvos-others", "others")
 NOT_REPLACED = ("embed",)
 """Kernels whose plain form needs what a built method has thrown away (batch norms apart)."""
 
@@ -43,11 +43,15 @@ def variants_of(group: str, catalog: Catalog) -> list[Variant]:
         known = {"tvos", "selfsup", "replay"}
         return [variant for card in catalog.methods if card.name not in known for variant in _any(card)]
     card = catalog.methods.get(group.partition("-")[0])
-    if group == "tvos-untrained":
+    if group == "tvos-others":
+        shipped = [each.name for each in card.weights if each.path is not None and each.name != card.default_weights]
         return [
-            variant
-            for architecture in _untrained(card)
-            for variant in _forms(card, architecture, "none", (f"untrained_architecture={architecture}",))
+            *(variant for name in shipped for variant in _forms(card, name, name, ())),
+            *(
+                variant
+                for architecture in _untrained(card)
+                for variant in _forms(card, architecture, "none", (f"untrained_architecture={architecture}",))
+            ),
         ]
     return list(_forms(card, card.default_weights, None, ()))
 
