@@ -44,8 +44,8 @@ def candidates(precision: str, channels: int) -> Iterator[Any]:
     """Tiles that fit or nearly fit; those that do not are said so."""
     from harness.ops.propagation_cuda import MOST_HELD, Tile
 
-    size = channels * DTYPES[precision].itemsize
-    if size <= MOST_HELD or precision == "tf32":
+    is_held = DTYPES[precision].itemsize == 2 and channels <= MOST_HELD
+    if is_held or precision == "tf32" or channels < 128:
         for queries, keys, warps, stages, residents in (
             (128, 64, 8, 3, 1),
             (128, 64, 8, 2, 1),
@@ -54,7 +54,7 @@ def candidates(precision: str, channels: int) -> Iterator[Any]:
             (128, 128, 8, 2, 1),
         ):
             yield Tile(queries, keys, warps, stages, 0, residents)
-    if size > MOST_HELD:
+    if not is_held:
         for queries, keys, warps, stages, chunk, residents in (
             (128, 64, 8, 3, 128, 1),
             (64, 64, 4, 3, 128, 2),

@@ -53,8 +53,8 @@ LOOPED = (
 )
 INTERPRETED = Tile(512, 1024, 4, 1, 0, 1)
 """For Triton's interpreter, to which only the number of steps matters."""
-MOST_HELD = 512
-"""Bytes of one pixel's features up to which they are held: 256 channels in 16 bits."""
+MOST_HELD = 256
+"""Channels in 16 bits up to which they are held. Those in 32 are not: cut in three, they would fill the registers."""
 
 
 def propagate_fused(
@@ -93,7 +93,7 @@ def tiles_for(query: Float[Tensor, "N C"]) -> tuple[Tile, ...]:
     """The tiles to try, best first."""
     if not query.is_cuda:
         return (INTERPRETED,)
-    return HELD if query[0].numel() * query.element_size() <= MOST_HELD else LOOPED
+    return HELD if query.dtype != torch.float32 and query.shape[1] <= MOST_HELD else LOOPED
 
 
 def splits_that_fill(tiles: int, slots: int) -> int:

@@ -1,0 +1,131 @@
+"""Without a GPU: Triton kernels compile for sm_90 and sm_80, fit a block's shared memory, keep to their registers, and
+multiply on the tensor cores with fp32 sums.
+
+Needs triton 3.6.0 (extra gpu-dev); the machine code is looked at with the tools it brings.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+from typing import NamedTuple
+
+import pytest
+
+triton = pytest.importorskip("triton", reason="Triton is not installed (extra gpu-dev)")
+if os.environ.get("TRITON_INTERPRET"):
+    pytest.skip("kernels are interpreted here", allow_module_level=True)
+
+from triton.backends import nvidia  # noqa: E402
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.compiler import ASTSource  # noqa: E402
+
+from harness.ops import propagation_cuda as propagation  # noqa: E402
+from harness.ops import upsampling_cuda as upsampling  # noqa: E402
+
+SHARED = {90: 232_448, 80: 166_912}
+"""Bytes of shared memory a block may ask for: 227 KiB on Hopper, 163 on Ampere (A100)."""
+STACK = {90: 64, 80: 256}
+"""Bytes of spilled registers a thread that are let pass; the tiles are chosen for Hopper."""
+
+
+class Compiled(NamedTuple):
+    """What the compiler made of a kernel."""
+
+    ptx: str
+    shared: int
+    stack: int
+
+
+def compile_kernel(
+    function, folder: pathlib.Path, types: dict, constants: dict, *, warps=4, stages=3, capability=90
+) -> Compiled:
+    """As the JIT does it: tensors begin on 16 bytes; ``types`` are those of arguments that are not fp32 tensors."""
+    signature, fixed, hints = {}, {}, {}
+    for place, name in enumerate(function.arg_names):
+        if name in constants:
+            signature[name], fixed[place,] = "constexpr", constants[name]
+            continue
+        signature[name] = types.get(name, "*fp32")
+        if signature[name].startswith("*"):
+            hints[place,] = [["tt.divisibility", 16]]
+    source = ASTSource(function, signature, fixed, hints)
+    options = {"num_warps": warps, "num_stages": stages}
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    file = folder / "kernel.cubin"
+    file.write_bytes(made.asm["cubin"])
+    tool = pathlib.Path(nvidia.__file__).parent / "bin/cuobjdump"
+    used = subprocess.run([tool, "--dump-resource-usage", file], capture_output=True, text=True, check=True).stdout
+    return Compiled(made.asm["ptx"], made.metadata.shared, int(re.search(r"STACK:(\d+)", used)[1]))
+
+
+def compile_propagation(folder: pathlib.Path, tile, features: str, channels: int, classes: int, products: str, at: int):
+    numbers = dict.fromkeys(("pixels", "width", "references", "classes"), "i32")
+    types = {"query": f"*{features}", "keys": f"*{features}", "slots": "*i64", "sigmas": "*fp64", "scale": "fp32"}
+    constants = {
+        "SLOTS": 16,
+        "CLASSES": max(16, triton.next_power_of_2(classes)),
+        "PRECISION": products,
+        "QUERIES": tile.queries,
+        "KEYS": tile.keys,
+        "HALF": features != "fp32",
+        **propagation.parts_of(channels, tile.chunk // (4 if features == "fp32" else 2)),
+    }
+    return compile_kernel(
+        propagation._fold_references,
+        folder,
+        numbers | types,
+        constants,
+        warps=tile.warps,
+        stages=tile.stages,
+        capability=at,
+    )
+
+
+@pytest.mark.parametrize("capability", [90, 80])
+@pytest.mark.parametrize(
+    ("features", "products", "channels", "classes"),
+    [
+        ("bf16", "tf32x3", 256, 2),
+        ("bf16", "tf32x3", 256, 21),
+        ("fp16", "tf32x3", 256, 2),
+        ("bf16", "tf32x3", 80, 2),
+        ("bf16", "tf32x3", 1024, 2),
+        ("fp32", "tf32x3", 256, 2),
+        ("fp32", "tf32x3", 256, 21),
+        ("fp32", "tf32", 256, 2),
+        ("fp32", "tf32x3", 80, 2),
+    ],
+)
+def test_the_first_tile_of_the_propagation_that_fits(tmp_path, features, products, channels, classes, capability):
+    is_held = features != "fp32" and channels <= propagation.MOST_HELD
+    for tile in propagation.HELD if is_held else propagation.LOOPED:
+        made = compile_propagation(tmp_path, tile, features, channels, classes, products, capability)
+        if made.shared <= SHARED[capability]:
+            break
+    else:
+        pytest.fail("no tile fits")
+    print(features, products, channels, classes, capability, tuple(tile), made.shared, made.stack)
+    assert made.stack <= STACK[capability]
+    multiply = r"wgmma\.mma_async\S*\.f32\." if capability == 90 else r"mma\.sync\S*\.f32\."
+    kinds = set(re.findall(multiply + r"(\w+)", made.ptx))
+    assert kinds == {
+        {"fp32": "tf32"}.get(features, features.replace("fp", "f")),
+        *([] if features == "fp32" else ["bf16"]),
+    }
+
+
+@pytest.mark.parametrize("capability", [90, 80])
+def test_merging_and_upsampling_spill_nothing(tmp_path, capability):
+    numbers = dict.fromkeys(("pixels", "classes", "splits", "height", "width", "columns"), "i32")
+    merged = compile_kernel(
+        propagation._merge_splits,
+        tmp_path,
+        numbers,
+        {"CLASSES": 32, "QUERIES": propagation.MERGED, "LEAST": propagation.LEAST_2},
+        capability=capability,
+    )
+    types = {**numbers, "ids": "*u8", "mask": "*u8", "scale_y": "fp32", "scale_x": "fp32"}
+    constants = {"COLUMNS": upsampling.COLUMNS, "VOID": upsampling.VOID}
+    masks = compile_kernel(upsampling._upsample_rows, tmp_path, types, constants, capability=capability)
+    assert (merged.stack, masks.stack) == (0, 0)
