@@ -19,7 +19,8 @@ from harness.api.records import RunRecord
 from harness.api.track_json import track_to_json
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
-from harness.plan import Plan, digest_of_bytes, resolve
+from harness.files import digest_of_bytes
+from harness.plan import Plan, resolve
 from harness.prediction_files import RESULTS, SHOWN, opened, read_all_tracks
 from harness.scoring import look_over, mask_path, replay_request, score
 from harness.servers import Server

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.configure import as_json, configure
 from harness.environment import machine_name, torch_threads
-from harness.results import digest_of, digest_of_files
+from harness.files import digest_of, digest_of_bytes, digest_of_files
 from harness.version import __version__
 
 NO_WEIGHTS = "none"
@@ -240,12 +239,6 @@ def _listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:
         raise VerificationFailed(f"{entry.path} has SHA-256 {found}, expected {entry.sha256}")
     info = WeightsInfo(name=entry.name, sha256=found, licence=entry.licence, trained_on=entry.trained_on)
     return info, entry.path
-
-
-def digest_of_bytes(path: Path) -> str:
-    """SHA-256 of one file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:

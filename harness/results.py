@@ -8,11 +8,10 @@ kill at any moment leaves only whole files; a video counts as finished when its 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +19,7 @@ from pydantic import ValidationError
 
 from harness.api.errors import DataError, EnvironmentProblem, UsageError
 from harness.api.records import RunRecord, VideoResult, is_safe_video_name
-
-
-def digest_of(parts: Any) -> str:
-    """SHA-256 of plain JSON values, independent of the order of keys."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
-
-
-def digest_of_files(paths: Iterable[Path]) -> str:
-    """SHA-256 over names and bytes of files, in the order given."""
-    digest = hashlib.sha256()
-    for path in paths:
-        content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path``, flush it to disk, and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+from harness.files import write_atomically
 
 
 class RunFolder:

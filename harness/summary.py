@@ -27,9 +27,9 @@ from harness.api.tasks import works_by_video
 from harness.catalog import Catalog
 from harness.configure import as_json
 from harness.environment import allows_tf32, conditions
+from harness.files import digest_of
 from harness.intervals import clustered_interval
 from harness.plan import Plan
-from harness.results import digest_of
 from harness.version import __version__
 
 

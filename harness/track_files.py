@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.api.track_json import track_to_json
 from harness.api.video import Tracks
-from harness.results import write_atomically
+from harness.files import write_atomically
 
 
 def write_tracks(run: Path, video: str, tracks: Tracks) -> str:

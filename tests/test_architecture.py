@@ -17,6 +17,7 @@ FLOORS = {
     "harness.models": 2,
     "harness.environment": 2,
     "harness.added_memory": 2,
+    "harness.files": 2,
     "harness.intervals": 2,
     "harness.archives": 2,
     "harness.fetching": 3,

@@ -10,7 +10,7 @@ from harness.api.contracts import Benchmark, Scoring
 from harness.api.errors import UsageError
 from harness.api.tasks import TASKS
 from harness.api.video import Sample
-from harness.results import digest_of
+from harness.files import digest_of
 
 PAN = 2
 """Columns a frame by which the ground moves."""

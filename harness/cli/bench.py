@@ -199,7 +199,7 @@ def _set_threads(threads: int | None) -> None:
 
 def _finish(report: Any, told: Callable[[Any], str], out: Path | None, *, as_json: bool) -> None:
     """Print a report, and write it where that is asked for."""
-    from harness.results import write_atomically
+    from harness.files import write_atomically
 
     text = report.model_dump_json(by_alias=True, indent=2) + "\n"
     if out is not None:

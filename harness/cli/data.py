@@ -133,7 +133,7 @@ def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[s
 @_json
 def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> None:
     """Print one SHA-256 over every byte of BENCH that may change a result, as records of full runs carry it."""
-    from harness.results import digest_of
+    from harness.files import digest_of
 
     benchmark = Catalog.load().benchmarks.get(bench)
     samples = benchmark.open(data_root, allow_partial)

@@ -16,8 +16,8 @@ from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
 from harness.cli.terminal import say
+from harness.files import write_atomically
 from harness.ranking import accuracy, created, entry_of
-from harness.results import write_atomically
 from harness.verification import is_suffix, read_published, read_record, verify_place, verify_record
 
 GENERATED = ("README.md", "json/**/*.json")

@@ -81,8 +81,8 @@ def _default_folder(plan: Any) -> Path:
 
 
 def _write(curve: Any, folder: Path) -> None:
+    from harness.files import write_atomically
     from harness.learning_curve.picture import draw
-    from harness.results import write_atomically
 
     write_atomically(folder / "curve.json", json.dumps(curve.to_json(), indent=1).encode())
     draw(folder / "curve.png", curve, _title(curve))

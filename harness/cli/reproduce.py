@@ -59,7 +59,7 @@ def command(
     from harness.environment import resolve_device
     from harness.experiments.grid import Choice, run_grid
     from harness.experiments.table import told
-    from harness.results import write_atomically
+    from harness.files import write_atomically
 
     if threads is not None:
         import torch

@@ -15,9 +15,9 @@ from harness.api.records import RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
 from harness.experiments.format import Cell, Experiment, cells_of
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
+from harness.files import write_atomically
 from harness.plan import Plan, Request, resolve
 from harness.ranking import model_fps
-from harness.results import write_atomically
 from harness.runner import run
 from harness.version import __version__
 

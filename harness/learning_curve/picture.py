@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.files import write_atomically
 from harness.learning_curve.curve import Curve, Figures, Point
-from harness.results import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness.api.errors import ContractError, DataError, EnvironmentProblem, UsageError
 from harness.api.learning import Learner
-from harness.results import write_atomically
+from harness.files import write_atomically
 from harness.training.log import Window
 
 FORMAT = "harness.training/1"

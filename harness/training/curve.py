@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.results import write_atomically
+from harness.files import write_atomically
 
 
 def draw_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import UsageError
-from harness.results import RunFolder, write_atomically
+from harness.files import write_atomically
+from harness.results import RunFolder
 
 SCHEMA = "harness.training/1"
 WRITTEN = ("checkpoint.pt", "last.safetensors", "best.safetensors", "curve.png", "log.jsonl", "train.json")

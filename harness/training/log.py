@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.results import write_atomically
+from harness.files import write_atomically
 
 NEVER = 1 << 62
 """The iteration that no training reaches."""

@@ -20,8 +20,8 @@ from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.configure import as_json, configured
 from harness.environment import machine_name, torch_threads
-from harness.plan import NO_WEIGHTS, Request, code_digest, digest_of_bytes, plugin_info, resolve
-from harness.results import digest_of
+from harness.files import digest_of, digest_of_bytes
+from harness.plan import NO_WEIGHTS, Request, code_digest, plugin_info, resolve
 from harness.version import __version__
 
 NO_VALIDATION = "none"

@@ -13,7 +13,7 @@ from harness.api.mask_files import write_mask
 from harness.catalog import Catalog, Source
 from harness.cli import main
 from harness.datasets.davis import Split, open_split
-from harness.results import digest_of
+from harness.files import digest_of
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 NAMES = {"bear": 2, "dog": 2}
