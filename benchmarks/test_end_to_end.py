@@ -9,8 +9,8 @@ import time
 import pytest
 
 from harness.catalog import Catalog
-from harness.plan import Request, resolve
-from harness.runner import run
+from harness.planning.plan import Request, resolve
+from harness.running.runner import run
 
 CATALOG = Catalog.load()
 BENCH = "mini-small"

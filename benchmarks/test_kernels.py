@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.catalog import Catalog
-from harness.environment import PeakMemory
+from harness.machine import PeakMemory
 
 CASES = [
     pytest.param(kernel, example, id=f"{method.name}-{kernel.name}-{example.name}".replace(" ", ""))

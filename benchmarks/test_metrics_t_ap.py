@@ -23,14 +23,14 @@ from pycocotools.cocoeval import COCOeval
 from harness.api.contracts import YOUTUBE_VIS
 from harness.api.mask_files import RunLength
 from harness.api.video import Sample, Track, Tracks
+from harness.metrics.precision.track_ap import RANGES, TrackAP
 from harness.metrics.stability import contour_contexts, pair_instability
-from harness.metrics.track_ap import RANGES, TrackAP
 
 PLAIN_T = """
 import json, sys, time
 import numpy as np
 from harness.metrics.stability import contour_contexts, pair_instability
-from harness.metrics.stability_curves import trace
+from harness.metrics.stability.curves import trace
 assert not trace.is_compiled
 masks = np.load(sys.argv[1])
 start = time.process_time()

@@ -17,7 +17,7 @@ from harness.api.contracts import DAVIS_2017, DAVIS_2017_UNSUPERVISED, Scoring
 from harness.api.mask_files import read_mask, write_mask
 from harness.api.video import Sample
 from harness.metrics.j_and_f import JAndF
-from harness.metrics.pair_counts import PlainCounter
+from harness.metrics.j_and_f.pair_counts import PlainCounter
 
 HEIGHT, WIDTH = 480, 854
 
@@ -130,7 +130,7 @@ def cpu_seconds(function, *args: object) -> float:
 @pytest.mark.parametrize("form", ["compiled", "plain"])
 def test_scoring(benchmark, tmp_path, monkeypatch, form, objects, proposals, frames, scoring):
     if form == "plain":
-        monkeypatch.setattr("harness.metrics.measurement.new_counter", PlainCounter)
+        monkeypatch.setattr("harness.metrics.j_and_f.measurement.new_counter", PlainCounter)
     truth = blobs(np.random.default_rng(0), objects, frames, jitter=0)
     prediction = blobs(np.random.default_rng(0 if objects == proposals else 1), proposals, frames, jitter=3)
     paths = write_video(tmp_path / "prediction", prediction), write_video(tmp_path / "truth", truth)

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from harness.environment import PeakMemory
+from harness.machine import PeakMemory
 from harness_tvos.config import OFFICIAL
-from harness_tvos.kernel_examples import of_embed
+from harness_tvos.frames.references import reference_frames, sigmas
 from harness_tvos.kernels import propagate, propagate_plain, upsample_plain
 from harness_tvos.memory import Memory
 from harness_tvos.method import TVOS
-from harness_tvos.references import reference_frames, sigmas
+from harness_tvos.speed.kernel_examples import of_embed
 
 TARGET = 18
 GRID, SIZE = (60, 107), (480, 854)

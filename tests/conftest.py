@@ -25,7 +25,7 @@ from harness.api.records import (
 from harness.api.video import Sample
 from harness.catalog import Catalog, Source
 from harness.executors.inline import Inline
-from harness.intervals import clustered_interval
+from harness.ranking.intervals import clustered_interval
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXAMPLE = Path(__file__).parent / "third_party" / "vos-colours"

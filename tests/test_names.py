@@ -10,8 +10,8 @@ from harness.api.contracts import Method
 from harness.api.errors import DataError
 from harness.api.records import is_safe_video_name
 from harness.catalog import Catalog
-from harness.plan import Request, resolve
-from harness.results import RunFolder
+from harness.planning.plan import Request, resolve
+from harness.running.folder import RunFolder
 
 ODD = [
     *("..", ".", "", ".hidden", "a/b", "/etc/passwd", "../../x", "a\\b", "..\\x", "a\x00b", "a\nb", "a\rb", "\x1b[2J"),

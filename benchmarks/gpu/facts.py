@@ -52,7 +52,7 @@ def _version(name: str) -> str:
 
 
 def _nvml(device: str) -> dict[str, object]:
-    from harness.environment import conditions
+    from harness.machine import conditions
 
     told = conditions(device, "fp32", resolutions=[], objects=[], executor="inline")
     return {"driver": told.driver, "power_watts": told.power_watts, "clock_mhz": told.clock_mhz, "tf32": told.tf32}

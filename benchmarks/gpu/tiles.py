@@ -127,8 +127,8 @@ def time_tiles(task: Task, precision: str, channels: int) -> None:
 
 def time_network(task: Task, architecture: Any, precision: str) -> None:
     """The folded network at 480p: channels last and first, fused and not, each as a CUDA graph (no launch overhead)."""
-    from harness_tvos.fused_blocks import fuse_activations
     from harness_tvos.network import build_network, for_inference
+    from harness_tvos.speed.fused_blocks import fuse_activations
 
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     images = torch.randn(1, 3, 480, 854, device="cuda")

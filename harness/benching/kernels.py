@@ -18,8 +18,8 @@ from harness.api.errors import UsageError
 from harness.api.timing import Example, Kernel, Stopwatch
 from harness.benching.machine import DTYPES, Precision, cache_cooler, counts_processor_time, measure_limits
 from harness.benching.report import Form, KernelReport, Limits, Row, Spread, rates_of
-from harness.environment import PeakMemory, conditions, working_on
-from harness.hosting import kind_of
+from harness.hosting.here import kind_of
+from harness.machine import PeakMemory, conditions, working_on
 from harness.version import __version__
 
 ENOUGH_SECONDS = 2.0

@@ -15,9 +15,9 @@ from harness.api.errors import HarnessError
 from harness.api.records import Conditions, Timing, Whole
 from harness.benching.clip import Clip, benchmark_of
 from harness.catalog import Catalog, Entry, Shelf, Source
-from harness.environment import conditions
-from harness.plan import Request, resolve
-from harness.runner import run
+from harness.machine import conditions
+from harness.planning.plan import Request, resolve
+from harness.running.runner import run
 from harness.version import __version__
 
 METHODS_SCHEMA: Final = "harness.bench-methods/1"

@@ -17,11 +17,11 @@ from harness.api.mask_files import read_mask
 from harness.api.records import Conditions, Interval, Number, RunRecord, Whole
 from harness.benching.machine import Precision
 from harness.catalog import Catalog
-from harness.compare import compare
-from harness.intervals import Difference
-from harness.plan import Plan, Request, resolve
-from harness.ranking import model_fps
-from harness.runner import run
+from harness.planning.plan import Plan, Request, resolve
+from harness.ranking.compare import compare
+from harness.ranking.intervals import Difference
+from harness.ranking.standings import model_fps
+from harness.running.runner import run
 from harness.version import __version__
 
 PRECISION_SCHEMA: Final = "harness.bench-precision/1"

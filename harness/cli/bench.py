@@ -60,7 +60,7 @@ def kernels(
     methods = [catalog.methods.get(name) for name in plugins] or list(catalog.methods)
     from harness.benching.kernels import Wish, bench_kernels
     from harness.cli.bench_tables import kernels_told
-    from harness.environment import resolve_device
+    from harness.machine import resolve_device
 
     _set_threads(threads)
     wish = Wish(resolve_device(device), precision, names, limit_size, rounds)
@@ -108,8 +108,8 @@ def methods(
     from harness.benching.clip import Clip
     from harness.benching.methods import bench_methods
     from harness.cli.bench_tables import methods_told
-    from harness.environment import resolve_device
-    from harness.plan import Request
+    from harness.machine import resolve_device
+    from harness.planning.plan import Request
 
     clip = Clip(height, width, frames, objects)
     _set_threads(threads)
@@ -164,8 +164,8 @@ def precision(
     from harness.benching.precision import bench_precision
     from harness.cli.bench_tables import precision_told
     from harness.cli.progress import progress_for
-    from harness.environment import resolve_device
-    from harness.plan import Request
+    from harness.machine import resolve_device
+    from harness.planning.plan import Request
 
     _set_threads(threads)
     names = tuple(name.strip() for name in videos.split(",") if name.strip())

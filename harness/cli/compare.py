@@ -15,9 +15,9 @@ from harness.api.errors import GateFailed, UsageError
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
 from harness.cli.terminal import one_line, say, table
-from harness.compare import Comparison, Gate, SpeedChange, compare, gate_from
-from harness.ranking import has_throughput
-from harness.verification import read_json, read_record
+from harness.leaderboard.verification import read_json, read_record
+from harness.ranking.compare import Comparison, Gate, SpeedChange, compare, gate_from
+from harness.ranking.standings import has_throughput
 
 
 @click.command("compare")

@@ -154,7 +154,7 @@ def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json
 @click.option("--keep-archives", is_flag=True, help="Keep the archives after unpacking.")
 def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archives: bool) -> None:
     """Download and unpack the data of BENCH, or say how to get them by hand."""
-    from harness.fetching import fetch as fetch_benchmark
+    from harness.data.fetching import fetch as fetch_benchmark
 
     benchmark = Catalog.load().benchmarks.get(bench)
     if not benchmark.needs_root:

@@ -17,8 +17,8 @@ from harness.api.records import RunRecord
 from harness.catalog import Catalog
 from harness.cli.terminal import say
 from harness.files import write_atomically
-from harness.ranking import accuracy, created, entry_of
-from harness.verification import is_suffix, read_published, read_record, verify_place, verify_record
+from harness.leaderboard.verification import is_suffix, read_published, read_record, verify_place, verify_record
+from harness.ranking.standings import accuracy, created, entry_of
 
 GENERATED = ("README.md", "json/**/*.json")
 RECORDS, PUBLISHED = Path("leaderboard/records"), Path("leaderboard/published")

@@ -50,9 +50,9 @@ def command(
     catalog.benchmarks.get(asked["bench"])
     if seeds < 1:
         raise click.UsageError(f"--seeds {seeds} leaves nothing to do; expected 1 or more")
-    from harness.environment import resolve_device
     from harness.learning_curve.measure import learning_curve
-    from harness.plan import Request, resolve
+    from harness.machine import resolve_device
+    from harness.planning.plan import Request, resolve
 
     if threads is not None:
         import torch

@@ -143,7 +143,7 @@ def runs(base: Path, as_json: bool) -> None:
 
 def _run_row(folder: Path) -> dict[str, Any]:
     from harness.api.errors import HarnessError
-    from harness.verification import read_record
+    from harness.leaderboard.verification import read_record
 
     done = len(list((folder / "videos").glob("[!.]*.json")))
     if not (folder / "record.json").exists():

@@ -22,7 +22,7 @@ def command(name: str, task: str, out: Path | None, force: bool) -> None:
     NAME is how the method is called; the distribution is vos-NAME.
     """
     from harness.catalog import Catalog
-    from harness.new_plugin import names_of, refuse_taken, write_plugin
+    from harness.new_plugin.write import names_of, refuse_taken, write_plugin
 
     names = names_of(name)
     refuse_taken(names, Catalog.load(), force=force)

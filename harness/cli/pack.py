@@ -12,8 +12,8 @@ from harness.catalog import Catalog
 from harness.cli.terminal import say
 
 if TYPE_CHECKING:
-    from harness.packing import Packed
-    from harness.servers import Server
+    from harness.predictions.packing import Packed
+    from harness.predictions.servers import Server
 
 
 @click.command("pack")
@@ -28,10 +28,10 @@ def command(run: Path, server_name: str, bench: str, data_root: Path | None, out
 
     Everything is checked by the server's rules, written, read again and, where there is truth, scored again.
     """
-    from harness.servers import server_named
+    from harness.predictions.servers import server_named
 
     server = server_named(server_name)
-    from harness.packing import pack
+    from harness.predictions.packing import pack
 
     packed = pack(
         run,

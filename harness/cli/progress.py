@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.api.records import VideoFailure, VideoResult
 from harness.cli.terminal import one_line, say
-from harness.plan import Plan
+from harness.planning.plan import Plan
 
 
 class Shown(Protocol):

@@ -56,10 +56,10 @@ def command(
     catalog = Catalog.load()
     if bench:
         catalog.benchmarks.get(bench)  # a wrong name is answered before torch is imported
-    from harness.environment import resolve_device
     from harness.experiments.grid import Choice, run_grid
     from harness.experiments.table import told
     from harness.files import write_atomically
+    from harness.machine import resolve_device
 
     if threads is not None:
         import torch

@@ -51,7 +51,7 @@ def command(
 
     Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was.
     """
-    from harness.plan import Request
+    from harness.planning.plan import Request
 
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
     request = Request(videos=names, overrides=overrides, threads=threads, **asked)
@@ -68,10 +68,10 @@ def execute(request: Any, catalog: Catalog, out: Path | None, *, fresh: bool) ->
     from dataclasses import replace
 
     from harness.cli.progress import progress_for
-    from harness.environment import resolve_device
-    from harness.plan import resolve
-    from harness.remote.host import describe
-    from harness.runner import run
+    from harness.hosting.apart import describe
+    from harness.machine import resolve_device
+    from harness.planning.plan import resolve
+    from harness.running.runner import run
 
     if request.threads is not None:
         import torch

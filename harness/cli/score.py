@@ -15,12 +15,12 @@ from harness.api.contracts import PROTOCOLS, Scoring
 from harness.api.errors import UsageError
 from harness.api.records import VideoResult
 from harness.catalog import Catalog
-from harness.cli.official_csv import write_official_csv
 from harness.cli.terminal import say
+from harness.predictions.official_csv import write_official_csv
 
 if TYPE_CHECKING:
-    from harness.plan import Plan
-    from harness.results import RunFolder
+    from harness.planning.plan import Plan
+    from harness.running.folder import RunFolder
 
 
 @click.command("score")
@@ -53,8 +53,8 @@ def command(
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
     from harness.cli.run import finish
-    from harness.plan import resolve
-    from harness.scoring import replay_request, score
+    from harness.planning.plan import resolve
+    from harness.predictions.scoring import replay_request, score
 
     catalog = Catalog.load()
     benchmark = catalog.benchmarks.get(bench)
@@ -91,7 +91,7 @@ def command(
 @contextmanager
 def _folder_for(out: Path, predictions: Path, plan: Plan) -> Iterator[RunFolder]:
     """The folder of the scores, emptied of earlier ones before anything is scored; never what holds the predictions."""
-    from harness.results import RunFolder
+    from harness.running.folder import RunFolder
 
     if Path(os.path.realpath(predictions)).is_relative_to(os.path.realpath(out)):
         raise UsageError(f"--out {out} holds the predictions: found {predictions}", hint="choose another --out")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.api.records import Interval, Latency, RunRecord, Timing, VideoSummary
 from harness.cli.terminal import one_line, table
-from harness.intervals import clustered_interval
+from harness.ranking.intervals import clustered_interval
 
 
 def _number(value: float | None, digits: int = 3) -> str:

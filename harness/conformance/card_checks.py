@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import Weights
-from harness.configure import as_json
 from harness.conformance.subject import Subject
 from harness.conformance.verdicts import Broken, NotApplicable, check
 from harness.files import digest_of_bytes
+from harness.planning.config import as_json
 
 HEAVY = ("torch", "torchvision", "cv2", "skimage", "scipy", "numba", "tensorflow", "jax", "transformers", "matplotlib")
 PLAIN = (bool, int, float, str, type(None))

@@ -14,7 +14,7 @@ from harness.conformance.plays import Play, close, enter, lookahead, modes, rest
 from harness.conformance.probes import MEMORY, ORDINARY
 from harness.conformance.subject import Subject
 from harness.conformance.verdicts import MASK_TASKS, Broken, NotApplicable, check
-from harness.environment import resident_mib
+from harness.machine import resident_mib
 
 SETTLED = 100
 """Frames after which a method has what it keeps for good: longer than the memory of any method known to us."""

@@ -15,7 +15,7 @@ from harness.conformance.probe_checks import judge_play
 from harness.conformance.probes import ORDINARY, as_frozen
 from harness.conformance.subject import Subject, brief
 from harness.conformance.verdicts import MASK_TASKS, Broken, NotApplicable, check
-from harness.environment import working_on
+from harness.machine import working_on
 
 GAP_SECONDS = 0.02
 """Waited between two masks: a stage that is open across a yield holds it, and is longer than its lap."""

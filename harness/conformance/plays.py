@@ -16,8 +16,8 @@ from harness.api.contracts import Method
 from harness.api.errors import ContractError
 from harness.api.timing import Reading, Stopwatch
 from harness.api.video import Horizon, Prompts, Sample, Tracks, Video
-from harness.plan import Plan
-from harness.promises import checked_mask, checked_tracks
+from harness.hosting.answers import checked_mask, checked_tracks
+from harness.planning.plan import Plan
 
 Modes = Mapping[str, object]
 

@@ -19,7 +19,7 @@ from harness.api.video import Sample
 from harness.conformance.probes import ORDINARY, RETURNING, Scene
 from harness.conformance.subject import Subject
 from harness.conformance.verdicts import Broken, check
-from harness.runner import run
+from harness.running.runner import run
 
 LAYERS = 6
 """How many steps from video and prompts are followed."""

@@ -16,13 +16,13 @@ from harness.api.errors import HarnessError, UsageError
 from harness.api.hookspecs import GROUP
 from harness.api.tasks import TASKS, Task
 from harness.catalog import Catalog, Source
-from harness.configure import configure
 from harness.conformance.plays import Play, Player, left_over, modes, restore
 from harness.conformance.probes import BENCH, PROBES, Scene
 from harness.conformance.verdicts import Broken, Check, NotApplicable, Outcome, Status
-from harness.environment import allows_tf32, resolve_device, working_on
-from harness.plan import Plan, Request, resolve
-from harness.runner import open_session
+from harness.machine import allows_tf32, resolve_device, working_on
+from harness.planning.config import configure
+from harness.planning.plan import Plan, Request, resolve
+from harness.running.runner import open_session
 
 PROBES_POINT = EntryPoint(BENCH, "harness.conformance.probes", GROUP)
 

@@ -16,9 +16,9 @@ from harness.catalog import Catalog
 from harness.experiments.format import Cell, Experiment, cells_of
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
 from harness.files import write_atomically
-from harness.plan import Plan, Request, resolve
-from harness.ranking import model_fps
-from harness.runner import run
+from harness.planning.plan import Plan, Request, resolve
+from harness.ranking.standings import model_fps
+from harness.running.runner import run
 from harness.version import __version__
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.api.contracts import Metric
 from harness.api.records import VideoScores
-from harness.configure import as_json
-from harness.plan import Plan
+from harness.planning.config import as_json
+from harness.planning.plan import Plan
 
 SCHEMA = "harness.learning-curve/1"
 Figures = Mapping[str, float | None]

@@ -15,12 +15,12 @@ from harness.api.learning import LearnsAtTestTime, Snapshot
 from harness.api.records import VideoScores
 from harness.api.video import Prompts, Sample, Video
 from harness.catalog import Catalog
-from harness.environment import working_on
-from harness.frames import FrameSource
-from harness.hosting import Hosted
+from harness.hosting.answers import checked_mask
+from harness.hosting.frames import FrameSource
+from harness.hosting.here import Hosted
 from harness.learning_curve.curve import Curve, Measured
-from harness.plan import Plan
-from harness.promises import checked_mask
+from harness.machine import working_on
+from harness.planning.plan import Plan
 
 
 def learning_curve(

@@ -12,7 +12,16 @@ from harness.api.hookspecs import hookimpl
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
-from harness.ranking import Board, Row, SpeedGroup, Standing, has_throughput, main_column, standings, timing_of
+from harness.ranking.standings import (
+    Board,
+    Row,
+    SpeedGroup,
+    Standing,
+    has_throughput,
+    main_column,
+    standings,
+    timing_of,
+)
 
 SCHEMA = "harness.leaderboard/1"
 

@@ -13,7 +13,7 @@ from harness.api.hookspecs import hookimpl
 from harness.api.published import PublishedPaper, PublishedRow, PublishedSpeed
 from harness.api.records import Conditions, Interval, RunRecord
 from harness.api.tasks import TASKS
-from harness.ranking import (
+from harness.ranking.standings import (
     Board,
     Row,
     SpeedGroup,
@@ -26,7 +26,7 @@ from harness.ranking import (
     shown_columns,
     timing_of,
 )
-from harness.ranking import standings as standings_of
+from harness.ranking.standings import standings as standings_of
 
 NONE = "–"
 _LONGEST_CELL = 120

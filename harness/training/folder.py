@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.api.errors import UsageError
 from harness.files import write_atomically
-from harness.results import RunFolder
+from harness.running.folder import RunFolder
 
 SCHEMA = "harness.training/1"
 WRITTEN = ("checkpoint.pt", "last.safetensors", "best.safetensors", "curve.png", "log.jsonl", "train.json")

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from harness.api.errors import HarnessError, MethodFailed, PluginError
 from harness.api.learning import Learner
 from harness.catalog import Catalog
-from harness.environment import PeakMemory, allows_tf32, working_on
+from harness.machine import PeakMemory, allows_tf32, working_on
 from harness.training.checkpoint import State, read_checkpoint, restore, write_checkpoint, write_weights
 from harness.training.curve import draw_curve
 from harness.training.folder import TrainingFolder

@@ -18,10 +18,10 @@ from harness.api.learning import Training, TrainingContext
 from harness.api.records import PluginInfo, is_safe_video_name
 from harness.api.video import Sample
 from harness.catalog import Catalog
-from harness.configure import as_json, configured
-from harness.environment import machine_name, torch_threads
 from harness.files import digest_of, digest_of_bytes
-from harness.plan import NO_WEIGHTS, Request, code_digest, plugin_info, resolve
+from harness.machine import machine_name, torch_threads
+from harness.planning.config import as_json, configured
+from harness.planning.plan import NO_WEIGHTS, Request, code_digest, plugin_info, resolve
 from harness.version import __version__
 
 NO_VALIDATION = "none"

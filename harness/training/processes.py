@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from harness.api.errors import UsageError
-from harness.environment import resolve_device
+from harness.machine import resolve_device
 
 PATIENCE = timedelta(days=1)
 """How long processes wait for the first one, which validates alone."""

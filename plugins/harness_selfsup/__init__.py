@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import BuildContext, Citation, Kernel, Learner, Method, Training, TrainingContext, Weights, hookimpl
-from harness_selfsup.adapted_cards import adapted_forms
+from harness_selfsup.adaptation.cards import adapted_forms
 from harness_selfsup.config import PRESETS, Config
-from harness_selfsup.training_config import PRESETS as TRAINING_PRESETS
-from harness_selfsup.training_config import TrainingConfig
+from harness_selfsup.training.config import PRESETS as TRAINING_PRESETS
+from harness_selfsup.training.config import TrainingConfig
 
 PAPER = Citation(
     title="Self-supervised Video Object Segmentation",
@@ -49,7 +49,7 @@ def build(context: BuildContext) -> Any:
 
 def build_learner(context: TrainingContext) -> Learner:
     """Build what ``harness train`` trains; torch is imported here and not before."""
-    from harness_selfsup.training import build
+    from harness_selfsup.training.learner import build
 
     return build(context)
 

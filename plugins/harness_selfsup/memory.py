@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness_selfsup.config import Config
-from harness_selfsup.grids import Size, labels_of_cells
-from harness_selfsup.references import Places
+from harness_selfsup.frames.grids import Size, labels_of_cells
+from harness_selfsup.frames.references import Places
 
 
 class Memory:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from harness import BuildContext, DataError, Prompts, Video, stage
 from harness.ops.labels import VOID
 from harness_selfsup.config import Config
-from harness_selfsup.grids import Size, resized_frame, upsampled, working_size
+from harness_selfsup.frames.grids import Size, resized_frame, upsampled, working_size
+from harness_selfsup.frames.lab import to_lab
+from harness_selfsup.frames.references import dilation_of, reference_frames
 from harness_selfsup.kernels import attend, coarse_offsets
-from harness_selfsup.lab import to_lab
 from harness_selfsup.memory import Memory
 from harness_selfsup.network import Encoders, build_encoder, for_inference, load_checkpoint
-from harness_selfsup.references import dilation_of, reference_frames
 
 
 def build(context: BuildContext) -> SelfSup:

@@ -65,7 +65,7 @@ class Backbone(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Lab images (B, 3, H, W) of ``harness_selfsup.lab.to_lab`` to features (B, 64, ceil(H/4), ceil(W/4)).
+    """Lab images (B, 3, H, W) of ``harness_selfsup.frames.lab.to_lab`` to features (B, 64, ceil(H/4), ceil(W/4)).
 
     The last operation is a convolution with bias: features have any sign and no fixed length.
     """

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import BuildContext, Citation, Kernel, Method, Training, TrainingContext, Weights, hookimpl
-from harness_tvos import training_config
 from harness_tvos.config import PRESETS, Config
+from harness_tvos.training import config as training_config
 
 SHIPPED = "tvos-r18-davis240p-mini"
 # The README of the official code (00826da) links these; the repository's code is MIT, the files state no licence.
@@ -25,7 +25,7 @@ def build(context: BuildContext) -> Any:
 
 def build_learner(context: TrainingContext) -> Any:
     """Build what ``harness train`` trains."""
-    from harness_tvos.training import TVOSLearner
+    from harness_tvos.training.learner import TVOSLearner
 
     return TVOSLearner(context)
 

@@ -17,9 +17,9 @@ from torch.nn import functional
 from harness import kernel
 from harness.ops.labels import VOID, resize_bilinear
 from harness.ops.propagation import Sigmas, Slots, places_of, propagate_streaming
-from harness_tvos import kernel_examples
-from harness_tvos.kernel_examples import convolutions
 from harness_tvos.network import InferenceNetwork
+from harness_tvos.speed import kernel_examples
+from harness_tvos.speed.kernel_examples import convolutions
 
 
 def embed_plain(images: Float[Tensor, "1 3 H W"], network: nn.Module) -> Float[Tensor, "N C"]:

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from harness import BuildContext, Prompts, Video, stage
 from harness.ops.labels import VOID, one_hot, resize_nearest
 from harness.ops.propagation import Sigmas, Slots
-from harness_tvos.acceleration import Graphs, refuse_what_needs_cuda
 from harness_tvos.config import Config
-from harness_tvos.fused_blocks import fuse_activations
+from harness_tvos.frames.references import Schedule, frames_kept
+from harness_tvos.frames.sizes import Size, grid_of, hard_labels, resized_image, soft_labels, working_size
 from harness_tvos.kernels import embed, has_triton, propagate, upsample
 from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, written_over
 from harness_tvos.network import build_network, for_inference, image_statistics, load_checkpoint, network_for
-from harness_tvos.references import Schedule, frames_kept
-from harness_tvos.sizes import Size, grid_of, hard_labels, resized_image, soft_labels, working_size
-from harness_tvos.transferred import build_layer3_network, layer3_network_for
+from harness_tvos.speed.acceleration import Graphs, refuse_what_needs_cuda
+from harness_tvos.speed.fused_blocks import fuse_activations
+from harness_tvos.variants.transferred import build_layer3_network, layer3_network_for
 
 
 def build(context: BuildContext) -> TVOS:

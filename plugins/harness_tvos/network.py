@@ -21,7 +21,7 @@ from harness import DataError
 from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import fold_lite_norms
 from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, layer, stem
-from harness_tvos.lite import LiteNetwork, is_lite, lite_network_of
+from harness_tvos.variants.lite import LiteNetwork, is_lite, lite_network_of
 
 Architecture = Literal["r18", "r50", "r101"]
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -9,8 +9,8 @@ from harness.api.records import VideoResult, VideoTiming
 from harness.catalog import Catalog
 from harness.cli import main
 from harness.cli.compare import told
-from harness.compare import AccuracyChange, Comparison
-from harness.intervals import Difference
+from harness.ranking.compare import AccuracyChange, Comparison
+from harness.ranking.intervals import Difference
 
 THREE = {"a": [(0.5, 0.5)], "b": [(0.75, 0.25)], "c": [(1.0, 0.0)]}
 WORSE = {video: [(j / 2, f / 2) for j, f in objects] for video, objects in THREE.items()}

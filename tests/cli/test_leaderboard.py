@@ -7,7 +7,7 @@ import pytest
 
 from harness.catalog import Catalog
 from harness.cli import main
-from harness.verification import read_published
+from harness.leaderboard.verification import read_published
 
 THREE = {"a": [(0.5, 0.5)], "b": [(0.75, 0.25)], "c": [(1.0, 0.0)]}
 BETTER = {video: [(j, j) for j, _ in objects] for video, objects in THREE.items()}

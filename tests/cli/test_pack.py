@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness import servers
 from harness.api.mask_files import RunLength, read_mask, read_mask_header, write_mask
 from harness.catalog import Catalog
 from harness.cli import main
-from harness.servers import SERVERS, Server
+from harness.predictions import servers
+from harness.predictions.servers import SERVERS, Server
 
 PLUGIN = """
 import functools

@@ -62,12 +62,12 @@ def test_the_runner_hands_over_nothing_that_leads_there():
 
 
 def test_a_runner_that_hands_over_the_sample_is_caught(monkeypatch):
-    import harness.runner
+    import harness.running.runner
 
-    class Leaky(harness.runner.Video):
+    class Leaky(harness.running.runner.Video):
         source = SAMPLE
 
-    monkeypatch.setattr(harness.runner, "Video", Leaky)
+    monkeypatch.setattr(harness.running.runner, "Video", Leaky)
     outcome = judged_blind()
     assert outcome.status == "failed"
     assert "the real name 'conformance-probes-ordinary' at argument 0.source.name" in outcome.message

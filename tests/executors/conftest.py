@@ -8,9 +8,9 @@ import pytest
 
 from harness.catalog import Source
 from harness.executors.process import Process
-from harness.plan import Request, resolve
-from harness.remote.host import describe
-from harness.runner import run
+from harness.hosting.apart import describe
+from harness.planning.plan import Request, resolve
+from harness.running.runner import run
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-import harness.remote.arrivals as arrivals
+import harness.hosting.worker.arrivals as arrivals
 from harness import CausalityError, Method, Track, Tracks, hookimpl, kernel, stage
 
 

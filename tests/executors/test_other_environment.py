@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from harness.api.errors import EnvironmentProblem, PluginError, UsageError
-from harness.plan import Request
-from harness.remote.host import describe
+from harness.hosting.apart import describe
+from harness.planning.plan import Request
 
 HERE = Path(__file__).parent
 

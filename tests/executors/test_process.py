@@ -12,8 +12,8 @@ import pytest
 from harness.api.contracts import DAVIS_2017
 from harness.api.errors import MethodFailed, PluginError, UsageError
 from harness.api.mask_files import read_mask
-from harness.plan import Request, resolve
-from harness.runner import run
+from harness.planning.plan import Request, resolve
+from harness.running.runner import run
 
 # Trick -> kind of failure, what the message and what the traceback must hold.
 BREAKS = {

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli.compare import read_gate
-from harness.compare import Gate, compare
-from harness.configure import configure
+from harness.planning.config import configure
+from harness.ranking.compare import Gate, compare
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
 GATE = """when_not_comparable = "skip"

@@ -17,14 +17,14 @@ from harness.api.mask_files import RunLength, write_mask
 from harness.api.records import StageTime, VideoResult, VideoScores, VideoTiming
 from harness.cli.compare import frame_ms
 from harness.cli.tables import scores_table, speed_table, videos_table
-from harness.compare import compare
 from harness.datasets import youtube_vis, youtube_vos
-from harness.metrics.track_ap_overlap import Tubes
-from harness.prediction_files import read_all_tracks
+from harness.leaderboard.verification import read_published, read_record, verify_record
+from harness.metrics.precision.track_overlap import Tubes
+from harness.predictions.found import read_all_tracks
+from harness.ranking.compare import compare
 from harness.reporters.json import Json
 from harness.reporters.markdown import Markdown
-from harness.results import RunFolder
-from harness.verification import read_published, read_record, verify_record
+from harness.running.folder import RunFolder
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
 GOOD = {"a": [(0.5, 0.75), (1.0, 0.25)], "b": [(0.25, 0.5)], "c": [(1.0, 0.0)]}

@@ -14,7 +14,7 @@ from PIL import Image
 from harness.api.errors import DataError
 from harness.api.mask_files import MAX_PIXELS, RunLength, encode_mask, ids_in, read_mask, read_mask_header
 from harness.api.track_json import segmentation_from_json
-from harness.metrics.track_ap_overlap import Tubes
+from harness.metrics.precision.track_overlap import Tubes
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import archives
 from harness.api.errors import DataError, EnvironmentProblem, VerificationFailed
-from harness.archives import extract
-from harness.prediction_files import opened
+from harness.data import archives
+from harness.data.archives import extract
+from harness.predictions.found import opened
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.environment import working_on
+from harness.machine import working_on
 from harness.ops.propagation import propagate_streaming
 
 SIZE = HEIGHT, WIDTH = 60, 107

@@ -9,7 +9,7 @@ from torch import nn
 from harness import CausalityError, DataError, Prompts, Video
 from harness.api.video import Horizon
 from harness_selfsup.config import CORRECT, MAST, PRESETS, Config
-from harness_selfsup.lab import to_lab
+from harness_selfsup.frames.lab import to_lab
 from harness_selfsup.method import SelfSup, slipped
 
 COLOURS = torch.tensor([[120 * (i % 3), 120 * (i // 3 % 3), 120 * (i // 9)] for i in range(27)], dtype=torch.uint8)

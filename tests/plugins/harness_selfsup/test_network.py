@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness import DataError
-from harness_selfsup.lab import lab_by_table, to_lab
+from harness_selfsup.frames.lab import lab_by_table, to_lab
 from harness_selfsup.network import Encoder, Encoders, build_encoder, for_inference, load_checkpoint, state_of
 
 

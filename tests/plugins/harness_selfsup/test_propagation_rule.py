@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from harness import Prompts, Video
 from harness_selfsup.config import CORRECT, MAST, Config
-from harness_selfsup.lab import to_lab
+from harness_selfsup.frames.lab import to_lab
 from harness_selfsup.method import SelfSup
 from harness_selfsup.network import Encoder, build_encoder, for_inference
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from harness import Sample, TrainingContext
-from harness_tvos.training import TVOSLearner
-from harness_tvos.training_config import TrainingConfig
+from harness_tvos.training.config import TrainingConfig
+from harness_tvos.training.learner import TVOSLearner
 
 MakeVideo = Callable[..., Sample]
 

@@ -9,10 +9,10 @@ import sys
 import pytest
 import torch
 
-from harness_tvos.kernel_examples import convolutions, of_embed, of_upsample
-from harness_tvos.kernel_examples import of_propagate as examples
 from harness_tvos.kernels import embed, propagate, propagate_plain, upsample
 from harness_tvos.network import build_network, for_inference
+from harness_tvos.speed.kernel_examples import convolutions, of_embed, of_upsample
+from harness_tvos.speed.kernel_examples import of_propagate as examples
 
 SMALL = examples("cpu")[:2]
 
@@ -175,7 +175,7 @@ def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
     script.write_text(
         "import torch\n"
         "from harness.ops.propagation_cuda import Tile, propagate_fused\n"
-        "from harness_tvos.kernel_examples import of_propagate as examples\n"
+        "from harness_tvos.speed.kernel_examples import of_propagate as examples\n"
         "from harness_tvos.kernels import propagate_plain\n"
         "example = examples('cpu')[0]\n"
         "query, keys, labels, _, _ = example.args\n"
@@ -199,7 +199,7 @@ def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
         "    except (ValueError, IndexError):\n"
         "        print(0.0)\n"
         "from harness.ops.upsampling_cuda import upsample_fused\n"
-        "from harness_tvos.kernel_examples import of_upsample\n"
+        "from harness_tvos.speed.kernel_examples import of_upsample\n"
         "from harness_tvos.kernels import upsample_plain\n"
         "for example in of_upsample('cpu')[:1]:\n"
         "    print(float((upsample_fused(*example.args) != upsample_plain(*example.args)).sum()))\n"

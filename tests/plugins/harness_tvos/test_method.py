@@ -10,10 +10,10 @@ from harness import BuildContext, CausalityError, Prompts, Video
 from harness.api.video import Horizon
 from harness_tvos import harness_methods, method
 from harness_tvos.config import OFFICIAL, PAPER, Config
+from harness_tvos.frames.references import frames_kept, reference_frames, sigmas
 from harness_tvos.memory import Memory
 from harness_tvos.method import TVOS
 from harness_tvos.network import IMAGENET_MEAN, IMAGENET_STD
-from harness_tvos.references import frames_kept, reference_frames, sigmas
 
 COLOURS = torch.tensor([[120 * (i % 3), 120 * (i // 3 % 3), 120 * (i // 9)] for i in range(13)], dtype=torch.uint8)
 

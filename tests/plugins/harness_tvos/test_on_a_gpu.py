@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from harness import BuildContext, Prompts, Stopwatch, Video
-from harness.environment import working_on
+from harness.machine import working_on
 from harness_tvos import harness_methods
 from harness_tvos.config import OFFICIAL, PRESETS, Config
-from harness_tvos.fused_blocks import fuse_activations
 from harness_tvos.method import TVOS
 from harness_tvos.network import build_network, for_inference, load_checkpoint, network_for
+from harness_tvos.speed.fused_blocks import fuse_activations
 
 pytestmark = pytest.mark.gpu
 

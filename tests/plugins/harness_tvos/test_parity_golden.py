@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness_tvos.config import PRESETS
+from harness_tvos.frames.references import reference_frames, sigmas
 from harness_tvos.kernels import propagate, propagate_plain, upsample
-from harness_tvos.references import reference_frames, sigmas
 
 HERE = Path(__file__).parent / "golden"
 SPEC = importlib.util.spec_from_file_location("make_golden", HERE / "make.py")

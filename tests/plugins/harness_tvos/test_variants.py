@@ -8,9 +8,9 @@ from torch import nn
 
 from harness import Prompts, Video
 from harness_tvos.config import OFFICIAL, PRESETS, YOUTUBE_VOS, Config
+from harness_tvos.frames.references import reference_frames, sigmas
 from harness_tvos.method import TVOS
 from harness_tvos.network import IMAGENET_MEAN, IMAGENET_STD
-from harness_tvos.references import reference_frames, sigmas
 
 COLOURS = torch.tensor([[120 * (i % 3), 120 * (i // 3 % 3), 120 * (i // 9)] for i in range(13)], dtype=torch.uint8)
 

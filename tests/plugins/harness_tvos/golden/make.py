@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from harness_tvos.config import PRESETS
+from harness_tvos.frames.references import reference_frames, sigmas
 from harness_tvos.kernels import propagate_plain, upsample_plain
-from harness_tvos.references import reference_frames, sigmas
 
 SIZE = (5, 7)
 VIDEO = (37, 53)

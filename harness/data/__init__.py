@@ -1,0 +1,1 @@
+"""A benchmark's data: downloaded, unpacked, looked through."""

@@ -1,0 +1,201 @@
+"""The worker: hosts one method in a process of its own and answers what the run asks; it knows no truth and no names.
+
+It needs what ``harness.api`` needs (pluggy, pydantic, numpy), torch and the plugin; not the rest of the harness's
+dependencies, and no particular torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import platform
+import resource
+import socket
+import threading
+import traceback
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.api.contracts import BuildContext, Method
+from harness.api.errors import CausalityError, HarnessError, PluginError
+from harness.api.tasks import TASKS
+from harness.api.video import Tracks
+from harness.catalog import Catalog
+from harness.hosting.here import Clocks, Hosted, kind_of
+from harness.hosting.worker.arrivals import Arrivals
+from harness.hosting.worker.messages import PROTOCOL, Channel, Closed, Message
+from harness.hosting.worker.shared import SharedSlots
+from harness.hosting.worker.values import described, messages_of_tracks
+from harness.machine import allows_tf32, conditions, resolve_device, working_on
+from harness.planning.config import as_json, configure
+from harness.planning.plan import code_digest
+from harness.version import __version__
+
+
+def main(end: int, memory: int) -> None:
+    """Serve the run at the other end of the socket until it is gone."""
+    for descriptor in (end, memory):
+        os.set_inheritable(descriptor, False)
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    channel = Channel(socket.socket(fileno=end))
+    channel.send({"re": "hello", "protocol": PROTOCOL, "harness": __version__, "python": platform.python_version()})
+    with contextlib.suppress(Closed):
+        Worker(channel, SharedSlots(memory)).serve()
+
+
+class Worker:
+    """Answers one ask after another."""
+
+    def __init__(self, channel: Channel, slots: SharedSlots) -> None:
+        self._channel = channel
+        self._slots = slots
+        self._turn = threading.RLock()
+        self._is_asked = False
+        self._held = contextlib.ExitStack()
+        """What holds until the process ends."""
+
+    def serve(self) -> None:
+        """Answer until the run closes the channel; an error is an answer too."""
+        answers = {
+            "describe": self._describe,
+            "build": self._build,
+            "start": self._start,
+            "frame": self._frame,
+            "prompt": self._prompt,
+            "next": self._next,
+            "tracks": self._tracks,
+            "timing": self._timing,
+            "stop": self._stop,
+        }
+        while True:
+            ask = self._channel.receive()
+            self._is_asked = True
+            try:
+                answer = {"re": "done", **(answers[ask["do"]](ask) or {})}
+            except (Exception, SystemExit) as error:
+                answer = _error(error)
+            with self._turn:
+                self._is_asked = False
+                self._channel.send(answer)
+
+    def _describe(self, ask: Message) -> Message:
+        from harness.hosting.worker.description import description
+
+        return description(ask)
+
+    def _build(self, ask: Message) -> None:
+        if ask["threads"]:
+            torch.set_num_threads(ask["threads"])
+        self._device = resolve_device(ask["device"])
+        card = _card(ask)
+        config = configure(card, ask["preset"], ask["overrides"])
+        if as_json(config) != ask["config"]:
+            raise PluginError(f"the config of {card.name} is {as_json(config)} here, expected {ask['config']}")
+        self._precision = ask["precision"]
+        self._tf32 = allows_tf32(config)
+        self._held.enter_context(working_on(self._device, tf32=self._tf32))
+        self._task = TASKS[ask["task"]]
+        context = BuildContext(
+            task=ask["task"],
+            config=config,
+            device=self._device,
+            precision=ask["precision"],
+            weights=Path(ask["weights"]) if ask["weights"] else None,
+            seed=ask["seed"],
+        )
+        self._hosted = Hosted.build(card, context)
+
+    def _start(self, ask: Message) -> None:
+        self._arrivals = Arrivals(ask, self._slots, self._device, self._fetch)
+        self._clocks: Clocks = self._hosted.clocks(ask["height"], ask["width"], ask["objects"])
+        self._clocks.bytes_kept = self._arrivals.bytes_kept
+        self._masks: Iterator[Any] | None = None
+
+    def _frame(self, ask: Message) -> None:
+        self._arrivals.take_frame(ask["frame"])
+
+    def _prompt(self, ask: Message) -> None:
+        self._arrivals.take_prompt(ask["frame"])
+
+    def _next(self, ask: Message) -> Message:
+        """The next mask: in its slot where it is what a mask must be, described otherwise."""
+        video = self._arrivals.video
+        self._arrivals.horizon.last = ask["horizon"]
+        if self._masks is None:
+            self._masks = iter(self._called())
+        mask = next(self._masks, None) if ask["beyond"] else self._clocks.next_mask(self._masks)
+        if mask is None:
+            return {"mask": "none"}
+        if isinstance(mask, torch.Tensor) and mask.dtype == torch.uint8 and tuple(mask.shape) == video.size:
+            self._slots.mask[:] = mask.cpu().numpy()
+            return {"mask": "here"}
+        return {"mask": described(mask)}
+
+    def _tracks(self, ask: Message) -> Message:
+        self._arrivals.horizon.last = ask["horizon"]
+
+        def to_host(found: Any) -> tuple[Any, list[Message]]:
+            return found, list(messages_of_tracks(found)) if isinstance(found, Tracks) else []
+
+        found, messages = self._clocks.time(self._called, to_host)
+        for message in messages:
+            self._channel.send(message)
+        return {"tracks": "sent" if isinstance(found, Tracks) else described(found)}
+
+    def _called(self) -> Any:
+        entry = getattr(self._hosted.method, self._task.entry)
+        video = self._arrivals.video
+        return entry(video, self._arrivals.prompts) if self._task.prompted else entry(video)
+
+    def _timing(self, ask: Message) -> Message:
+        timing = self._clocks.timing(self._arrivals.seconds)
+        found = conditions(
+            self._device, self._precision, resolutions=[], objects=[], executor="process", tf32=self._tf32
+        )
+        return {"timing": timing.model_dump(), "conditions": found.model_dump()}
+
+    def _stop(self, ask: Message) -> None:
+        """Let go of the video and of the method's generator."""
+        self._masks = None
+        del self._arrivals, self._clocks
+
+    def _fetch(self, frame: int) -> None:
+        """Have the run put an earlier frame into the slot once more."""
+        with self._turn:
+            if not self._is_asked:
+                raise RuntimeError(f"frame {frame} is no longer in memory, and no mask is being asked for")
+            self._channel.send({"re": "want", "frame": frame})
+            answer = self._channel.receive()
+        if "refused" in answer:
+            raise CausalityError(answer["refused"], hint=answer["hint"])
+
+
+def _card(ask: Message) -> Method:
+    """The card from the one module that offers it: no other plugin is imported here."""
+    catalog = Catalog.load([EntryPoint(ask["entry_point"], ask["module"], "harness")])
+    for broken in catalog.broken:
+        raise PluginError(f"plugin {ask['module']} is broken in the worker: {broken.error}")
+    if code_digest(ask["module"]) != ask["code_sha256"]:
+        raise PluginError(
+            f"the code of {ask['module']} is not what the run was planned with",
+            hint="it was edited meanwhile, or the worker finds another copy; start the run again",
+        )
+    return catalog.methods.get(ask["plugin"])
+
+
+def _error(error: BaseException) -> Message:
+    ours = isinstance(error, HarnessError)
+    return {
+        "re": "error",
+        "class": type(error).__name__ if ours else "",
+        "kind": kind_of(error),
+        "message": error.message if isinstance(error, HarnessError) else str(error) or type(error).__name__,
+        "hint": error.hint if isinstance(error, HarnessError) else None,
+        "traceback": "".join(traceback.format_exception(error)),
+    }

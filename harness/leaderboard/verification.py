@@ -1,0 +1,283 @@
+"""Decides whether a record can be believed: is it what it says it is, and do its figures agree with each other?
+
+Records come from strangers. ``read_json`` guards the parser, ``read_record`` the form, ``verify_record`` the content,
+``verify_place`` the name of the file. All of them raise VerificationFailed naming file, field, found and expected.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.api.contracts import Column
+from harness.api.errors import DataError, HarnessError, VerificationFailed
+from harness.api.published import PUBLISHED_SCHEMA, PublishedPaper
+from harness.api.records import RUN_SCHEMA, Interval, Latency, RunRecord, Throughput, is_safe_video_name
+from harness.api.tasks import TASKS
+from harness.catalog import Catalog, Shelf
+from harness.ranking.intervals import clustered_interval
+
+LARGEST_RECORD = 8 * 2**20
+"""Bytes. A record of 500 videos with two objects each has about half a megabyte."""
+TOLERANCE = 1e-9
+_SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read a record that anybody may have written; its figures are not checked yet."""
+    return _validated(RunRecord, read_json(path), RUN_SCHEMA, path)
+
+
+def read_published(path: Path) -> PublishedPaper:
+    """Read a file of figures printed in a paper."""
+    paper = _validated(PublishedPaper, read_json(path), PUBLISHED_SCHEMA, path)
+    for number, row in enumerate(paper.rows):
+        _expect(path, f"rows.{number}.task", row.task, row.task in TASKS, f"one of {', '.join(TASKS)}")
+    return paper
+
+
+def read_json(path: Path, *, largest: int = LARGEST_RECORD) -> Any:
+    """Parse a plain file of JSON: no link, at most ``largest`` bytes, no NaN, no key twice, no endless nesting."""
+    if not os.path.lexists(path):
+        raise DataError(f"{path}: found nothing, expected a JSON file")
+    if path.is_symlink() or not path.is_file():
+        found = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "something else"
+        raise VerificationFailed(f"{path}: found {found}, expected a plain file")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise VerificationFailed(f"{path}: found {path.stat().st_size} bytes, expected at most {largest}")
+    try:
+        return json.loads(
+            content.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once
+        )
+    except RecursionError:
+        raise VerificationFailed(f"{path}: found JSON nested too deeply, expected a record") from None
+    except ValueError as error:
+        raise VerificationFailed(f"{path}: found no readable JSON ({error}), expected a record") from error
+
+
+def verify_place(record: RunRecord, path: Path, root: Path) -> None:
+    """Check that ``path`` is ``root``/<benchmark>/<task>/<method>[-<suffix>].json, as the record itself says."""
+    bench, task, method = record.benchmark.name, record.benchmark.task, record.plugin.name
+    try:
+        folders = path.relative_to(root).parts[:-1]
+    except ValueError:
+        raise VerificationFailed(f"{path}: expected a file under {root}") from None
+    _expect(path, "folder", "/".join(folders) or "(none)", folders == (bench, task), f"{bench}/{task}")
+    name = path.name
+    rest = name.removeprefix(method).removesuffix(".json")
+    fits = name.startswith(method) and name.endswith(".json") and (not rest or is_suffix(rest.removeprefix("-")))
+    fits = fits and (not rest or rest.startswith("-"))
+    _expect(path, "file name", name, fits, f"{method}.json or {method}-<suffix>.json")
+
+
+def is_suffix(text: str) -> bool:
+    """Whether ``text`` may end a record's file name: letters, digits, dot, plus, underscore and hyphen."""
+    return _SUFFIX.fullmatch(text) is not None
+
+
+def verify_record(record: RunRecord, path: Path, catalog: Catalog, *, now: dt.datetime | None = None) -> None:
+    """Check the content of a record against itself and against the benchmark and metrics that are installed."""
+    _verify_run(record, path, now or dt.datetime.now(dt.UTC))
+    _verify_benchmark(record, path, catalog)
+    for metric, columns in record.scores.items():
+        known = {column.name: column for column in _installed(catalog.metrics, metric, path, "scores").columns}
+        for name, interval in columns.items():
+            field = f"scores.{metric}.{name}"
+            _expect(path, field, "a figure of that name", name in known, f"only {', '.join(known)}")
+            _verify_figure(record, path, field, known[name], interval)
+    if record.timing is not None:
+        _verify_timing(record, path)
+
+
+def _verify_run(record: RunRecord, path: Path, now: dt.datetime) -> None:
+    try:
+        created = dt.datetime.fromisoformat(record.created)
+    except ValueError:
+        created = None
+    is_utc = created is not None and created.utcoffset() == dt.timedelta(0)
+    _expect(
+        path, "created", repr(record.created), is_utc, "a time in UTC as ISO 8601, such as 2026-01-31T12:00:00+00:00"
+    )
+    # A record from the future would hide every later one of its method.
+    latest = now + dt.timedelta(days=1)
+    _expect(path, "created", record.created, created is not None and created <= latest, f"no later than {latest:%F}")
+    for field, digest in (("id", record.id), ("benchmark.fingerprint", record.benchmark.fingerprint)):
+        _expect(path, field, "nothing", bool(digest), "a SHA-256")
+    names = [video.video for video in record.videos]
+    unsafe = [name for name in names if not is_safe_video_name(name)]
+    _expect(path, "videos", repr(unsafe[:1]), not unsafe, "names without separators, control characters, leading dot")
+    _expect(
+        path, "videos", f"{len(set(names))} names for {len(names)} rows", len(set(names)) == len(names), "no repeats"
+    )
+
+
+def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
+    claimed = record.benchmark
+    benchmark = _installed(catalog.benchmarks, claimed.name, path, "benchmark.name")
+    scorings = benchmark.scorings
+    _expect(path, "benchmark.task", claimed.task, claimed.task in scorings, f"one of {', '.join(scorings)}")
+    done, expected = claimed.videos_done, claimed.videos_expected
+    _expect(
+        path, "benchmark.videos_done", done, done == len(record.videos), f"{len(record.videos)}, the rows of videos"
+    )
+    _expect(path, "benchmark.videos_done", done, 0 < done <= expected, f"1 to videos_expected, {expected}")
+    _expect(
+        path, "partial", record.partial, record.partial == (done < expected), f"{done < expected}: {done} of {expected}"
+    )
+    _expect(path, "failures", len(record.failures), record.partial or not record.failures, "none in a whole run")
+    _expect(path, "benchmark.scored", claimed.scored, claimed.scored == benchmark.scored, str(benchmark.scored))
+    if size := benchmark.videos_expected:
+        _expect(path, "benchmark.videos_expected", expected, expected == size, f"{size}, the videos of {claimed.name}")
+    if benchmark.expected:
+        foreign = sorted({video.video for video in record.videos} - set(benchmark.expected))
+        _expect(path, "videos", foreign[:1], not foreign, f"videos of {claimed.name} only")
+    scoring = next((rule for rule in scorings.values() if rule.version == claimed.scoring), None)
+    if scoring is not None:
+        _expect(path, "benchmark.average", claimed.average, claimed.average == scoring.average, scoring.average)
+        missing = sorted(set(scoring.metrics) - set(record.scores)) if claimed.scored else []
+        _expect(path, "scores", f"no {', '.join(missing)}", not missing, f"what {scoring.version} measures")
+
+
+def _verify_figure(record: RunRecord, path: Path, field: str, column: Column, interval: Interval) -> None:
+    value, low, high = interval.value, interval.low, interval.high
+    for name, number in (("value", value), ("low", low), ("high", high)):
+        if number is not None and column.unit == "fraction":
+            _expect(path, f"{field}.{name}", number, -1 <= number <= 1, "a fraction")
+    _expect(
+        path, field, f"low {low}, high {high}", (low is None) == (high is None), "both ends of the interval or none"
+    )
+    if not column.averaged:
+        if low is not None and high is not None:
+            _expect(path, field, f"low {low}, high {high}", low <= high, "low <= high")
+        return
+    rows = {
+        video.video: [figures[column.name] for figures in video.objects.values() if column.name in figures]
+        for video in record.videos
+    }
+    mean = clustered_interval(rows, average=record.benchmark.average)
+    if value is None:
+        has_gap = any(row is None for video in rows.values() for row in video)
+        _expect(path, f"{field}.value", None, has_gap or mean.value is None, f"{mean.value}, the mean of the rows")
+        return
+    _expect_equal(path, f"{field}.value", value, mean.value, "the mean of the rows of videos")
+    if low is not None or mean.low is not None:
+        _expect_equal(path, f"{field}.low", low, mean.low, "the bootstrap over the rows of videos")
+        _expect_equal(path, f"{field}.high", high, mean.high, "the bootstrap over the rows of videos")
+
+
+def _verify_timing(record: RunRecord, path: Path) -> None:
+    assert record.timing is not None
+    clocks: Mapping[str, Latency] = {
+        name: getattr(record.timing, name) for name in ("model", "model_first_frame", "e2e", "e2e_first_frame")
+    }
+    for name, clock in clocks.items():
+        field = f"timing.{name}"
+        ordered = [clock.p50_ms, clock.p90_ms, clock.p99_ms]
+        values = [clock.fps, clock.mean_ms, *ordered]
+        if not clock.frames:
+            _expect(path, field, values, not any(value is not None for value in values), "no figures without frames")
+            continue
+        known = [value for value in values if value is not None]
+        _expect(path, field, values, len(known) == len(values) and min(known) > 0, "positive figures throughout")
+        assert clock.fps is not None
+        assert clock.mean_ms is not None
+        rate = 1000 / clock.mean_ms
+        _expect(path, f"{field}.fps", clock.fps, math.isclose(clock.fps, rate, rel_tol=1e-6), f"{rate}, 1000 / mean_ms")
+        _expect(path, field, ordered, known[2:] == sorted(known[2:]), "p50 <= p90 <= p99")
+    _verify_throughput(record.timing.throughput, path)
+    peak = record.timing.added_memory_mib
+    _expect(path, "timing.added_memory_mib", peak, peak is None or peak >= 0, "0 or more")
+
+
+def _verify_throughput(found: Throughput | None, path: Path) -> None:
+    if found is None:
+        return
+    figures = [found.videos, found.frames, found.model_seconds, found.model_fps, found.e2e_fps]
+    known = [value for value in figures if value is not None]
+    are_positive = len(known) == len(figures) and min(known) > 0
+    _expect(path, "timing.throughput", figures, are_positive, "positive figures throughout")
+    assert found.model_fps is not None
+    rate = found.frames / found.model_seconds
+    is_rate = math.isclose(found.model_fps, rate, rel_tol=1e-6)
+    _expect(path, "timing.throughput.model_fps", found.model_fps, is_rate, f"{rate}, frames / model_seconds")
+
+
+def _validated(model: type[M], data: Any, schema: str, path: Path) -> M:
+    if not isinstance(data, dict):
+        raise VerificationFailed(f"{path}: found a {type(data).__name__}, expected an object of schema {schema}")
+    if data.get("schema") != schema:
+        raise VerificationFailed(
+            f"{path}: schema: found {_short(data.get('schema'))}, expected {schema!r}",
+            hint="run again with this version of the harness, or upgrade it",
+        )
+    try:
+        return model.model_validate(data, strict=True)
+    except ValidationError as error:
+        raise VerificationFailed(f"{path}: {_told(error)}", hint="harness schema") from error
+
+
+def _told(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    lines = [
+        f"{_short('.'.join(str(part) for part in problem['loc']))}: found {_short(problem['input'])}, "
+        f"expected otherwise: {problem['msg'][:300]}"
+        for problem in problems[:5]
+    ]
+    more = [f"and {len(problems) - 5} more"] if len(problems) > 5 else []
+    return "; ".join([*lines, *more])
+
+
+def _installed(shelf: Shelf[T], name: str, path: Path, field: str) -> T:
+    try:
+        return shelf.get(name)
+    except HarnessError as error:
+        raise VerificationFailed(f"{path}: {field}: {error.message}", hint=error.hint) from error
+
+
+def _expect(path: Path, field: str, found: Any, holds: bool, expected: str) -> None:
+    if not holds:
+        raise VerificationFailed(f"{path}: {field}: found {_short(found)}, expected {expected}")
+
+
+def _expect_equal(path: Path, field: str, found: float | None, expected: float | None, what: str) -> None:
+    equal = found is not None and expected is not None and abs(found - expected) <= TOLERANCE
+    _expect(path, field, found, equal, f"{expected}, {what}")
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:100]!r} stands twice in one object")
+        found[key] = value
+    return found

@@ -1,0 +1,94 @@
+"""The counts of pair_counts.py by the compiled loops of compiled_kernels.py."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int64, UInt8, UInt64
+
+from harness.metrics.j_and_f import compiled_kernels as kernels
+from harness.metrics.j_and_f.boundary import boundary_radius, disk_half_widths
+from harness.metrics.j_and_f.pair_counts import PlainCounter, Slots
+
+_EVERY_ID = np.arange(256, dtype=np.uint8)
+
+
+class CompiledCounter:
+    """The counts by run lengths and bit maps; keeps its arrays from frame to frame."""
+
+    def __init__(self) -> None:
+        self._size = (0, 0)
+        self._slots = (-1, -1)
+
+    @staticmethod
+    def is_usable() -> bool:
+        """Whether its loops run as machine code; as plain Python they would be slower than ``PlainCounter``."""
+        return kernels.count_frame.is_compiled and kernels.cut_into_runs.is_compiled
+
+    def present_ids(self, masks: UInt8[np.ndarray, "H W"]) -> set[int]:
+        """As ``PairCounter``."""
+        self._fit_size(*masks.shape)
+        starts, values = self._runs[:2]
+        runs = kernels.cut_into_runs(*_flat(masks), _EVERY_ID, starts, values, masks.size)
+        return set(values[:runs].tolist()) - {0}
+
+    def count_pairs(
+        self,
+        prediction: UInt8[np.ndarray, "H W"],
+        truth: UInt8[np.ndarray, "H W"],
+        slots: Slots,
+        *,
+        crossed: bool,
+    ) -> Int64[np.ndarray, "pairs 6"]:
+        """As ``PairCounter``."""
+        self._fit_size(*truth.shape)
+        radius = len(self._half_widths) - 1
+        if radius > kernels.MAX_RADIUS:
+            return PlainCounter().count_pairs(prediction, truth, slots, crossed=crossed)
+        proposals, objects = slots.proposals, slots.objects
+        self._fit_slots(proposals, objects)
+        counts = np.empty((proposals * objects if crossed else objects, 6), np.int64)
+        kernels.count_frame(
+            *_flat(prediction),
+            slots.prediction,
+            *_flat(truth),
+            slots.truth,
+            *truth.shape,
+            proposals,
+            objects,
+            crossed,
+            self._runs,
+            self._maps,
+            self._boxes,
+            self._half_widths,
+            radius,
+            self._joint,
+            self._lengths,
+            counts,
+        )
+        return counts
+
+    def _fit_size(self, height: int, width: int) -> None:
+        """Make the arrays that depend on the frame's size anew when it is another."""
+        if (height, width) != self._size:
+            self._size = (height, width)
+            self._slots = (-1, -1)
+            self._half_widths = disk_half_widths(boundary_radius(height, width))
+            self._runs = np.empty((4, height * width + 1), np.int64)
+
+    def _fit_slots(self, proposals: int, objects: int) -> None:
+        """Make the bit maps anew when there are other slots: boundaries, grown boundaries, and the boxes of both."""
+        if (proposals, objects) != self._slots:
+            self._slots = (proposals, objects)
+            height, words = self._size[0], (self._size[1] + 63) // 64
+            self._maps = np.zeros((2, proposals + objects, height, words), np.uint64)
+            self._boxes = np.tile([height, -1, words, -1], (2, proposals + objects, 1))
+            self._joint = np.empty((proposals + 2, objects + 2), np.int64)
+            self._lengths = np.empty(proposals + objects, np.int64)
+
+
+def _flat(labels: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, " pixels"], UInt64[np.ndarray, " words"]]:
+    """The label map as one row of bytes, and as whole words of eight."""
+    flat = np.ascontiguousarray(labels).reshape(-1)
+    if flat.ctypes.data % 8:
+        flat = flat.copy()
+    return flat, flat[: flat.size // 8 * 8].view(np.uint64)

@@ -1,0 +1,141 @@
+"""J and F of one video, measured frame by frame: no mask is kept, only a few integers a frame and pair of objects."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from harness.api.contracts import Scoring
+from harness.api.errors import DataError
+from harness.api.records import VideoScores
+from harness.api.video import Sample
+from harness.metrics.j_and_f.boundary import boundary_accuracy
+from harness.metrics.j_and_f.matching import match_proposals
+from harness.metrics.j_and_f.objects import VOID, ScoredObjects, refused
+from harness.metrics.j_and_f.pair_counts import INTERSECTION, PREDICTED, UNION, new_counter
+from harness.metrics.j_and_f.region import region_similarity
+from harness.metrics.j_and_f.statistics import summarise_series
+
+
+@dataclass(frozen=True)
+class MeasuredFrame:
+    """What is kept of one scored frame: its number, the counts of its pairs, and which objects it counts for."""
+
+    number: int
+    counts: Int64[np.ndarray, "pairs 6"]
+    scored: Bool[np.ndarray, " objects"]
+
+
+class JFMeasurement:
+    """Measures one video; the rules are those of ``Scoring``, docs/metrics.md says where each comes from."""
+
+    def __init__(self, metric: str, sample: Sample, scoring: Scoring) -> None:
+        self._crossed = scoring.matching == "hungarian"
+        if scoring.matching == "none" or (self._crossed and scoring.objects != "first-frame-max"):
+            raise ValueError(
+                f"{metric} cannot match {scoring.matching!r} with objects {scoring.objects!r} (scoring "
+                f"{scoring.version!r}); expected 'ids', or 'hungarian' with 'first-frame-max'"
+            )
+        self._metric = metric
+        self._sample = sample
+        self._scoring = scoring
+        self._counter = new_counter()
+        self._objects = ScoredObjects(sample, scoring, self._counter)
+        self._last_added = -1
+        self._frames: list[MeasuredFrame] = []
+
+    def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
+        """Take the id maps of the next frame; they are read, not kept and not changed."""
+        if not self._last_added < frame < self._sample.length:
+            raise ValueError(f"frame {frame} after {self._last_added}, of {self._sample.length}; add frames in order")
+        self._last_added = frame
+        if truth is None:
+            return
+        self._objects.look(frame, truth)
+        if self._scoring.frames != "inner" or 0 < frame < self._sample.length - 1:
+            self._measure(frame, prediction, truth)
+        if self._scoring.frames == "annotated":
+            self._objects.remember(truth)
+
+    def _measure(self, frame: int, prediction: np.ndarray, truth: np.ndarray) -> None:
+        if prediction.shape != truth.shape or prediction.dtype != np.uint8 or truth.dtype != np.uint8:
+            raise refused(
+                self._sample,
+                frame,
+                found=f"a prediction of {prediction.shape} {prediction.dtype}",
+                expected=f"uint8 of {truth.shape}, the size of the truth",
+            )
+        slots = self._objects.slots(frame, prediction, truth)
+        if self._scoring.void == "ignore" and truth.max(initial=0) == VOID:
+            known = truth != VOID
+            prediction, truth = prediction * known, truth * known
+        counts = self._counter.count_pairs(prediction, truth, slots, crossed=self._crossed)
+        self._frames.append(MeasuredFrame(frame, counts, self._objects.are_scored()))
+
+    def finish(self) -> VideoScores:
+        """J and F of each object (None on frames where it is not scored) and their mean, recall and decay."""
+        if not self._frames and self._scoring.frames != "annotated":
+            raise DataError.at(
+                f"video {self._sample.name!r}",
+                found=f"no frame to score among its {self._sample.length}",
+                expected=f"at least one ({self._scoring.version} scores {self._scoring.frames} frames)",
+            )
+        matched: dict[str, int] = {}
+        if self._crossed:
+            J, F, matched = self._match()
+        else:
+            J, F = self._series()
+        reported = [(n, str(self._objects.ids[n])) for n in np.flatnonzero(self._objects.are_reported())]
+        scored = ~np.isnan(J)
+        decay = self._scoring.decay
+        return VideoScores(
+            metric=self._metric,
+            frames=[frame.number for frame in self._frames],
+            series={"J": {id_: _values(J[n]) for n, id_ in reported}, "F": {id_: _values(F[n]) for n, id_ in reported}},
+            summary={
+                id_: figures_or_none(summarise_series(J[n][scored[n]], F[n][scored[n]], decay)) for n, id_ in reported
+            },
+            matched=matched,
+        )
+
+    def _series(self) -> tuple[Float64[np.ndarray, "N T"], Float64[np.ndarray, "N T"]]:
+        """J and F of each object and frame, NaN where the object is not scored."""
+        J = np.full((len(self._objects.ids), len(self._frames)), np.nan)
+        F = J.copy()
+        for t, frame in enumerate(self._frames):
+            objects = np.flatnonzero(frame.scored)
+            J[objects, t], F[objects, t] = similarity_and_accuracy(frame.counts[objects])
+        return J, F
+
+    def _match(self) -> tuple[Float64[np.ndarray, "N T"], Float64[np.ndarray, "N T"], dict[str, int]]:
+        """J and F of each object with the proposal that is matched to it, and which that is."""
+        objects = len(self._objects.ids)
+        if not objects:
+            return np.empty((0, len(self._frames))), np.empty((0, len(self._frames))), {}
+        counts = np.stack([frame.counts for frame in self._frames], axis=1)  # (P * N, T, 6)
+        proposals = max(self._objects.highest_proposal, objects)
+        counts = counts.reshape(-1, objects, *counts.shape[1:])[:proposals]  # (P, N, T, 6)
+        J, F = similarity_and_accuracy(counts)
+        chosen = match_proposals(J, F)
+        matched = {str(n + 1): int(p) + 1 for n, p in enumerate(chosen) if p < self._objects.highest_proposal}
+        return J[chosen, range(objects)], F[chosen, range(objects)], matched
+
+
+def similarity_and_accuracy(
+    counts: Int64[np.ndarray, "*shape 6"],
+) -> tuple[Float64[np.ndarray, "*shape"], Float64[np.ndarray, "*shape"]]:
+    """J and F from the counts of pairs."""
+    J = region_similarity(counts[..., INTERSECTION], counts[..., UNION])
+    return J, boundary_accuracy(*(counts[..., column] for column in range(PREDICTED, 6)))
+
+
+def _values(series: Float64[np.ndarray, " T"]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in series.tolist()]
+
+
+def figures_or_none(figures: dict[str, float]) -> dict[str, float | None]:
+    """The same with None for NaN, as records keep them."""
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}

@@ -1,0 +1,109 @@
+"""Which objects of a video are scored, and which id of prediction and truth stands for each."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from harness.api.contracts import Scoring
+from harness.api.errors import DataError
+from harness.api.video import Sample
+from harness.metrics.j_and_f.pair_counts import PairCounter, Slots
+
+VOID = 255
+
+
+def _identity(count: int) -> UInt8[np.ndarray, "256"]:
+    slots = np.arange(256, dtype=np.uint8)
+    slots[count + 1 :] = 0
+    return slots
+
+
+class ScoredObjects:
+    """The ids scored so far, by the rules ``objects`` and ``frames`` of a scoring; ``ids[k]`` has slot k + 1."""
+
+    def __init__(self, sample: Sample, scoring: Scoring, counter: PairCounter) -> None:
+        self.ids: list[int] = [1] if scoring.objects == "single" else []
+        self.highest_proposal = 0
+        self._sample = sample
+        self._scoring = scoring
+        self._present_ids = counter.present_ids
+        self._fixed = scoring.objects == "single"
+        self._true: set[int] = set()
+
+    def look(self, frame: int, truth: UInt8[np.ndarray, "H W"]) -> None:
+        """Learn the objects of DAVIS 2017 from the first truth: 1..its highest id, gaps included, void left out."""
+        if self._scoring.objects != "first-frame-max" or self._fixed:
+            return
+        first = None
+        if frame and self._sample.read_truth:
+            first = self._sample.read_truth(0)
+        first = truth if first is None else first
+        void = self._scoring.void != "object"
+        highest = int(first.max(initial=0))
+        if void and highest == VOID:
+            highest = int(first.max(initial=0, where=first != VOID))
+        self.ids = list(range(1, highest + 1))
+        self._fixed = True
+
+    def slots(self, frame: int, prediction: UInt8[np.ndarray, "H W"], truth: UInt8[np.ndarray, "H W"]) -> Slots:
+        """Number the objects of one scored frame; raise DataError for ids the official toolkit refuses."""
+        if self._scoring.objects == "single":
+            any_object = np.ones(256, np.uint8)
+            any_object[0] = 0
+            return Slots(any_object, any_object, 1, 1)
+        if self._scoring.objects == "seen":
+            return self._seen_slots(prediction, truth)
+        crossed = self._scoring.matching == "hungarian"
+        limit = self._scoring.max_proposals if crossed else len(self.ids)
+        highest = int(prediction.max(initial=0))
+        if highest > limit:
+            what = f"at most {limit} proposals" if crossed else f"the ids 0..{limit} of the first truth"
+            raise refused(self._sample, frame, found=f"id {highest} in the prediction", expected=what)
+        self.highest_proposal = max(self.highest_proposal, highest)
+        proposals = max(limit, len(self.ids))
+        return Slots(_identity(proposals), _identity(len(self.ids)), proposals, len(self.ids))
+
+    def _seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
+        if self._scoring.frames != "annotated":
+            self.remember(truth)
+            self._number(self._present_ids(prediction))
+        slots = np.zeros(256, np.uint8)
+        slots[self.ids] = np.arange(1, len(self.ids) + 1)
+        return Slots(slots, slots, len(self.ids), len(self.ids))
+
+    def remember(self, truth: UInt8[np.ndarray, "H W"]) -> None:
+        """Note which ids this truth holds."""
+        if self._scoring.objects == "single":
+            found = {1} if truth.any() else set()
+        else:
+            found = self._present_ids(truth) if self._scoring.void == "object" else self._present_ids(truth) - {VOID}
+        self._true |= found
+        if self._scoring.objects == "seen":
+            self._number(found)
+
+    def _number(self, ids: set[int]) -> None:
+        self.ids.extend(sorted(ids - set(self.ids)))
+
+    def are_scored(self) -> Bool[np.ndarray, " objects"]:
+        """Which objects count on the frame now measured: all, or with annotated frames those in an earlier truth."""
+        if self._scoring.frames != "annotated":
+            return np.ones(len(self.ids), np.bool_)
+        return np.array([id_ in self._true for id_ in self.ids], np.bool_)
+
+    def are_reported(self) -> Bool[np.ndarray, " objects"]:
+        """Which objects are in the result: all, or where ids are learned on the way those the truth ever held."""
+        if self._scoring.objects != "seen":
+            return np.ones(len(self.ids), np.bool_)
+        return np.array([id_ in self._true for id_ in self.ids], np.bool_)
+
+
+def refused(sample: Sample, frame: int, *, found: str, expected: str) -> DataError:
+    """The error about one predicted mask, naming video and frame."""
+    name = f" ({sample.frame_names[frame]})" if frame < len(sample.frame_names) else ""
+    return DataError.at(
+        f"video {sample.name!r}, frame {frame}{name}",
+        found=found,
+        expected=expected,
+        hint="mend the prediction of this frame, or choose another rule with --protocol",
+    )

@@ -1,0 +1,1 @@
+"""Average precision of masks: of single frames and of whole tracks."""

@@ -1,0 +1,317 @@
+"""A request turned into a plan: every name resolved, every file checked, the cache key computed; nothing run yet."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from harness.api.contracts import Benchmark, Method, Scoring, Weights
+from harness.api.errors import DataError, PluginError, UsageError, VerificationFailed
+from harness.api.records import Conditions, PluginInfo, WeightsInfo, is_safe_video_name
+from harness.api.tasks import TASKS, Task, TaskName
+from harness.api.video import Sample
+from harness.catalog import Catalog
+from harness.files import digest_of, digest_of_bytes, digest_of_files
+from harness.machine import machine_name, torch_threads
+from harness.planning.config import as_json, configure
+from harness.version import __version__
+
+NO_WEIGHTS = "none"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for, as typed; ``resolve`` checks it."""
+
+    plugin: str
+    bench: str
+    task: str | None = None
+    preset: str = ""
+    overrides: tuple[str, ...] = ()
+    weights: str | None = None
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    videos: tuple[str, ...] = ()
+    limit: int | None = None
+    data_root: Path | None = None
+    allow_partial: bool = False
+    executor: str = "inline"
+    seed: int = 0
+    protocol: Scoring | None = None
+    """Another scoring rule than the benchmark's own; named in the record."""
+    python: Path | None = None
+    """The interpreter of another environment, where the method lives; None: this one."""
+    workers: int = 1
+    """Videos at the same time on a CPU; on GPUs, one a device."""
+    threads: int | None = None
+    """CPU threads of torch in each process; None: torch's choice, shared among the workers."""
+    first_frame_seconds: float = 600.0
+    """A method in its own process is ended after so long without its first mask (or unbuilt)."""
+    frame_seconds: float = 120.0
+    """The same for each later mask."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One device for each video that may be worked on at the same time."""
+        named = tuple(name.strip() for name in self.device.split(",") if name.strip())
+        return named * self.workers if len(named) == 1 else named
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A method in another environment: its card without its code, and what its clocks run on there."""
+
+    python: Path
+    method: Method
+    plugin: PluginInfo
+    entry_point: str
+    module: str
+    torch: str
+    harness: str
+    conditions: Conditions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything resolved. ``samples`` are the videos of this run, in the benchmark's order."""
+
+    request: Request
+    method: Method
+    plugin: PluginInfo
+    benchmark: Benchmark
+    task: Task
+    scoring: Scoring
+    config: Any
+    weights: WeightsInfo
+    weights_path: Path | None
+    samples: Sequence[Sample]
+    videos_expected: int
+    partial_reason: str
+    entry_point: str
+    module: str
+    """Where the card comes from: what a worker process loads."""
+    elsewhere: Elsewhere | None = None
+
+    @functools.cached_property
+    def key_parts(self) -> dict[str, Any]:
+        """What a result, clocks included, depends on beside its video; equal parts, equal results.
+
+        Taken once: code that changes on disk while a run goes on is not the code that runs.
+        """
+        on = self.elsewhere.conditions if self.elsewhere else None
+        parts = {
+            "harness": __version__,
+            "harness_code": code_digest("harness"),
+            "plugin": self.plugin.model_dump(),
+            "config": as_json(self.config),
+            "weights": self.weights.sha256 or self.weights.name,
+            "bench": self.benchmark.name,
+            "task": self.task.name,
+            "scoring": self.scoring.version,
+            "device": self.request.device,
+            "machine": on.device if on else machine_name(self.request.devices),
+            "threads": self.request.threads or (on.threads if on else torch_threads(self.request.device)),
+            "precision": self.request.precision,
+            "seed": self.request.seed,
+            "torch": self.elsewhere.torch if self.elsewhere else version("torch"),
+        }
+        if self.request.workers > 1:
+            parts["workers"] = self.request.workers
+        if self.elsewhere:
+            parts["harness_elsewhere"] = self.elsewhere.harness
+        return parts
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of ``key_parts``."""
+        return digest_of(self.key_parts)
+
+    def video_key(self, sample: Sample, digest: str) -> str:
+        """SHA-256 of ``key_parts`` and the video's own digest."""
+        return digest_of([self.key, sample.name, digest])
+
+
+def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = None) -> Plan:
+    """Resolve every name in ``request``; a HarnessError says what is wrong before anything runs.
+
+    ``elsewhere`` is the method where it lives in another environment; its config is settled there.
+    """
+    _refuse_contradictions(request)
+    method = elsewhere.method if elsewhere else catalog.methods.get(request.plugin)
+    source = elsewhere or catalog.methods.source(method.name)
+    benchmark = catalog.benchmarks.get(request.bench)
+    task = _task(request, method, benchmark)
+    scoring = request.protocol or benchmark.scorings[task.name]
+    for metric in scoring.metrics if benchmark.scored else ():
+        catalog.metrics.get(metric)
+    config = configure(method, request.preset, () if elsewhere else request.overrides)
+    weights, weights_path = _weights(method, request.weights)
+    everything = _open(benchmark, request)
+    samples, subset_reason = _chosen(everything, request)
+    expected = max(benchmark.videos_expected, len(everything))
+    missing = expected - len(everything)
+    reasons = [f"{missing} of {expected} videos are not in the data"] if missing else []
+    return Plan(
+        request=request,
+        method=method,
+        plugin=elsewhere.plugin if elsewhere else plugin_info(catalog, method),
+        benchmark=benchmark,
+        task=task,
+        scoring=scoring,
+        config=config,
+        weights=weights,
+        weights_path=weights_path,
+        samples=samples,
+        videos_expected=expected,
+        partial_reason="; ".join([*reasons, *subset_reason]),
+        entry_point=source.entry_point,
+        module=source.module,
+        elsewhere=elsewhere,
+    )
+
+
+def _refuse_contradictions(request: Request) -> None:
+    """UsageError where workers, devices and limits cannot be."""
+    if request.workers < 1:
+        raise UsageError(f"--workers {request.workers} would do nothing; expected 1 or more")
+    if request.workers > 1 and request.device != "cpu":
+        raise UsageError(
+            f"--workers {request.workers} on {request.device}: GPUs get one worker each",
+            hint="name several devices: --device cuda:0,cuda:1",
+        )
+    if "cpu" in request.devices and request.device != "cpu":
+        raise UsageError(f"--device {request.device} mixes CPU and GPU: their speeds cannot stand in one record")
+    if len(set(request.devices)) < len(request.devices) and request.device != "cpu":
+        raise UsageError(f"--device {request.device} names a device twice")
+    if request.threads is not None and request.threads < 1:
+        raise UsageError(f"--threads {request.threads} leaves nothing to compute with; expected 1 or more")
+    if min(request.first_frame_seconds, request.frame_seconds) <= 0:
+        raise UsageError("--first-frame-seconds and --frame-seconds must be more than 0")
+
+
+def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:
+    common = [name for name in benchmark.tasks if name in method.tasks]
+    if request.task is not None:
+        if request.task not in TASKS:
+            raise UsageError(f"no task named {request.task!r}; known: {', '.join(TASKS)}")
+        common = [name for name in common if name == request.task]
+    if not common:
+        raise UsageError(
+            f"{method.name} offers {', '.join(method.tasks)}; {benchmark.name} scores {', '.join(benchmark.tasks)}"
+            + (f"; --task {request.task} is not in both" if request.task else "; they have no task in common"),
+            hint="harness ls benches",
+        )
+    return TASKS[cast(TaskName, common[0])]
+
+
+def _weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Path | None]:
+    """The weights by name, file or default; the checksum is verified wherever it is known."""
+    if wanted == NO_WEIGHTS or (wanted is None and not method.default_weights):
+        return WeightsInfo(name=NO_WEIGHTS), None
+    entry = method.weights_named(wanted or method.default_weights)
+    if entry is None and wanted is None:
+        raise PluginError(
+            f"the card of {method.name} names default weights {method.default_weights!r} it does not list"
+        )
+    if entry is not None:
+        return _listed_weights(method, entry)
+    path = Path(cast(str, wanted)).expanduser()
+    if not path.is_file():
+        known = ", ".join([entry.name for entry in method.weights] + [NO_WEIGHTS])
+        raise DataError(f"no weights file {path}, and {method.name} lists none of that name; listed: {known}")
+    return WeightsInfo(name=path.name, sha256=digest_of_bytes(path)), path
+
+
+def _listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:
+    if entry.path is None or not entry.path.is_file():
+        raise DataError(
+            f"weights {entry.name!r} of {method.name} are not on this machine"
+            + (f" (expected {entry.path})" if entry.path else ""),
+            hint=f"download them from {entry.url} and give --weights FILE" if entry.url else "give --weights FILE",
+        )
+    found = digest_of_bytes(entry.path)
+    if entry.sha256 and found != entry.sha256:
+        raise VerificationFailed(f"{entry.path} has SHA-256 {found}, expected {entry.sha256}")
+    info = WeightsInfo(name=entry.name, sha256=found, licence=entry.licence, trained_on=entry.trained_on)
+    return info, entry.path
+
+
+def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:
+    if benchmark.needs_root and request.data_root is None:
+        raise DataError(
+            f"benchmark {benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
+            hint=f"harness run --bench {benchmark.name} --data-root DIR, or set HARNESS_DATA",
+        )
+    samples = benchmark.open(request.data_root, request.allow_partial)
+    names = [sample.name for sample in samples]
+    for sample in samples:
+        odd = next((name for name in (sample.name, *sample.frame_names) if not is_safe_video_name(name)), None)
+        if odd is not None:
+            raise DataError(f"{benchmark.name}, video {sample.name!r}: the name {odd!r:.300} cannot be a file name")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{benchmark.name}: found two videos named {twice!r}, expected each name once")
+    if not samples:
+        raise DataError(f"{benchmark.name} has no videos in {request.data_root}")
+    return samples
+
+
+def _chosen(samples: Sequence[Sample], request: Request) -> tuple[Sequence[Sample], list[str]]:
+    chosen = samples
+    if request.videos:
+        known = {sample.name: sample for sample in samples}
+        unknown = [name for name in request.videos if name not in known]
+        if unknown:
+            raise UsageError(f"{request.bench} has no video {', '.join(unknown)}; known: {', '.join(known)}")
+        chosen = [sample for sample in samples if sample.name in request.videos]
+    if request.limit is not None:
+        if request.limit < 1:
+            raise UsageError(f"--limit {request.limit} leaves nothing to run; expected 1 or more")
+        chosen = chosen[: request.limit]
+    if len(chosen) == len(samples):
+        return chosen, []
+    return chosen, [f"{len(chosen)} of {len(samples)} videos were chosen"]
+
+
+def plugin_info(catalog: Catalog, method: Method) -> PluginInfo:
+    """Which distribution, version and code a method comes from."""
+    source = catalog.methods.source(method.name)
+    return PluginInfo(
+        name=method.name,
+        distribution=source.distribution,
+        version=source.version,
+        code_sha256=code_digest(source.module),
+        causality=method.causality,
+        lookahead=method.lookahead,
+        supervision=method.supervision,
+        replays=method.replays,
+    )
+
+
+LARGEST_SOURCE = 1 << 20
+"""Bytes of a package's file that still counts as code; larger ones are weights, which have a checksum of their own."""
+
+
+def code_digest(module: str) -> str:
+    """SHA-256 over the files of a module's top-level package, tables and sources of kernels too (or of the module)."""
+    name = module.partition(":")[0].partition(".")[0]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return ""
+    path = Path(file)
+    return digest_of_files(_code_of(path.parent) if path.name == "__init__.py" else [path])
+
+
+def _code_of(package: Path) -> list[Path]:
+    """Every file that is not large and lies in no folder of a cache."""
+    found = []
+    for path in sorted(package.rglob("*")):
+        is_cached = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(package).parts)
+        if not is_cached and path.is_file() and path.stat().st_size <= LARGEST_SOURCE:
+            found.append(path)
+    return found

@@ -1,0 +1,1 @@
+"""Masks and tracks made elsewhere: found, looked over, scored, packed for servers."""

@@ -1,0 +1,313 @@
+"""Records -> ranked rows of one benchmark and task: who is better beyond doubt, how fast under which conditions.
+
+The rules, in words, are in docs/leaderboard.md. Nothing here reads files; the reporters write what comes out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.api.records import Conditions, Interval, RunRecord, Timing
+from harness.api.tasks import TASKS, works_by_video
+from harness.ranking.intervals import paired_difference
+
+_SHOWN = {"J&F": ("J&F", "J-mean", "F-mean"), "AP": ("AP", "AP50", "AP75", "AR1", "AR10")}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One ranked record.
+
+    ``rank`` counts from 1 by the main figure, equal figures share it. ``best_rank`` to ``worst_rank`` is what the
+    videos can tell: records whose paired difference to this one has an interval around zero may as well change places.
+    """
+
+    record: RunRecord
+    label: str
+    rank: int
+    best_rank: int
+    worst_rank: int
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """One record's speed; ``is_on_front`` when none of its group is as good in both and better in one."""
+
+    record: RunRecord
+    label: str
+    accuracy: float
+    fps: float
+    is_on_front: bool
+
+
+@dataclass(frozen=True)
+class SpeedGroup:
+    """Speeds that may be compared: one ``Conditions.group``, fastest first."""
+
+    conditions: Conditions
+    rows: tuple[SpeedRow, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What may be ranked against each other: same scoring rule, same data."""
+
+    scoring: str
+    fingerprint: str
+    rows: tuple[Row, ...]
+    speeds: tuple[SpeedGroup, ...]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A record that is shown and not ranked, and why."""
+
+    record: RunRecord
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Everything to be said about one benchmark and task.
+
+    ``boards`` holds the newest scoring first; ``older`` counts the records that a later one of the same method,
+    preset, constants, weights and precision has taken the place of.
+    """
+
+    benchmark: str
+    task: str
+    boards: tuple[Board, ...]
+    apart: tuple[Apart, ...]
+    older: int
+
+
+def standings(records: Iterable[RunRecord]) -> list[Standing]:
+    """Rank every benchmark and task that ``records`` speak of, by name of benchmark and order of tasks."""
+    by_place: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    for record in records:
+        by_place[record.benchmark.name, record.benchmark.task].append(record)
+    order = list(TASKS)
+    places = sorted(by_place, key=lambda place: (place[0], order.index(place[1])))
+    return [standing(by_place[place]) for place in places]
+
+
+def standing(records: Sequence[RunRecord]) -> Standing:
+    """Rank the records of one benchmark and task."""
+    names = {(record.benchmark.name, record.benchmark.task) for record in records}
+    if len(names) != 1:
+        raise ValueError(f"a standing is of one benchmark and task, found {sorted(names)}")
+    reasons = {id(record): _why_apart(record) for record in records}
+    whole = [record for record in records if not reasons[id(record)]]
+    latest = _latest(whole, entry_of)
+    timed = _latest([record for record in whole if model_fps(record)], lambda r: (entry_of(r), r.conditions.group))
+    apart = _latest([record for record in records if reasons[id(record)]], entry_of)
+    shown = {id(record): record for record in (*latest, *timed, *apart)}
+    labels = _labels(list(shown.values()))
+    (benchmark, task) = names.pop()
+    return Standing(
+        benchmark=benchmark,
+        task=task,
+        boards=_boards(latest, timed, labels),
+        apart=tuple(Apart(record, labels[id(record)], reasons[id(record)]) for record in apart),
+        older=len(records) - len(shown),
+    )
+
+
+def main_column(task: str) -> str:
+    """The figure that ranks a task."""
+    return TASKS[task].main_metric
+
+
+def shown_columns(task: str) -> tuple[str, ...]:
+    """The figures a table of this task shows, the ranking one first."""
+    return _SHOWN[main_column(task)]
+
+
+def figure(record: RunRecord, column: str) -> Interval | None:
+    """The overall figure of that name, whichever metric reports it."""
+    return next((columns[column] for columns in record.scores.values() if column in columns), None)
+
+
+def accuracy(record: RunRecord) -> float | None:
+    """The figure that ranks this record."""
+    found = figure(record, main_column(record.benchmark.task))
+    return found.value if found else None
+
+
+def timing_of(record: RunRecord) -> Timing | None:
+    """The clocks, or None for a replay: the speed of showing old masks says nothing of the method."""
+    return None if record.plugin.replays else record.timing
+
+
+def has_throughput(record: RunRecord) -> bool:
+    """Whether its speed is a throughput over whole videos: offline methods, and tracks."""
+    return works_by_video(record.benchmark.task, record.plugin.causality)
+
+
+def model_fps(record: RunRecord) -> float | None:
+    """Frames a second on the model clock by which the record is ranked.
+
+    Steady frames, or throughput for what works by whole videos; None where nothing was timed, where nothing but the
+    warm-up was, and for a replay.
+    """
+    timing = timing_of(record)
+    if timing is None:
+        return None
+    if has_throughput(record):
+        return timing.throughput.model_fps if timing.throughput and timing.throughput.is_warm else None
+    return timing.model.fps
+
+
+def e2e_fps(record: RunRecord) -> float | None:
+    """The same on the e2e clock."""
+    timing = timing_of(record)
+    if timing is None:
+        return None
+    if has_throughput(record):
+        return timing.throughput.e2e_fps if timing.throughput and timing.throughput.is_warm else None
+    return timing.e2e.fps
+
+
+def rows_by_video(record: RunRecord, column: str) -> dict[str, list[float | None]]:
+    """Per video, the per-object figures of that name (empty where a video has none)."""
+    return {
+        video.video: [figures[column] for figures in video.objects.values() if column in figures]
+        for video in record.videos
+    }
+
+
+def created(record: RunRecord) -> dt.datetime:
+    """When the record was made; a time without a zone is taken as UTC."""
+    moment = dt.datetime.fromisoformat(record.created)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def entry_of(record: RunRecord) -> Hashable:
+    """What makes two records two entries, rather than an older and a newer measurement of one."""
+    return (
+        record.plugin.name,
+        record.preset,
+        json.dumps(record.config, sort_keys=True),
+        record.weights.sha256 or record.weights.name,
+        record.conditions.precision,
+        record.benchmark.scoring,
+        record.benchmark.fingerprint,
+    )
+
+
+def _why_apart(record: RunRecord) -> str:
+    if record.partial:
+        done = f"{record.benchmark.videos_done} of {record.benchmark.videos_expected} videos"
+        return f"partial: {done}" + (f" ({record.partial_reason})" if record.partial_reason else "")
+    if not record.benchmark.scored:
+        return "not scored: the truth of this benchmark is not public"
+    if accuracy(record) is None:
+        return f"{main_column(record.benchmark.task)} is undefined or missing"
+    return ""
+
+
+def _latest(records: Sequence[RunRecord], key: Any) -> list[RunRecord]:
+    """For each key the record made last (of equal times, the one with the larger id), in the order of ids."""
+    newest: dict[Hashable, RunRecord] = {}
+    for record in sorted(records, key=lambda r: (created(r), r.id)):
+        newest[key(record)] = record
+    return sorted(newest.values(), key=lambda r: r.id)
+
+
+def _labels(records: Sequence[RunRecord]) -> dict[int, str]:
+    """A name for each record: method and preset, and the constants in which it differs from its namesakes."""
+    namesakes: dict[str, list[RunRecord]] = defaultdict(list)
+    for record in records:
+        namesakes[record.plugin.name + (f" ({record.preset})" if record.preset else "")].append(record)
+    labels = {}
+    for name, same in namesakes.items():
+        constants = [{key: json.dumps(value, sort_keys=True) for key, value in r.config.items()} for r in same]
+        keys = sorted({key for config in constants for key in config})
+        differing = [key for key in keys if len({config.get(key) for config in constants}) > 1]
+        for record, config in zip(same, constants, strict=True):
+            told = ", ".join(f"{key}={config[key]}" for key in differing if key in config)
+            labels[id(record)] = f"{name} {told}".strip()
+    return labels
+
+
+def _boards(latest: Sequence[RunRecord], timed: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Board, ...]:
+    # The newest version of a rule first ("name/2" before "name/1"); of the same rule, the data most records share.
+    shares = Counter(_rule(record) for record in latest)
+    order = sorted(shares, key=lambda rule: (-_version(rule[0]), rule[0], -shares[rule], rule[1]))
+    return tuple(
+        Board(
+            *rule,
+            rows=_ranked([record for record in latest if _rule(record) == rule], labels),
+            speeds=_speeds([record for record in timed if _rule(record) == rule], labels),
+        )
+        for rule in order
+    )
+
+
+def _rule(record: RunRecord) -> tuple[str, str]:
+    return record.benchmark.scoring, record.benchmark.fingerprint
+
+
+def _version(scoring: str) -> int:
+    number = re.search(r"/(\d{1,9})$", scoring)
+    return int(number[1]) if number else 0
+
+
+def _ranked(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Row, ...]:
+    order = sorted(records, key=lambda r: (-(accuracy(r) or 0.0), labels[id(r)], r.id))
+    values = [accuracy(record) or 0.0 for record in order]
+    beaten_by = [0] * len(order)
+    beats = [0] * len(order)
+    for better, worse in itertools.combinations(range(len(order)), 2):
+        if is_clearly_better(order[better], order[worse]):
+            beats[better] += 1
+            beaten_by[worse] += 1
+    return tuple(
+        Row(
+            record=record,
+            label=labels[id(record)],
+            rank=1 + sum(value > values[place] for value in values),
+            best_rank=1 + beaten_by[place],
+            worst_rank=len(order) - beats[place],
+        )
+        for place, record in enumerate(order)
+    )
+
+
+def is_clearly_better(one: RunRecord, other: RunRecord) -> bool:
+    """Whether ``one`` beats ``other`` on the main figure with a paired 95 % interval above zero."""
+    column = main_column(one.benchmark.task)
+    mine, theirs = rows_by_video(one, column), rows_by_video(other, column)
+    if set(mine) != set(theirs):
+        return False
+    difference = paired_difference(theirs, mine, average=one.benchmark.average)
+    return difference.low is not None and difference.low > 0
+
+
+def _speeds(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[SpeedGroup, ...]:
+    groups: dict[Hashable, list[RunRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.conditions.group].append(record)
+    speeds = [SpeedGroup(conditions=same[0].conditions, rows=_speed_rows(same, labels)) for same in groups.values()]
+    return tuple(sorted(speeds, key=lambda group: json.dumps(group.conditions.group)))
+
+
+def _speed_rows(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[SpeedRow, ...]:
+    points = [(accuracy(record) or 0.0, model_fps(record) or 0.0) for record in records]
+    rows = [
+        SpeedRow(record, labels[id(record)], *point, is_on_front=not any(_dominates(p, point) for p in points))
+        for record, point in zip(records, points, strict=True)
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.fps, row.label, row.record.id)))
+
+
+def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one != other and one[0] >= other[0] and one[1] >= other[1]

@@ -1,0 +1,1 @@
+"""A benchmark worked through video by video: session, run folder, record."""

@@ -1,0 +1,201 @@
+"""Videos put together into a run's record: overall figures with intervals, per-video rows, clocks, conditions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.api.records import (
+    BenchmarkInfo,
+    Conditions,
+    Interval,
+    Latency,
+    RunRecord,
+    StageTime,
+    Throughput,
+    Timing,
+    VideoFailure,
+    VideoResult,
+    VideoScores,
+    VideoSummary,
+)
+from harness.api.tasks import works_by_video
+from harness.catalog import Catalog
+from harness.files import digest_of
+from harness.machine import allows_tf32, conditions
+from harness.planning.config import as_json
+from harness.planning.plan import Plan
+from harness.ranking.intervals import clustered_interval
+from harness.version import __version__
+
+
+def record_of(
+    plan: Plan,
+    catalog: Catalog,
+    outcomes: Sequence[VideoResult | VideoFailure],
+    reused: Sequence[str],
+    *,
+    machine: Conditions | None = None,
+) -> RunRecord:
+    """The record of a run whose videos ended as ``outcomes``; ``machine`` is what it ran on, None: this process."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, VideoResult)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, VideoFailure)]
+    fingerprint = digest_of([(result.video, result.digest) for result in results])
+    reasons = [plan.partial_reason] if plan.partial_reason else []
+    reasons += [f"{len(failures)} videos failed"] if failures else []
+    created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    attributes = {sample.name: sample.extra.get("attributes", ()) for sample in plan.samples}
+    return RunRecord(
+        id=digest_of([plan.key, fingerprint, created, uuid.uuid4().hex]),
+        created=created,
+        harness_version=__version__,
+        plugin=plan.plugin,
+        preset=plan.request.preset,
+        config=as_json(plan.config),
+        weights=plan.weights,
+        benchmark=BenchmarkInfo(
+            name=plan.benchmark.name,
+            task=plan.task.name,
+            fingerprint=fingerprint,
+            scoring=plan.scoring.version,
+            scored=plan.benchmark.scored,
+            average=plan.scoring.average,
+            videos_expected=plan.videos_expected,
+            videos_done=len(results),
+        ),
+        partial=len(results) < plan.videos_expected,
+        partial_reason="; ".join(reasons),
+        seed=plan.request.seed,
+        conditions=_conditions(plan, results, machine),
+        scores=_scores(plan, catalog, results),
+        videos=[_row(result, attributes.get(result.video, ())) for result in results],
+        timing=timing_of(results, by_video=works_by_video(plan.task.name, plan.method.causality)),
+        reused=list(reused),
+        failures=failures,
+    )
+
+
+def _conditions(plan: Plan, results: Sequence[VideoResult], machine: Conditions | None) -> Conditions:
+    found = machine or conditions(
+        plan.request.devices[0],
+        plan.request.precision,
+        resolutions=[],
+        objects=[],
+        executor=plan.request.executor,
+        tf32=allows_tf32(plan.config),
+    )
+    told = as_json(plan.config)
+    seen = {
+        "compiled": told.get("compile", False) is True,
+        "resolutions": sorted({f"{result.width}x{result.height}" for result in results}),
+        "objects": sorted({len(result.objects) for result in results}),
+        "executor": plan.request.executor,
+        "workers": len(plan.request.devices),
+    }
+    return found.model_copy(update=seen)
+
+
+def _scores(plan: Plan, catalog: Catalog, results: Sequence[VideoResult]) -> dict[str, dict[str, Interval]]:
+    scores: dict[str, dict[str, Interval]] = {}
+    for name in plan.scoring.metrics:
+        measured = {result.video: result.scores[name] for result in results if name in result.scores}
+        if not measured:
+            continue
+        metric = catalog.metrics.get(name)
+        means = {column.name for column in metric.columns if column.averaged}
+        overall = metric.summarise(list(measured.values()), plan.scoring)
+        scores[name] = {
+            column: _with_interval(column, value, measured, plan.scoring.average)
+            if column in means
+            else Interval(value=value)
+            for column, value in overall.items()
+        }
+    return scores
+
+
+def _with_interval(column: str, value: float | None, measured: Mapping[str, VideoScores], average: Any) -> Interval:
+    """The figure, a mean of per-object figures, with its interval."""
+    rows = {
+        video: [figure for figures in scores.summary.values() if (figure := figures.get(column)) is not None]
+        for video, scores in measured.items()
+    }
+    rows = {video: figures for video, figures in rows.items() if figures}
+    if value is None or len(rows) < 2:
+        return Interval(value=value)
+    interval = clustered_interval(rows, average=average)
+    return Interval(value=value, low=interval.low, high=interval.high)
+
+
+def _row(result: VideoResult, attributes: Iterable[str]) -> VideoSummary:
+    objects: dict[str, dict[str, float | None]] = {}
+    frames = 0
+    for scores in result.scores.values():
+        frames = max(frames, len(scores.frames))
+        for name, figures in scores.summary.items():
+            objects.setdefault(name, {}).update(figures)
+    return VideoSummary(video=result.video, frames=frames, attributes=list(attributes), objects=objects)
+
+
+def timing_of(results: Sequence[VideoResult], *, by_video: bool) -> Timing | None:
+    """The clocks of all videos together; None where nothing was timed.
+
+    ``by_video``: steady frames are not the method's speed. It has a throughput, and the videos that warmed up are left
+    out of that and of memory where there are others.
+    """
+    results = [result for result in results if result.timing.model]
+    timed = [result.timing for result in results]
+    if not timed:
+        return None
+    warm = [result for result in results if not (by_video and result.timing.warm_up)]
+    peaks = [result.timing.added_memory_mib for result in warm or results if result.timing.added_memory_mib is not None]
+    return Timing(
+        model=_latency(s for timing in timed for s in timing.model[max(1, timing.warm_up) :]),
+        model_first_frame=_latency(timing.model[0] for timing in timed),
+        e2e=_latency(s for timing in timed for s in timing.e2e[max(1, timing.warm_up) :]),
+        e2e_first_frame=_latency(timing.e2e[0] for timing in timed),
+        warm_up_frames=sum(max(0, timing.warm_up - 1) for timing in timed),
+        stages=_summed(timing.stages for timing in timed),
+        kernels=_summed(timing.kernels for timing in timed),
+        throughput=_throughput(warm or results, is_warm=bool(warm)) if by_video else None,
+        added_memory_mib=max(peaks, default=None),
+    )
+
+
+def _throughput(results: Sequence[VideoResult], *, is_warm: bool) -> Throughput:
+    """Frames of the videos over all of their time, on both clocks."""
+    frames = sum(result.length for result in results)
+    model, e2e = (
+        sum(sum(seconds) for seconds in clocks)
+        for clocks in ([result.timing.model for result in results], [result.timing.e2e for result in results])
+    )
+    return Throughput(
+        videos=len(results),
+        frames=frames,
+        is_warm=is_warm,
+        model_seconds=model,
+        model_fps=frames / model if model > 0 else None,
+        e2e_fps=frames / e2e if e2e > 0 else None,
+    )
+
+
+def _latency(seconds: Iterable[float]) -> Latency:
+    ms = np.array(list(seconds), dtype=np.float64) * 1e3
+    if not ms.size:
+        return Latency(frames=0, fps=None, mean_ms=None, p50_ms=None, p90_ms=None, p99_ms=None)
+    p50, p90, p99 = (float(value) for value in np.percentile(ms, [50, 90, 99]))
+    mean = float(ms.mean())
+    fps = 1e3 / mean if mean > 0 else None
+    return Latency(frames=ms.size, fps=fps, mean_ms=mean, p50_ms=p50, p90_ms=p90, p99_ms=p99)
+
+
+def _summed(sections: Iterable[Mapping[str, StageTime]]) -> dict[str, StageTime]:
+    sums: dict[str, StageTime] = {}
+    for section in sections:
+        for name, time in section.items():
+            before = sums.get(name, StageTime(calls=0, seconds=0.0))
+            sums[name] = StageTime(calls=before.calls + time.calls, seconds=before.seconds + time.seconds)
+    return sums

@@ -1,0 +1,1 @@
+"""The propagated masks taught to an appearance model of one video, while it runs."""

@@ -1,0 +1,1 @@
+"""What makes it fast on a GPU, and what its kernels are tried with."""

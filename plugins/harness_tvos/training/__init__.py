@@ -1,0 +1,1 @@
+"""How its network is trained."""
