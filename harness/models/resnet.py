@@ -10,13 +10,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18 and -34)."""
+    """Two 3x3 convolutions, of which the first is dilated, and a shortcut (ResNet-18 and -34)."""
 
     expansion = 1
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int, dilation: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, dilation, dilation, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
@@ -30,15 +30,15 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride), 1x1, and a shortcut (ResNet-50 and deeper)."""
+    """1x1, 3x3 (which carries stride and dilation), 1x1, and a shortcut (ResNet-50 and deeper)."""
 
     expansion = 4
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int, dilation: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
@@ -67,11 +67,18 @@ def stem() -> list[nn.Module]:
     return [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
 
 
-def layer(block: Block, channels: int, depth: int, width: int, stride: int) -> nn.Sequential:
-    """``depth`` blocks from ``channels`` to ``width * block.expansion``; the first carries the stride."""
+def layer(
+    block: Block, channels: int, depth: int, width: int, stride: int, dilation: int = 1, *, contract: bool = False
+) -> nn.Sequential:
+    """``depth`` blocks from ``channels`` to ``width * block.expansion``; the first carries the stride.
+
+    ``contract``: the first block has half of the dilation, as its input comes from a layer less dilated (as
+    mmsegmentation's ``contract_dilation``, and torchvision where a dilation takes the place of a stride).
+    """
     out = width * block.expansion
-    blocks = [block(channels if index == 0 else out, width, stride if index == 0 else 1) for index in range(depth)]
-    return nn.Sequential(*blocks)
+    first = max(dilation // 2, 1) if contract else dilation
+    rest = [block(out, width, 1, dilation) for _ in range(depth - 1)]
+    return nn.Sequential(block(channels, width, stride, first), *rest)
 
 
 def fold_batch_norms(network: nn.Module) -> None:

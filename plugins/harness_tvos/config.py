@@ -41,6 +41,10 @@ class Config:
     short_side: int | None = None
     """Pixels of the shorter side of what the network sees: frames are resized bilinearly (Pillow's filter), the first
     mask with them; masks come back at the video's own size. None: the video's own. code: none. branch: 480."""
+    least_side: int | None = None
+    """Videos whose shorter side is below this are worked on at it, enlarged as ``short_side`` resizes; others are not
+    touched. A cell is 8 x 8 pixels, so an object of 30 pixels is four cells wide, and less is seen of its outline than
+    a template of its colours tells. ours (code: none)."""
     prompt_labels: Literal["soft", "nearest"] = "soft"
     """How a prompt becomes labels of feature pixels. soft: shares, bilinearly (code). nearest: one id each, the first
     prompt by way of the working size and later ones straight (branch: Pillow takes nearest for palette images)."""
@@ -78,6 +82,10 @@ class Config:
             raise ValueError(f"found sigmas {self.sigma_near} and {self.sigma_far}; expected numbers above 0")
         if self.short_side is not None and self.short_side < 1:
             raise ValueError(f"found short_side={self.short_side}; expected at least 1 pixel, or none set")
+        if self.least_side is not None and self.least_side < 1:
+            raise ValueError(f"found least_side={self.least_side}; expected at least 1 pixel, or none set")
+        if self.least_side is not None and self.short_side is not None:
+            raise ValueError("short_side sets every video's size and least_side that of small ones; set one of them")
 
 
 OFFICIAL = Config()
@@ -106,6 +114,7 @@ PRESETS = {
     "youtube-vos": YOUTUBE_VOS,
     "youtube-vos-official": replace(YOUTUBE_VOS, official_bugs=True),
     **TABLE_2,
+    "small-videos": replace(OFFICIAL, least_side=480),
     "layer3-raw": replace(OFFICIAL, features="layer3"),
     # The temperature InstDisc (Wu et al. 2018) and MoCo (He et al. 2020) were trained with.
     "layer3-cosine": replace(OFFICIAL, features="layer3", normalise_features=True, temperature=1 / 0.07),

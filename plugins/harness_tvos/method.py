@@ -186,4 +186,4 @@ class TVOS:
 
     def size_of(self, size: Sequence[int]) -> Size:
         """What the network sees of frames of this size."""
-        return working_size((size[0], size[1]), self.config.short_side)
+        return working_size((size[0], size[1]), self.config.short_side, self.config.least_side)

@@ -15,8 +15,13 @@ Size = tuple[int, int]
 """Rows and columns."""
 
 
-def working_size(size: Size, short_side: int | None) -> Size:
-    """The size the network sees: the video's own, or with its shorter side so long and the other cut to a whole."""
+def working_size(size: Size, short_side: int | None, least_side: int | None = None) -> Size:
+    """The size the network sees: the video's own, or with its shorter side so long and the other cut to a whole.
+
+    ``least_side`` enlarges what is smaller and leaves the rest.
+    """
+    if least_side is not None and min(size) < least_side:
+        short_side = least_side
     if short_side is None or min(size) == short_side:
         return size
     height, width = (max(1, short_side * side // min(size)) for side in size)

@@ -23,6 +23,11 @@ def test_the_shorter_side_gets_the_length_and_the_other_is_cut_to_a_whole(size, 
     assert working_size(size, short_side) == expected
 
 
+@pytest.mark.parametrize(("size", "expected"), [((120, 214), (480, 856)), ((480, 854), (480, 854)), ((720, 1280),) * 2])
+def test_small_videos_alone_are_enlarged(size, expected):
+    assert working_size(size, None, 480) == expected
+
+
 def test_the_grid_is_an_eighth_rounded_up():
     assert grid_of((480, 853)) == (60, 107)
 
