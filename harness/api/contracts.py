@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.api.learning import Training
-from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord, VideoFailure, VideoResult, VideoScores
 from harness.api.tasks import TASKS, TaskName
 from harness.api.video import Sample
@@ -19,6 +18,7 @@ from harness.api.video import Sample
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.api.published import PublishedPaper
     from harness.api.timing import Kernel
 
 Causality = Literal["online", "window", "offline"]

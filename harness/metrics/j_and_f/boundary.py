@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Int64, UInt8
+
+from harness.metrics.shapes import Bool, Float64, Int, Int64, UInt8
 
 BOUND = 0.008
 """The radius as a part of the image diagonal (Perazzi et al. 2016, section 3; davis2017-evaluation@ac7c43f)."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int64, UInt8, UInt64
 
 from harness.metrics.j_and_f import compiled_kernels as kernels
 from harness.metrics.j_and_f.boundary import boundary_radius, disk_half_widths
 from harness.metrics.j_and_f.pair_counts import PlainCounter, Slots
+from harness.metrics.shapes import Int64, UInt8, UInt64
 
 _EVERY_ID = np.arange(256, dtype=np.uint8)
 

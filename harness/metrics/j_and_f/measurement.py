@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
 
 from harness.api.contracts import Scoring
 from harness.api.errors import DataError
@@ -18,6 +17,7 @@ from harness.metrics.j_and_f.objects import VOID, ScoredObjects, refused
 from harness.metrics.j_and_f.pair_counts import INTERSECTION, PREDICTED, UNION, new_counter
 from harness.metrics.j_and_f.region import region_similarity
 from harness.metrics.j_and_f.statistics import summarise_series
+from harness.metrics.shapes import Bool, Float64, Int64
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
 from harness.api.contracts import Scoring
 from harness.api.errors import DataError
 from harness.api.video import Sample
 from harness.metrics.j_and_f.pair_counts import PairCounter, Slots
+from harness.metrics.shapes import Bool, UInt8
 
 VOID = 255
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 
 from harness.metrics.j_and_f.boundary import boundary_radius, differing_blocks, disk
+from harness.metrics.shapes import Int64, UInt8
 
 INTERSECTION, UNION, PREDICTED, TRUE, PREDICTED_NEAR_TRUE, TRUE_NEAR_PREDICTED = range(6)
 """Columns of the counts: pixels of the masks, pixels of the boundaries, and those within the radius of the other's."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64, Int64
+
+from harness.metrics.shapes import Float64, Int64
 
 
 def region_similarity(

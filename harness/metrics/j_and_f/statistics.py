@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
+
+from harness.metrics.shapes import Float64
 
 RECALL_THRESHOLD = 0.5
 """A frame counts as recalled above this, not at it (Perazzi et al. 2016, section 4)."""

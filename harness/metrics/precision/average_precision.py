@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
 
 from harness.api.contracts import Column
 from harness.metrics.precision.match import FALSE, TRUE, match
+from harness.metrics.shapes import Bool, Float64, Int64, UInt8
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
 
 from harness.api.contracts import Column, Scoring, TrackMetric
 from harness.api.errors import DataError
@@ -19,6 +18,7 @@ from harness.api.mask_files import RunLength, ids_in
 from harness.api.records import VideoScores
 from harness.api.video import Sample, Tracks
 from harness.metrics.precision.average_precision import COLUMNS, Group, accumulate, best_first
+from harness.metrics.shapes import Float64
 
 LIMITS = (1, 10, 100)
 RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]], np.float64)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
 from harness.api.contracts import Column, Scoring, TrackMetric
 from harness.api.errors import DataError
@@ -17,6 +16,7 @@ from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoScores
 from harness.api.video import Sample, Tracks
 from harness.metrics.precision.average_precision import COLUMNS, Group, accumulate, best_first
+from harness.metrics.shapes import Int64
 
 LIMITS = (1, 10, 100)
 RANGES = np.array([[0, 1e5**2], [0, 128**2], [128**2, 256**2], [256**2, 1e5**2]], np.float64)

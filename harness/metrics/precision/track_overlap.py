@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from harness.api.errors import DataError
 from harness.api.machine_code import Loops, as_array
 from harness.api.mask_files import RunLength
+from harness.metrics.shapes import Float64, Int64
 
 LOOPS = Loops(__file__)
 Masks = Sequence[RunLength | None]

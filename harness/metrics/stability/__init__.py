@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64, UInt8
 
 from harness.api.contracts import Column, Metric, Scoring
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoScores
 from harness.api.video import Sample
+from harness.metrics.shapes import Float64, UInt8
 
 SCALE = 5.0
 """What the mean matching cost is multiplied with (fperazzi/davis@aaee12c)."""

@@ -10,9 +10,9 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float64, UInt8
 
 from harness.api.machine_code import Loops, as_array
+from harness.metrics.shapes import Float64, UInt8
 from harness.metrics.stability.curves import boundary_curves
 
 LOOPS = Loops(__file__)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
 
 from harness.api.machine_code import Loops, as_array
+from harness.metrics.shapes import Int32, Int64, UInt8
 
 LOOPS = Loops(__file__)
 _DOWN, _UP, _RIGHT, _LEFT = range(4)

@@ -10,9 +10,9 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from harness.api.machine_code import Loops, as_array
+from harness.metrics.shapes import Float64, Int64
 from harness.metrics.stability.path import cheapest_path
 
 LOOPS = Loops(__file__)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from harness.api.machine_code import Loops, as_array
+from harness.metrics.shapes import Float64, Int64
 
 LOOPS = Loops(__file__)
 _ARITY = 4

@@ -1,6 +1,8 @@
 """The one assignment of proposals to true objects."""
 
 import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
 
 from harness.metrics.j_and_f.matching import match_proposals
 
@@ -27,3 +29,16 @@ def test_surplus_proposals_are_left_over():
     J = np.zeros((5, 2, 1))
     J[4, 0] = J[2, 1] = 1
     assert match_proposals(J, J).tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 10, 10**9], ids=lambda levels: f"{levels} levels")
+def test_of_equal_assignments_scipys_is_found(levels: int) -> None:
+    """The official toolkit calls scipy; on few levels nearly every assignment has equals."""
+    rng = np.random.default_rng(levels)
+    for _ in range(300):
+        objects = int(rng.integers(1, 8))
+        proposals = objects + int(rng.integers(0, 4)) * int(rng.integers(0, 6))
+        J, F = rng.integers(0, levels, (2, proposals, objects, 3)) / levels
+        agreement = (J.mean(axis=2) + F.mean(axis=2)) / 2
+        expected, order = linear_sum_assignment(-agreement)
+        assert match_proposals(J, F).tolist() == expected[np.argsort(order)].tolist()
