@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.api.errors import DataError, HarnessError, IncompletePredictions
 from harness.api.mask_files import RunLength
+from harness.api.run_lengths import CodedMasks, decode_all
 from harness.api.video import Track, Tracks
 
 
@@ -18,7 +19,10 @@ def read_json(path: Path, expected: str) -> Any:
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise DataError.at(path, found="no plain file", expected=expected)
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        text = content.decode(json.detect_encoding(content), "surrogatepass")
+        del content  # of a large file, one copy is enough
+        return json.loads(text)
     except FileNotFoundError as error:
         raise DataError.at(path, found="no such file", expected=expected) from error
     except OSError as error:
@@ -68,8 +72,11 @@ def track_from_json(entry: Any, size: tuple[int, int], length: int, *, where: st
         found = f"{len(masks)} segmentations" if isinstance(masks, list) else f"segmentations {masks!r:.40}"
         refuse = IncompletePredictions if isinstance(masks, list) and len(masks) < length else DataError
         raise refuse(f"{where}: found {found}, expected {length}, one a frame (null where the object is absent)")
-    codes = tuple(_mask(masks, frame, size, where, deep=deep) for frame in range(length))
-    return Track(category, _score(entry["score"], where), codes)
+    coded = CodedMasks.of(masks, size)
+    if coded is None or (deep and decode_all(coded.texts, size[0] * size[1]).refused >= 0):
+        codes = tuple(_mask(masks, frame, size, where, deep=deep) for frame in range(length))  # names what is wrong
+        return Track(category, _score(entry["score"], where), codes)
+    return Track(category, _score(entry["score"], where), coded)
 
 
 def track_to_json(track: Track) -> dict[str, Any]:

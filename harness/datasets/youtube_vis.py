@@ -14,6 +14,7 @@ from harness.api.contracts import YOUTUBE_VIS, Benchmark
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import RunLength
+from harness.api.run_lengths import CodedMasks, decode_all
 from harness.api.track_json import segmentation_from_json
 from harness.api.video import Sample
 from harness.datasets.files import (
@@ -154,9 +155,9 @@ def _track(table: _Table, item: Mapping[str, Any], video: str, size: tuple[int, 
     """One annotation with a RunLength or None a frame, and its areas (computed where the table has none)."""
     where = f"{table.path}, annotation {item.get('id')} of {video!r}"
     try:
-        segmentations = [segmentation_from_json(value, size) for value in item["segmentations"]]
+        segmentations, found_areas = _masks(item["segmentations"], size)
         category = int(item["category_id"])
-        areas = [_area(value) for value in item["areas"]] if item.get("areas") else _areas_of(segmentations)
+        areas = [_area(value) for value in item["areas"]] if item.get("areas") else found_areas
         track_id, is_crowd = int(item["id"]), int(item.get("iscrowd") or 0)
     except DataError as error:
         raise DataError.at(where, found=error.message, expected="one mask or null a frame") from error
@@ -181,8 +182,15 @@ def _area(value: Any) -> float | None:
     return None if value is None else value
 
 
-def _areas_of(codes: Sequence[RunLength | None]) -> list[float | None]:
-    return [None if code is None else code.area for code in codes]
+def _masks(values: Sequence[Any], size: tuple[int, int]) -> tuple[Sequence[RunLength | None], list[float | None]]:
+    """The masks of one annotation, and their areas; DataError for the first that is malformed."""
+    coded = CodedMasks.of(values, size)
+    runs = decode_all(coded.texts, size[0] * size[1]) if coded is not None else None
+    if coded is None or runs is None or runs.refused >= 0:
+        codes = [segmentation_from_json(value, size) for value in values]
+        return codes, [None if code is None else code.area for code in codes]
+    areas = zip(coded.texts, runs.areas.tolist(), strict=True)
+    return coded, [area if text else None for text, area in areas]
 
 
 @hookimpl

@@ -11,6 +11,7 @@ import numpy as np
 from harness.api.errors import DataError
 from harness.api.machine_code import Loops, as_array
 from harness.api.mask_files import RunLength
+from harness.api.run_lengths import CodedMasks, decode_all
 from harness.metrics.shapes import Float64, Int64
 
 LOOPS = Loops(__file__)
@@ -29,16 +30,24 @@ class Tubes:
     @classmethod
     def of(cls, tracks: Sequence[Masks], size: tuple[int, int], frames: int) -> Tubes:
         """Decode tracks of ``frames`` masks of ``size``; DataError where a code does not cover the mask exactly."""
-        codes = [code for track in tracks for code in track]
-        if len(codes) != len(tracks) * frames:
+        if any(len(track) != frames for track in tracks):
             found = sorted({len(track) for track in tracks})
             raise DataError.at("tracks", found=f"{found} masks a track", expected=f"{frames}, one a frame")
-        wrong = next((code for code in codes if code is not None and tuple(code.size) != tuple(size)), None)
-        if wrong is not None:
-            raise DataError.at("tracks", found=f"a mask of {tuple(wrong.size)}", expected=f"{tuple(size)}")
-        decode = _decode_compiled if decode_codes.is_compiled else decode_plain
-        ends, first, areas = decode(codes, size[0] * size[1])
-        return cls(ends, first, areas.reshape(len(tracks), frames))
+        texts: list[bytes] = []
+        for track in tracks:
+            if isinstance(track, CodedMasks):
+                _check_size(track.size, size)
+                texts.extend(track.texts)
+                continue
+            for code in track:
+                if code is not None:
+                    _check_size(code.size, size)
+                    code.runs() if not code.counts else None  # raises: an empty code is no mask
+                texts.append(b"" if code is None else code.counts)
+        runs = decode_all(texts, size[0] * size[1])
+        if runs.refused >= 0:
+            RunLength(size, texts[runs.refused]).runs()  # raises, saying what is malformed
+        return cls(runs.ends, runs.first, runs.areas.reshape(len(tracks), frames))
 
     def mean_areas(self) -> Float64[np.ndarray, " N"]:
         """The mean area over the frames where the track has one; 0 where it has none."""
@@ -62,77 +71,9 @@ def tube_overlaps(
     return inside / np.maximum(total - inside, 1)
 
 
-def decode_plain(
-    codes: Masks, pixels: int
-) -> tuple[Int64[np.ndarray, " E"], Int64[np.ndarray, " F"], Int64[np.ndarray, " C"]]:
-    """Ends of all object runs, where each code's begin, and areas, in NumPy; ``runs`` refuses what is malformed."""
-    runs = [np.zeros(0, np.int64) if code is None else code.runs() for code in codes]
-    ends = [np.cumsum(lengths)[: len(lengths) - len(lengths) % 2] for lengths in runs]
-    first = np.concatenate(([0], np.cumsum([len(of_code) for of_code in ends]))).astype(np.int64)
-    areas = np.array([lengths[1::2].sum() for lengths in runs], np.int64)
-    return np.concatenate([np.zeros(0, np.int64), *ends]), first, areas
-
-
-def _decode_compiled(
-    codes: Masks, pixels: int
-) -> tuple[Int64[np.ndarray, " E"], Int64[np.ndarray, " F"], Int64[np.ndarray, " C"]]:
-    texts = [b"" if code is None else code.counts for code in codes]
-    begins = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(text) for text in texts], out=begins[1:])
-    text = np.frombuffer(b"".join(texts), np.uint8)
-    ends, first = np.empty(len(text), np.int64), np.zeros(len(begins), np.int64)
-    areas = np.zeros(len(texts), np.int64)
-    refused = decode_codes(text, len(text), begins, len(texts), pixels, ends, first, areas)
-    empty = (code for code in codes if code is not None and not code.counts)
-    wrong = codes[refused] if refused >= 0 else next(empty, None)
-    if wrong is not None:
-        wrong.runs()  # raises, saying what is malformed
-    return ends[: first[-1]].copy(), first, areas
-
-
-@LOOPS.entry("u1*, i8, i8*, i8, i8, i8*, i8*, i8* -> i8")
-@no_type_check
-def decode_codes(text, length, begins, codes, pixels, ends, first, areas):
-    """Parse all codes; return the first malformed one, or -1.
-
-    Each number is base 32, lowest digit first, bit 5 = more digits follow, bit 4 of the last digit = sign; from the
-    fourth on it is the difference to the number two before (cocoapi).
-    """
-    text = as_array(text, (length,))
-    begins, first = as_array(begins, (codes + 1,)), as_array(first, (codes + 1,))
-    ends, areas = as_array(ends, (length,)), as_array(areas, (codes,))
-    written = 0
-    for code in range(codes):
-        at, stop = begins[code], begins[code + 1]
-        runs, total, before, last, area = 0, 0, 0, 0, 0
-        while at < stop:
-            number, place, digit = 0, 0, 32
-            while digit & 32 and at < stop and place < 8:
-                digit = np.int64(text[at]) - 48
-                if digit < 0 or digit > 63:
-                    return code
-                number |= (digit & 31) << (5 * place)
-                place += 1
-                at += 1
-            if digit & 32:
-                return code
-            if digit & 16:
-                number -= 1 << (5 * place)
-            if runs > 2:
-                number += before
-            if number < 0 or number > pixels:
-                return code
-            before, last = last, number
-            total += number
-            area += number * (runs % 2)
-            ends[written + runs] = total
-            runs += 1
-        if at > begins[code] and total != pixels:
-            return code
-        areas[code] = area
-        written += runs - runs % 2
-        first[code + 1] = written
-    return -1
+def _check_size(found: tuple[int, int], size: tuple[int, int]) -> None:
+    if tuple(found) != tuple(size):
+        raise DataError.at("tracks", found=f"a mask of {tuple(found)}", expected=f"{tuple(size)}")
 
 
 @LOOPS.entry("i8*, i8, i8*, i8, i8*, i8*, i8, i8*, i8, i8*, i8, i8*, i8*, i8, i8, i8* -> i8")
