@@ -7,12 +7,11 @@ over all j, and w a Gaussian of the distance of i and j on the image. w comes af
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Slots = Sequence[int] | Int[Tensor, " R"]
@@ -32,13 +31,16 @@ TILES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
 # Both sums lie between 1 and the number of keys, however far the match is: what underflows is the factor before them
 # alone, which all classes share. It is held at e^LEAST or above, so every pixel keeps its decision, and mixing scores
 # of neighbours (up-sampling) does not notice. The Triton kernel does just this. On a CPU a second exponential costs a
-# fifth of the time: there all pixels first take e^-b as a factor (`_OneExponential`), which is exact but for an error
-# that is known, and the few whose scores are not far above that error are done again with two peaks (`_TwoPeaks`).
+# fifth of the time: there all pixels first take e^-b as a factor, which is exact but for an error that is known
+# (`Limits`), and the few whose scores are not far above that error have their label sums done again with the peak s_i,
+# over the tiles of keys that can matter: s_i is bounded by the highest logits of the tiles, which are kept.
 LEAST = -83.0
 """Exponents below are taken for it in single precision: e^-83 is 1e-36, and e^-87 the least number that is normal."""
 SURE = 1e5
 """Scores are kept where the best of a pixel is so many times the error of what was left out: then the rounding of its
 logits is larger."""
+NEGLIGIBLE = 20.0
+"""Tiles whose keys together weigh less than e^-20 of the heaviest key are left out of what is done again."""
 
 
 def propagate_streaming(
@@ -51,22 +53,23 @@ def propagate_streaming(
     size: tuple[int, int],
     temperature: float = 1.0,
 ) -> Float[Tensor, "K N"]:
-    """Propagate tile by tile with running maxima (as in online softmax); extra memory is one tile.
+    """Propagate tile by tile with running maxima (as in online softmax); extra memory is about one tile.
 
     ``slots`` picks the references out of ``keys`` and ``labels``, each with its own of ``sigmas``. The arithmetic is
     in the dtype of ``labels``, whatever the features are stored in.
     """
     places = places_of(slots, len(keys))
-    work = _Work(query, keys, labels, places, offsets(sigmas, max(size), like=labels)[: len(places)], size, temperature)
-    every = torch.arange(len(query), device=query.device)
-    if query.is_cuda:  # where exponentials are cheap, and a look at scores would make the host wait
-        return work.scores(every, _TwoPeaks)
+    apart = offsets(sigmas, max(size), like=labels)[: len(places)]
+    work = _Work(query, keys, labels, places, apart, size, temperature)
     limits = Limits.of(labels.dtype, len(places) * len(query))
-    scores = work.scores(every, lambda count, like: _OneExponential(count, like, limits))
-    doubtful = (scores.amax(0) < SURE * limits.error).nonzero()[:, 0]
-    if len(doubtful):
-        scores[:, doubtful] = work.scores(doubtful, _TwoPeaks)
-    return scores
+    every = torch.arange(len(query), device=query.device)
+    tiles = [work.all_keys(cells, limits) for cells in every.split(TILES[labels.device.type][0])]
+    scores = torch.cat([tile.scores() for tile in tiles])
+    for cells, tile in zip(every.split(len(tiles[0].peak)), tiles, strict=True):
+        doubtful = (scores[cells].amax(1) < SURE * limits.error).nonzero()[:, 0]
+        if len(doubtful):
+            scores[cells[doubtful]] = work.again(cells[doubtful], tile.only(doubtful))
+    return scores.t()
 
 
 def places_of(slots: Slots, frames: int) -> list[int]:
@@ -109,100 +112,91 @@ class _Work:
     size: tuple[int, int]
     temperature: float
 
-    def scores(self, cells: Int[Tensor, " M"], running: Callable[[int, Tensor], _Running]) -> Float[Tensor, "K M"]:
-        """The scores of these pixels, summed up tile by tile by what ``running`` makes."""
-        queries, key_pixels = TILES[self.labels.device.type]
+    def key_tiles(self) -> list[tuple[int, slice]]:
+        """Reference and image rows of each tile of keys."""
         height, width = self.size
-        rows = min(max(1, key_pixels // width), height)
-        scratch = self.labels.new_empty(min(queries, len(cells)) * rows * width)
-        return torch.cat([self._tile(some, rows, scratch, running) for some in cells.split(queries)]).t()
+        rows = max(1, TILES[self.labels.device.type][1] // width)
+        tops = range(0, height, rows)
+        return [(r, slice(top, min(top + rows, height))) for r in range(len(self.places)) for top in tops]
 
-    def _tile(
-        self, cells: Tensor, rows: int, scratch: Tensor, running: Callable[[int, Tensor], _Running]
-    ) -> Float[Tensor, "M K"]:
-        height, width = self.size
+    def logits(self, query: Tensor, reference: int, lines: slice, scratch: Tensor) -> Float[Tensor, "M keys"]:
+        """Products with the keys of some rows, in memory of ``scratch``."""
+        pixels = slice(lines.start * self.size[1], lines.stop * self.size[1])
+        keys = self.keys[self.places[reference], pixels].to(self.labels.dtype)
+        return torch.mm(query, keys.t(), out=scratch[: len(query) * len(keys)].view(len(query), -1))
+
+    def label_rows(self, reference: int, lines: slice) -> Float[Tensor, "keys K"]:
+        """The labels of some rows."""
+        pixels = slice(lines.start * self.size[1], lines.stop * self.size[1])
+        return self.labels[self.places[reference], :, pixels].t()
+
+    def query_and_scratch(self, cells: Int[Tensor, " M"]) -> tuple[Float[Tensor, "M C"], Tensor]:
+        """The pixels' features times the temperature, and memory for their largest tile."""
+        largest = max(lines.stop - lines.start for _, lines in self.key_tiles()) * self.size[1]
         query = self.query[cells].to(self.labels.dtype) * self.temperature
-        sums = running(len(cells), self.labels)
-        apart_y, apart_x = self._apart(cells, sums)
-        for reference, slot in enumerate(self.places):
-            for top in range(0, height, rows):
-                lines = slice(top, min(top + rows, height))
-                pixels = slice(lines.start * width, lines.stop * width)
-                logits = scratch[: len(cells) * (pixels.stop - pixels.start)].view(len(cells), -1)
-                torch.mm(query, self.keys[slot, pixels].to(self.labels.dtype).t(), out=logits)
-                sums.fold(logits, apart_y[reference, :, lines], apart_x[reference], self.labels[slot, :, pixels])
-        return sums.scores()
+        return query, self.labels.new_empty(len(cells) * largest)
 
-    def _apart(self, cells: Tensor, sums: _Running) -> tuple[Tensor, Tensor]:
-        """What the prior is made of for these pixels: (R, M, rows) and (R, M, columns)."""
-        height, width = self.size
-        y, x = torch.arange(height, device=cells.device), torch.arange(width, device=cells.device)
-        by_row, by_column = sums.prior(self.offsets)
-        return by_row[:, (cells[:, None] // width - y).abs()], by_column[:, (cells[:, None] % width - x).abs()]
+    def apart(self, table: Float[Tensor, "R length"], cells: Int[Tensor, " M"], *, rows: bool) -> Tensor:
+        """``table`` by the distance of the pixels to every row (R, M, H), or to every column (R, M, W)."""
+        width = self.size[1]
+        place = cells // width if rows else cells % width
+        every = torch.arange(self.size[0] if rows else width, device=cells.device)
+        return table[:, (place[:, None] - every).abs()]
 
+    def all_keys(self, cells: Int[Tensor, " M"], limits: Limits) -> _Sums:
+        """Normaliser and label sums of these pixels over all keys, the prior as a factor between ``limits``."""
+        query, scratch = self.query_and_scratch(cells)
+        factors = self.offsets.neg().exp_()
+        factors = torch.where(factors < limits.negligible, 0.0, factors)
+        by_row = self.apart(factors * 2.0**limits.lift, cells, rows=True)
+        by_column = self.apart(factors, cells, rows=False)
+        sums = _Sums.none(len(cells), self.labels, limits)
+        for reference, lines in self.key_tiles():
+            logits = self.logits(query, reference, lines, scratch)
+            sums.fold(logits, by_row[reference, :, lines], by_column[reference], self.label_rows(reference, lines))
+        return sums
 
-class _Running(Protocol):
-    """Normaliser and label sums of some pixels over the keys seen so far."""
+    def again(self, cells: Int[Tensor, " M"], first: _Sums) -> Float[Tensor, "M K"]:
+        """Scores of these pixels with the prior in the exponent; ``first``: their sums over all keys."""
+        query, scratch = self.query_and_scratch(cells)
+        by_row = self.apart(self.offsets, cells, rows=True)
+        by_column = self.apart(self.offsets, cells, rows=False)
+        least = least_exponent(self.labels.dtype)
+        peak = query.new_full((len(cells), 1), -torch.inf)
+        sums = query.new_zeros(len(cells), self.labels.shape[1])
+        for needed, (reference, lines) in zip(self.needed(by_row, by_column, first), self.key_tiles(), strict=True):
+            some = needed.nonzero()[:, 0]
+            if not len(some):
+                continue
+            logits = self.logits(query[some], reference, lines, scratch)
+            planes = logits.view(len(some), -1, self.size[1])
+            planes.sub_(by_row[reference, some, lines, None]).sub_(by_column[reference, some, None, :])
+            higher = torch.maximum(peak[some], logits.amax(1, keepdim=True))
+            weights = logits.sub_(higher).clamp_(min=least).exp_()
+            shrink = (peak[some] - higher).exp_()
+            sums[some] = sums[some].mul_(shrink).addmm_(weights, self.label_rows(reference, lines))
+            peak[some] = higher
+        return (peak - first.peak).clamp_(min=least).exp_() * sums / first.total
 
-    def prior(self, offsets: Float[Tensor, "R length"]) -> tuple[Tensor, Tensor]:
-        """What ``fold`` wants to know of the prior, by distance in rows and by distance in columns."""
-
-    def fold(
-        self,
-        logits: Float[Tensor, "Q M"],
-        apart_y: Float[Tensor, "Q rows"],
-        apart_x: Float[Tensor, "Q columns"],
-        labels: Float[Tensor, "K M"],
-    ) -> None:
-        """Take in the keys of whole image rows; ``logits`` is overwritten."""
-
-    def scores(self) -> Float[Tensor, "Q K"]:
-        """Label sums over the normaliser."""
-
-
-class _TwoPeaks:
-    """Each sum relative to a peak of its own."""
-
-    def __init__(self, count: int, like: Float[Tensor, "S K N"]) -> None:
-        self.peak = like.new_full((count, 1), -torch.inf)
-        self.total = like.new_zeros(count, 1)
-        self.near_peak = like.new_full((count, 1), -torch.inf)
-        self.sums = like.new_zeros(count, like.shape[1])
-        self.least = least(like.dtype)
-
-    def prior(self, offsets: Float[Tensor, "R length"]) -> tuple[Tensor, Tensor]:
-        return offsets, offsets
-
-    def fold(
-        self,
-        logits: Float[Tensor, "Q M"],
-        apart_y: Float[Tensor, "Q rows"],
-        apart_x: Float[Tensor, "Q columns"],
-        labels: Float[Tensor, "K M"],
-    ) -> None:
-        higher = torch.maximum(self.peak, logits.amax(1, keepdim=True))
-        weights = (logits - higher).clamp_(min=self.least).exp_()
-        self.total.mul_((self.peak - higher).exp_()).add_(weights.sum(1, keepdim=True))  # the prior is not in it
-        self.peak = higher
-        by_row = logits.view(len(logits), apart_y.shape[1], apart_x.shape[1])
-        by_row.sub_(apart_y[:, :, None]).sub_(apart_x[:, None, :])
-        higher = torch.maximum(self.near_peak, logits.amax(1, keepdim=True))
-        weights = logits.sub_(higher).clamp_(min=self.least).exp_()
-        self.sums.mul_((self.near_peak - higher).exp_()).addmm_(weights, labels.t())
-        self.near_peak = higher
-
-    def scores(self) -> Float[Tensor, "Q K"]:
-        return (self.near_peak - self.peak).clamp_(min=self.least).exp_() * self.sums / self.total
+    def needed(self, by_row: Tensor, by_column: Tensor, first: _Sums) -> list[Bool[Tensor, " M"]]:
+        """For each tile of keys, which pixels it can matter for: by its highest logit and the distances it spans."""
+        upper, lower = [], []
+        for highest, (reference, lines) in zip(first.highest, self.key_tiles(), strict=True):
+            rows = by_row[reference, :, lines]
+            upper.append(highest - rows.amin(1))  # the pixel's own column is among the keys
+            lower.append(highest - rows.amax(1) - by_column[reference].amax(1))
+        weight = torch.stack(lower).amax(0) - NEGLIGIBLE - math.log(len(self.places) * math.prod(self.size))
+        return [most >= weight for most in upper]
 
 
-def least(dtype: torch.dtype) -> float:
+def least_exponent(dtype: torch.dtype) -> float:
     """`LEAST`, in other precisions what it is to their range."""
     return LEAST * math.log(torch.finfo(dtype).tiny) / math.log(torch.finfo(torch.float32).tiny)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What `_OneExponential` leaves out, so that no product on its way is subnormal.
+    """What taking the prior as a factor leaves out, so that no product on its way is subnormal.
 
     exp() of far logits gives subnormal numbers, which slow x86 down some ten times, in exp and in every product after
     it. So logits are floored at ``floor`` below the peak, factors of the prior below ``negligible`` become 0, and all
@@ -230,35 +224,47 @@ class Limits:
         return 2 * self.negligible
 
 
-class _OneExponential:
-    """Both sums relative to the highest logit, and the prior as factors, between ``limits``."""
+@dataclass
+class _Sums:
+    """Normaliser and lifted label sums of some pixels over the keys seen so far, relative to their highest logit."""
 
-    def __init__(self, count: int, like: Float[Tensor, "S K N"], limits: Limits) -> None:
-        self.peak = like.new_full((count, 1), -torch.inf)
-        self.total = like.new_zeros(count, 1)
-        self.sums = like.new_zeros(count, like.shape[1])  # lifted
-        self.limits = limits
+    peak: Float[Tensor, "M 1"]
+    total: Float[Tensor, "M 1"]
+    sums: Float[Tensor, "M K"]
+    highest: list[Float[Tensor, " M"]]
+    """The highest logit of each tile of keys."""
+    limits: Limits
 
-    def prior(self, offsets: Float[Tensor, "R length"]) -> tuple[Tensor, Tensor]:
-        factors = offsets.neg().exp_()
-        factors = torch.where(factors < self.limits.negligible, 0.0, factors)
-        return factors * 2.0**self.limits.lift, factors
+    @classmethod
+    def none(cls, count: int, like: Float[Tensor, "S K N"], limits: Limits) -> _Sums:
+        """Before the first key."""
+        peak = like.new_full((count, 1), -torch.inf)
+        return cls(peak, like.new_zeros(count, 1), like.new_zeros(count, like.shape[1]), [], limits)
 
     def fold(
         self,
-        logits: Float[Tensor, "Q M"],
-        apart_y: Float[Tensor, "Q rows"],
-        apart_x: Float[Tensor, "Q columns"],
-        labels: Float[Tensor, "K M"],
+        logits: Float[Tensor, "M keys"],
+        by_row: Float[Tensor, "M rows"],
+        by_column: Float[Tensor, "M columns"],
+        labels: Float[Tensor, "keys K"],
     ) -> None:
-        higher = torch.maximum(self.peak, logits.amax(1, keepdim=True))
+        """Take in the keys of whole image rows; ``logits`` is overwritten."""
+        highest = logits.amax(1, keepdim=True)
+        self.highest.append(highest[:, 0])
+        higher = torch.maximum(self.peak, highest)
         shrink = (self.peak - higher).exp_()
         self.peak = higher
         weights = logits.sub_(higher).clamp_(min=self.limits.floor).exp_()
         self.total.mul_(shrink).add_(weights.sum(1, keepdim=True))  # the prior is not in it
-        by_row = weights.view(len(logits), apart_y.shape[1], apart_x.shape[1])
-        by_row.mul_(apart_y[:, :, None]).mul_(apart_x[:, None, :])
-        self.sums.mul_(shrink).addmm_(weights, labels.t())
+        planes = weights.view(len(logits), by_row.shape[1], by_column.shape[1])
+        planes.mul_(by_row[:, :, None]).mul_(by_column[:, None, :])
+        self.sums.mul_(shrink).addmm_(weights, labels)
 
-    def scores(self) -> Float[Tensor, "Q K"]:
+    def scores(self) -> Float[Tensor, "M K"]:
+        """Label sums over the normaliser."""
         return self.sums / self.total * 2.0**-self.limits.lift
+
+    def only(self, some: Int[Tensor, " L"]) -> _Sums:
+        """Those of some of the pixels."""
+        highest = [each[some] for each in self.highest]
+        return _Sums(self.peak[some], self.total[some], self.sums[some], highest, self.limits)

@@ -70,15 +70,17 @@ def test_the_far_match_of_a_pixel_decides_and_the_rest_are_not_done_twice(monkey
     labels = torch.zeros(1, 3, 200)
     labels[0, 0], labels[0, 0, 190], labels[0, 2, 190] = 1, 0, 1
     done = []
-    fold = propagation._TwoPeaks.__init__
+    again = propagation._Work.again
     monkeypatch.setattr(
-        propagation._TwoPeaks, "__init__", lambda self, count, like: (done.append(count), fold(self, count, like))[0]
+        propagation._Work,
+        "again",
+        lambda self, cells, first: (done.append(cells.tolist()), again(self, cells, first))[1],
     )
     scores = propagate_streaming(query, keys, labels, (0,), (8.0,), size=(1, 200))
     assert scores[:, 0].argmax() == 2
     assert 0 < scores[2, 0] < 1e-35
     assert scores[0, 1] == 1
-    assert done == [2]  # and pixel 190
+    assert done == [[0, 190]]
 
 
 @pytest.mark.parametrize("slots", [(), (0, 3), (-1,), (0, -1)])
