@@ -205,12 +205,11 @@ PROBES = (
 )
 """Every probe a method is tried on, with its promise."""
 
-MEMORY = Scene(
-    "three-hundred-frames",
-    tuple(Actor(actor.id, swinging(actor.place)) for actor in (ONE, TWO)),
-    length=300,
-)
+SWINGING = tuple(Actor(actor.id, swinging(actor.place)) for actor in (ONE, TWO))
+MEMORY = Scene("three-hundred-frames", SWINGING, length=300)
 """The video on which memory is watched."""
+TWENTY_FRAMES = Scene("twenty-frames", SWINGING, length=20)
+"""So long that frames long past come into play: what is 15 frames back is searched for otherwise by selfsup."""
 
 
 def as_frozen(sample: Sample) -> Sample:

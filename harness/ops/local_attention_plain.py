@@ -79,8 +79,8 @@ def windows(
     position = centre + dilation * steps(radius, like=offset)[:, None, None]  # (n, h, w, 2)
     # In pixels of the grid, as align_corners=True has them (the default in torch <= 1.2, which MAST was written for;
     # unpatched on later versions it samples elsewhere). Written so that one row or column divides by no 0.
-    size = torch.tensor((height, width), dtype=offset.dtype, device=offset.device)
-    grid = ((2 * position + 1) / size - 1).flip(-1).flatten(0, 1).to(frame.dtype)
+    y, x = ((2 * axis + 1) / size - 1 for axis, size in zip(position.unbind(-1), (height, width), strict=True))
+    grid = torch.stack([x, y], -1).flatten(0, 1).to(frame.dtype)
     sampled = functional.grid_sample(frame[None], grid[None], padding_mode="zeros", align_corners=False)
     return sampled.view(channels, -1, height, width)
 
@@ -107,6 +107,8 @@ def first_pixels(
     whole = centre.floor()
     fraction = centre - whole
     outside = 2 * radius + 2
-    limits = torch.tensor(size, dtype=centre.dtype, device=centre.device)
-    first = torch.minimum(whole.nan_to_num(0.0) - radius, limits).clamp(min=-outside)
-    return first.long(), fraction
+    top, left = (
+        (axis.nan_to_num(0.0) - radius).clamp(-outside, limit)
+        for axis, limit in zip(whole.unbind(-1), size, strict=True)
+    )
+    return torch.stack([top, left], -1).long(), fraction

@@ -102,8 +102,7 @@ def _centres(
     offset: Float[Tensor, "h w 2"] | None, rows: slice, columns: slice, *, like: Float[Tensor, "..."]
 ) -> Float[Tensor, "Q 2"]:
     """Where the windows of a tile are centred."""
-    place = pixels(rows.stop - rows.start, columns.stop - columns.start, like=like)
-    place += torch.tensor((rows.start, columns.start), dtype=like.dtype, device=like.device)
+    place = pixels(rows.stop, columns.stop, like=like)[rows.start :, columns.start :]
     return (place if offset is None else place + offset[rows, columns].to(like.dtype)).flatten(0, 1)
 
 

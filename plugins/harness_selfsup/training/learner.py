@@ -7,6 +7,7 @@ Phi_r, which follows Phi_q. The loop is that of ``harness train``.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def reconstruct(
     ]
     with torch.no_grad():
         peak = weights.amax(1).mean()
-        entropy = torch.special.entr(weights).sum(1).mean() / torch.log(weights.new_tensor(float(weights.shape[1])))
+        entropy = torch.special.entr(weights).sum(1).mean() / math.log(weights.shape[1])
     return Reconstruction(torch.stack(rebuilt).sum(0), peak, entropy)
 
 
