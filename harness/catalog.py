@@ -7,11 +7,12 @@ Each entry point is loaded under its own ``try``: a broken plugin is remembered 
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 import pluggy
@@ -137,8 +138,10 @@ class Catalog:
         """Load every entry point of group ``harness``, one by one."""
         catalog = cls()
         found = entry_points(group=hookspecs.GROUP) if points is None else points
+        manager = pluggy.PluginManager(hookspecs.GROUP)
+        manager.add_hookspecs(hookspecs)
         for point in sorted(found, key=lambda p: (p.name, p.value)):
-            catalog._load_one(point)
+            catalog._load_one(point, manager)
         return catalog
 
     def shelves(self) -> dict[str, Shelf[Any]]:
@@ -151,11 +154,10 @@ class Catalog:
             "harness_reporters": self.reporters,
         }
 
-    def _load_one(self, point: EntryPoint) -> None:
+    def _load_one(self, point: EntryPoint, manager: pluggy.PluginManager) -> None:
+        """Load one entry point; the manager holds no other plugin, before and after."""
         source = _source(point)
         self.sources.append(source)
-        manager = pluggy.PluginManager(hookspecs.GROUP)
-        manager.add_hookspecs(hookspecs)
         try:
             manager.register(point.load(), name=point.name)
             manager.check_pending()
@@ -169,16 +171,24 @@ class Catalog:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             self.broken.append(Broken(source, reason, traceback.format_exc()))
             return
+        finally:
+            if manager.has_plugin(point.name):
+                manager.unregister(name=point.name)
         shelves = self.shelves()
         for hook, thing in offers:
             shelves[hook]._add(thing.name, thing, source)
 
 
 def _source(point: EntryPoint) -> Source:
-    distribution = point.dist
-    name = distribution.name if distribution else "(no distribution)"
-    version = distribution.version if distribution else ""
+    name, version = _name_and_version(point.dist) if point.dist else ("(no distribution)", "")
     return Source(point.name, point.value, name, version)
+
+
+@functools.lru_cache(maxsize=64)
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Of an installed distribution, which parses its whole metadata, long description included, for each of the two."""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
 def _checked(hook: str, offered: Any) -> list[Any]:
