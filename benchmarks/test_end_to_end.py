@@ -9,7 +9,8 @@ import time
 import pytest
 
 from harness.catalog import Catalog
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.runner import run
 
 CATALOG = Catalog.load()

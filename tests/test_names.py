@@ -10,7 +10,8 @@ from harness.api.contracts import Method
 from harness.api.errors import DataError
 from harness.api.records import is_safe_video_name
 from harness.catalog import Catalog
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.folder import RunFolder
 
 ODD = [

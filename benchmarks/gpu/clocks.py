@@ -18,7 +18,8 @@ from harness.api.timing import Stopwatch, stage
 from harness.api.video import Prompts, Video
 from harness.benching.clip import Clip, benchmark_of
 from harness.catalog import Catalog
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 
 PRECISIONS = ("fp32", "bf16")
 

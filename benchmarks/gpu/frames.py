@@ -31,7 +31,8 @@ from harness.api.video import Sample
 from harness.benching.clip import Clip, benchmark_of
 from harness.catalog import Catalog, Entry, Shelf, Source
 from harness.datasets.files import read_image
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.runner import open_session
 
 VIDEOS = ("warm-up", "told")

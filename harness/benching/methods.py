@@ -16,7 +16,8 @@ from harness.api.records import Conditions, Timing, Whole
 from harness.benching.clip import Clip, benchmark_of
 from harness.catalog import Catalog, Entry, Shelf, Source
 from harness.machine import conditions
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.runner import run
 from harness.version import __version__
 

@@ -17,7 +17,8 @@ from harness.api.mask_files import read_mask
 from harness.api.records import Conditions, Interval, Number, RunRecord, Whole
 from harness.benching.machine import Precision
 from harness.catalog import Catalog
-from harness.planning.plan import Plan, Request, resolve
+from harness.planning.plan import Plan, resolve
+from harness.planning.request import Request
 from harness.ranking.compare import compare
 from harness.ranking.intervals import Difference
 from harness.ranking.standings import model_fps

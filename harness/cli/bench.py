@@ -109,7 +109,7 @@ def methods(
     from harness.benching.methods import bench_methods
     from harness.cli.bench_tables import methods_told
     from harness.machine import resolve_device
-    from harness.planning.plan import Request
+    from harness.planning.request import Request
 
     clip = Clip(height, width, frames, objects)
     _set_threads(threads)
@@ -165,7 +165,7 @@ def precision(
     from harness.cli.bench_tables import precision_told
     from harness.cli.progress import progress_for
     from harness.machine import resolve_device
-    from harness.planning.plan import Request
+    from harness.planning.request import Request
 
     _set_threads(threads)
     names = tuple(name.strip() for name in videos.split(",") if name.strip())

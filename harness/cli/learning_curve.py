@@ -52,7 +52,8 @@ def command(
         raise click.UsageError(f"--seeds {seeds} leaves nothing to do; expected 1 or more")
     from harness.learning_curve.measure import learning_curve
     from harness.machine import resolve_device
-    from harness.planning.plan import Request, resolve
+    from harness.planning.plan import resolve
+    from harness.planning.request import Request
 
     if threads is not None:
         import torch

@@ -51,7 +51,7 @@ def command(
 
     Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was.
     """
-    from harness.planning.plan import Request
+    from harness.planning.request import Request
 
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
     request = Request(videos=names, overrides=overrides, threads=threads, **asked)

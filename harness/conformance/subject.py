@@ -21,7 +21,8 @@ from harness.conformance.probes import BENCH, PROBES, Scene
 from harness.conformance.verdicts import Broken, Check, NotApplicable, Outcome, Status
 from harness.machine import allows_tf32, resolve_device, working_on
 from harness.planning.config import configure
-from harness.planning.plan import Plan, Request, resolve
+from harness.planning.plan import Plan, resolve
+from harness.planning.request import Request
 from harness.running.runner import open_session
 
 PROBES_POINT = EntryPoint(BENCH, "harness.conformance.probes", GROUP)

@@ -16,7 +16,8 @@ from harness.catalog import Catalog
 from harness.experiments.format import Cell, Experiment, cells_of
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
 from harness.files import write_atomically
-from harness.planning.plan import Plan, Request, resolve
+from harness.planning.plan import Plan, resolve
+from harness.planning.request import Request
 from harness.ranking.standings import model_fps
 from harness.running.runner import run
 from harness.version import __version__

@@ -23,7 +23,8 @@ from harness.hosting.worker.log import Log
 from harness.hosting.worker.messages import Message
 from harness.hosting.worker.values import stand_in, tracks_from
 from harness.planning.config import as_json
-from harness.planning.plan import Elsewhere, Plan, Request
+from harness.planning.plan import Elsewhere, Plan
+from harness.planning.request import Request
 
 
 def describe(request: Request) -> Elsewhere:

@@ -3,63 +3,24 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from harness.api.contracts import Benchmark, Method, Scoring, Weights
-from harness.api.errors import DataError, PluginError, UsageError, VerificationFailed
+from harness.api.contracts import Benchmark, Method, Scoring
+from harness.api.errors import DataError, UsageError
 from harness.api.records import Conditions, PluginInfo, WeightsInfo, is_safe_video_name
 from harness.api.tasks import TASKS, Task, TaskName
 from harness.api.video import Sample
 from harness.catalog import Catalog
-from harness.files import digest_of, digest_of_bytes, digest_of_files
+from harness.files import digest_of
 from harness.machine import machine_name, torch_threads
 from harness.planning.config import as_json, configure
+from harness.planning.provenance import choose_weights, code_digest, plugin_info
+from harness.planning.request import Request
 from harness.version import __version__
-
-NO_WEIGHTS = "none"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for, as typed; ``resolve`` checks it."""
-
-    plugin: str
-    bench: str
-    task: str | None = None
-    preset: str = ""
-    overrides: tuple[str, ...] = ()
-    weights: str | None = None
-    device: str = "cpu"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    videos: tuple[str, ...] = ()
-    limit: int | None = None
-    data_root: Path | None = None
-    allow_partial: bool = False
-    executor: str = "inline"
-    seed: int = 0
-    protocol: Scoring | None = None
-    """Another scoring rule than the benchmark's own; named in the record."""
-    python: Path | None = None
-    """The interpreter of another environment, where the method lives; None: this one."""
-    workers: int = 1
-    """Videos at the same time on a CPU; on GPUs, one a device."""
-    threads: int | None = None
-    """CPU threads of torch in each process; None: torch's choice, shared among the workers."""
-    first_frame_seconds: float = 600.0
-    """A method in its own process is ended after so long without its first mask (or unbuilt)."""
-    frame_seconds: float = 120.0
-    """The same for each later mask."""
-
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """One device for each video that may be worked on at the same time."""
-        named = tuple(name.strip() for name in self.device.split(",") if name.strip())
-        return named * self.workers if len(named) == 1 else named
 
 
 @dataclass(frozen=True)
@@ -150,7 +111,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     for metric in scoring.metrics if benchmark.scored else ():
         catalog.metrics.get(metric)
     config = configure(method, request.preset, () if elsewhere else request.overrides)
-    weights, weights_path = _weights(method, request.weights)
+    weights, weights_path = choose_weights(method, request.weights)
     everything = _open(benchmark, request)
     samples, subset_reason = _chosen(everything, request)
     expected = max(benchmark.videos_expected, len(everything))
@@ -209,38 +170,6 @@ def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:
     return TASKS[cast(TaskName, common[0])]
 
 
-def _weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Path | None]:
-    """The weights by name, file or default; the checksum is verified wherever it is known."""
-    if wanted == NO_WEIGHTS or (wanted is None and not method.default_weights):
-        return WeightsInfo(name=NO_WEIGHTS), None
-    entry = method.weights_named(wanted or method.default_weights)
-    if entry is None and wanted is None:
-        raise PluginError(
-            f"the card of {method.name} names default weights {method.default_weights!r} it does not list"
-        )
-    if entry is not None:
-        return _listed_weights(method, entry)
-    path = Path(cast(str, wanted)).expanduser()
-    if not path.is_file():
-        known = ", ".join([entry.name for entry in method.weights] + [NO_WEIGHTS])
-        raise DataError(f"no weights file {path}, and {method.name} lists none of that name; listed: {known}")
-    return WeightsInfo(name=path.name, sha256=digest_of_bytes(path)), path
-
-
-def _listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:
-    if entry.path is None or not entry.path.is_file():
-        raise DataError(
-            f"weights {entry.name!r} of {method.name} are not on this machine"
-            + (f" (expected {entry.path})" if entry.path else ""),
-            hint=f"download them from {entry.url} and give --weights FILE" if entry.url else "give --weights FILE",
-        )
-    found = digest_of_bytes(entry.path)
-    if entry.sha256 and found != entry.sha256:
-        raise VerificationFailed(f"{entry.path} has SHA-256 {found}, expected {entry.sha256}")
-    info = WeightsInfo(name=entry.name, sha256=found, licence=entry.licence, trained_on=entry.trained_on)
-    return info, entry.path
-
-
 def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:
     if benchmark.needs_root and request.data_root is None:
         raise DataError(
@@ -276,42 +205,3 @@ def _chosen(samples: Sequence[Sample], request: Request) -> tuple[Sequence[Sampl
     if len(chosen) == len(samples):
         return chosen, []
     return chosen, [f"{len(chosen)} of {len(samples)} videos were chosen"]
-
-
-def plugin_info(catalog: Catalog, method: Method) -> PluginInfo:
-    """Which distribution, version and code a method comes from."""
-    source = catalog.methods.source(method.name)
-    return PluginInfo(
-        name=method.name,
-        distribution=source.distribution,
-        version=source.version,
-        code_sha256=code_digest(source.module),
-        causality=method.causality,
-        lookahead=method.lookahead,
-        supervision=method.supervision,
-        replays=method.replays,
-    )
-
-
-LARGEST_SOURCE = 1 << 20
-"""Bytes of a package's file that still counts as code; larger ones are weights, which have a checksum of their own."""
-
-
-def code_digest(module: str) -> str:
-    """SHA-256 over the files of a module's top-level package, tables and sources of kernels too (or of the module)."""
-    name = module.partition(":")[0].partition(".")[0]
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None:
-        return ""
-    path = Path(file)
-    return digest_of_files(_code_of(path.parent) if path.name == "__init__.py" else [path])
-
-
-def _code_of(package: Path) -> list[Path]:
-    """Every file that is not large and lies in no folder of a cache."""
-    found = []
-    for path in sorted(package.rglob("*")):
-        is_cached = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(package).parts)
-        if not is_cached and path.is_file() and path.stat().st_size <= LARGEST_SOURCE:
-            found.append(path)
-    return found

@@ -19,7 +19,8 @@ from harness.api.records import RunRecord, VideoResult, VideoScores
 from harness.api.tasks import TaskName
 from harness.api.video import Sample
 from harness.catalog import Catalog
-from harness.planning.plan import Plan, Request
+from harness.planning.plan import Plan
+from harness.planning.request import Request
 from harness.predictions.found import opened, read_all_tracks
 from harness.running.record import record_of
 

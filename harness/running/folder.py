@@ -19,6 +19,8 @@ from pydantic import ValidationError
 
 from harness.api.errors import DataError, EnvironmentProblem, UsageError
 from harness.api.records import RunRecord, VideoResult, is_safe_video_name
+from harness.api.track_json import track_to_json
+from harness.api.video import Tracks
 from harness.files import write_atomically
 
 
@@ -185,3 +187,14 @@ class MaskFolder:
     def discard(self) -> None:
         """Remove what was collected."""
         shutil.rmtree(self.building, ignore_errors=True)
+
+
+def write_tracks(run: Path, video: str, tracks: Tracks) -> str:
+    """Write ``tracks/<video>.json`` under ``run`` and return its path relative to it.
+
+    Each track is {category_id, score, segmentations}: one {size, counts} or null a frame, as in results.json.
+    """
+    content = [track_to_json(track) for track in tracks]
+    relative = f"tracks/{video}.json"
+    write_atomically(run / relative, json.dumps(content).encode())
+    return relative

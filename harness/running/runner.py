@@ -29,9 +29,8 @@ from harness.hosting.frames import FrameSource
 from harness.hosting.here import Clocks, Hosted, kind_of
 from harness.hosting.worker.child import FailedElsewhere
 from harness.planning.plan import Plan
-from harness.running.folder import MaskFolder, RunFolder
+from harness.running.folder import MaskFolder, RunFolder, write_tracks
 from harness.running.record import record_of
-from harness.running.track_files import write_tracks
 
 OnVideo = Callable[[VideoResult | VideoFailure, bool], None]
 Progress = Callable[[str, int, int], None]

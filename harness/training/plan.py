@@ -21,7 +21,9 @@ from harness.catalog import Catalog
 from harness.files import digest_of, digest_of_bytes
 from harness.machine import machine_name, torch_threads
 from harness.planning.config import as_json, configured
-from harness.planning.plan import NO_WEIGHTS, Request, code_digest, plugin_info, resolve
+from harness.planning.plan import resolve
+from harness.planning.provenance import NO_WEIGHTS, code_digest, plugin_info
+from harness.planning.request import Request
 from harness.version import __version__
 
 NO_VALIDATION = "none"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from harness.api.errors import MethodFailed
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.runner import run
 from harness.training.checkpoint import write_weights
 

@@ -10,7 +10,8 @@ from harness.api.errors import DataError
 from harness.catalog import Catalog
 from harness.datasets import fbms, segtrack, youtube_objects
 from harness.datasets.merged import read_thresholded_mask
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 
 
 def _square(value, row):

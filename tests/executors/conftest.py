@@ -9,7 +9,8 @@ import pytest
 from harness.catalog import Source
 from harness.executors.process import Process
 from harness.hosting.apart import describe
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.runner import run
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ import pytest
 
 from harness.api.errors import EnvironmentProblem, PluginError, UsageError
 from harness.hosting.apart import describe
-from harness.planning.plan import Request
+from harness.planning.request import Request
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,8 @@ import pytest
 from harness.api.contracts import DAVIS_2017
 from harness.api.errors import MethodFailed, PluginError, UsageError
 from harness.api.mask_files import read_mask
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.runner import run
 
 # Trick -> kind of failure, what the message and what the traceback must hold.

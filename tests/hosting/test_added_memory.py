@@ -6,7 +6,8 @@ import torch
 
 from harness.api.contracts import Method
 from harness.hosting.added_memory import AddedMemory, Building, held_mib
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.runner import run
 
 MIB = 2**20

@@ -10,7 +10,8 @@ from harness.api.errors import ContractError, DataError, MethodFailed, UsageErro
 from harness.learning_curve.curve import Point, best_of
 from harness.learning_curve.measure import learning_curve
 from harness.learning_curve.picture import draw
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 
 
 class Fading:

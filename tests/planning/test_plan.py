@@ -8,7 +8,9 @@ import torch
 
 from harness.api.contracts import DAVIS_2017, Method
 from harness.api.errors import UsageError
-from harness.planning.plan import LARGEST_SOURCE, Request, code_digest, resolve
+from harness.planning.plan import resolve
+from harness.planning.provenance import LARGEST_SOURCE, code_digest
+from harness.planning.request import Request
 
 OTHER_RULE = replace(DAVIS_2017, version="another/1", metrics=("share_right",))
 

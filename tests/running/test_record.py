@@ -7,7 +7,8 @@ import pytest
 from harness.api.contracts import Method, NoConfig
 from harness.api.records import Conditions, VideoResult, VideoTiming
 from harness.machine import conditions
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.record import record_of, timing_of
 
 

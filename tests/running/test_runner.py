@@ -11,7 +11,8 @@ from harness.api.contracts import DAVIS_2017, Method
 from harness.api.errors import PluginError, UsageError
 from harness.api.mask_files import read_mask
 from harness.leaderboard.verification import read_record
-from harness.planning.plan import Request, resolve
+from harness.planning.plan import resolve
+from harness.planning.request import Request
 from harness.running.folder import RunFolder
 from harness.running.runner import run
 

@@ -18,7 +18,8 @@ from harness.catalog import Catalog
 from harness.hosting.worker.messages import Message
 from harness.machine import allows_tf32, conditions, resolve_device
 from harness.planning.config import as_json, configure
-from harness.planning.plan import Elsewhere, code_digest
+from harness.planning.plan import Elsewhere
+from harness.planning.provenance import code_digest
 from harness.version import __version__
 
 

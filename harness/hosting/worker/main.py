@@ -33,7 +33,7 @@ from harness.hosting.worker.shared import SharedSlots
 from harness.hosting.worker.values import described, messages_of_tracks
 from harness.machine import allows_tf32, conditions, resolve_device, working_on
 from harness.planning.config import as_json, configure
-from harness.planning.plan import code_digest
+from harness.planning.provenance import code_digest
 from harness.version import __version__
 
 

@@ -1,0 +1,85 @@
+"""Where a result comes from: the weights, the plugin and the code that made it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import cast
+
+from harness.api.contracts import Method, Weights
+from harness.api.errors import DataError, PluginError, VerificationFailed
+from harness.api.records import PluginInfo, WeightsInfo
+from harness.catalog import Catalog
+from harness.files import digest_of_bytes, digest_of_files
+
+NO_WEIGHTS = "none"
+
+LARGEST_SOURCE = 1 << 20
+"""Bytes of a package's file that still counts as code; larger ones are weights, which have a checksum of their own."""
+
+
+def choose_weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Path | None]:
+    """The weights by name, file or default; the checksum is verified wherever it is known."""
+    if wanted == NO_WEIGHTS or (wanted is None and not method.default_weights):
+        return WeightsInfo(name=NO_WEIGHTS), None
+    entry = method.weights_named(wanted or method.default_weights)
+    if entry is None and wanted is None:
+        raise PluginError(
+            f"the card of {method.name} names default weights {method.default_weights!r} it does not list"
+        )
+    if entry is not None:
+        return _listed_weights(method, entry)
+    path = Path(cast(str, wanted)).expanduser()
+    if not path.is_file():
+        known = ", ".join([entry.name for entry in method.weights] + [NO_WEIGHTS])
+        raise DataError(f"no weights file {path}, and {method.name} lists none of that name; listed: {known}")
+    return WeightsInfo(name=path.name, sha256=digest_of_bytes(path)), path
+
+
+def _listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:
+    if entry.path is None or not entry.path.is_file():
+        raise DataError(
+            f"weights {entry.name!r} of {method.name} are not on this machine"
+            + (f" (expected {entry.path})" if entry.path else ""),
+            hint=f"download them from {entry.url} and give --weights FILE" if entry.url else "give --weights FILE",
+        )
+    found = digest_of_bytes(entry.path)
+    if entry.sha256 and found != entry.sha256:
+        raise VerificationFailed(f"{entry.path} has SHA-256 {found}, expected {entry.sha256}")
+    info = WeightsInfo(name=entry.name, sha256=found, licence=entry.licence, trained_on=entry.trained_on)
+    return info, entry.path
+
+
+def plugin_info(catalog: Catalog, method: Method) -> PluginInfo:
+    """Which distribution, version and code a method comes from."""
+    source = catalog.methods.source(method.name)
+    return PluginInfo(
+        name=method.name,
+        distribution=source.distribution,
+        version=source.version,
+        code_sha256=code_digest(source.module),
+        causality=method.causality,
+        lookahead=method.lookahead,
+        supervision=method.supervision,
+        replays=method.replays,
+    )
+
+
+def code_digest(module: str) -> str:
+    """SHA-256 over the files of a module's top-level package, tables and sources of kernels too (or of the module)."""
+    name = module.partition(":")[0].partition(".")[0]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return ""
+    path = Path(file)
+    return digest_of_files(_code_of(path.parent) if path.name == "__init__.py" else [path])
+
+
+def _code_of(package: Path) -> list[Path]:
+    """Every file that is not large and lies in no folder of a cache."""
+    found = []
+    for path in sorted(package.rglob("*")):
+        is_cached = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(package).parts)
+        if not is_cached and path.is_file() and path.stat().st_size <= LARGEST_SOURCE:
+            found.append(path)
+    return found

@@ -1,0 +1,47 @@
+"""What a user asks for, as typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.api.contracts import Scoring
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for, as typed; ``resolve`` checks it."""
+
+    plugin: str
+    bench: str
+    task: str | None = None
+    preset: str = ""
+    overrides: tuple[str, ...] = ()
+    weights: str | None = None
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    videos: tuple[str, ...] = ()
+    limit: int | None = None
+    data_root: Path | None = None
+    allow_partial: bool = False
+    executor: str = "inline"
+    seed: int = 0
+    protocol: Scoring | None = None
+    """Another scoring rule than the benchmark's own; named in the record."""
+    python: Path | None = None
+    """The interpreter of another environment, where the method lives; None: this one."""
+    workers: int = 1
+    """Videos at the same time on a CPU; on GPUs, one a device."""
+    threads: int | None = None
+    """CPU threads of torch in each process; None: torch's choice, shared among the workers."""
+    first_frame_seconds: float = 600.0
+    """A method in its own process is ended after so long without its first mask (or unbuilt)."""
+    frame_seconds: float = 120.0
+    """The same for each later mask."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One device for each video that may be worked on at the same time."""
+        named = tuple(name.strip() for name in self.device.split(",") if name.strip())
+        return named * self.workers if len(named) == 1 else named
