@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
 
 from harness.api.video import Horizon, Prompts, Video
+from harness.hosting.frames import KEPT_BYTES, FrameRing
 from harness.hosting.worker.messages import Message
 from harness.hosting.worker.shared import SharedSlots
-
-KEPT_BYTES = 512 * 2**20
-"""How much of a video stays on the device, as in a run without a worker (``harness.hosting.frames``)."""
 
 
 class ArrivingPrompts(Prompts):
@@ -38,8 +34,7 @@ class Arrivals:
         self._slots = slots
         self._device = device
         self._fetch = fetch
-        self._frames: OrderedDict[int, torch.Tensor] = OrderedDict()
-        self._changes = threading.Lock()
+        self._ring = FrameRing(kept_bytes=KEPT_BYTES)
         self.video = Video(
             name=start["name"],
             length=start["length"],
@@ -57,24 +52,19 @@ class Arrivals:
         if self._device.startswith("cuda"):
             torch.cuda.synchronize(self._device)
         self.seconds.setdefault(frame, time.perf_counter() - start)
-        with self._changes:
-            self._frames[frame] = tensor
-            while len(self._frames) > max(6, KEPT_BYTES // max(1, tensor.numel())):
-                self._frames.popitem(last=False)
+        self._ring.keep(frame, tensor)
         return tensor
 
     def bytes_kept(self) -> int:
         """How much of the video lies on the device now."""
-        with self._changes:
-            return sum(frame.numel() for frame in self._frames.values())
+        return self._ring.bytes_kept()
 
     def take_prompt(self, frame: int) -> None:
         """Move what lies in the prompt slot to the device, as the prompt of ``frame``."""
         self.prompts.arrive(frame, torch.from_numpy(self._slots.prompt).clone().to(self._device))
 
     def _read(self, frame: int) -> torch.Tensor:
-        with self._changes:
-            kept = self._frames.get(frame)
+        kept = self._ring.get(frame)
         if kept is None:
             self._fetch(frame)
             kept = self.take_frame(frame)
