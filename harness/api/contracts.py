@@ -298,11 +298,11 @@ class TrackMetric(Protocol):
         ...
 
 
-class Work(Protocol):
-    """A session: a built method that works through videos, one at a time."""
+class Session(Protocol):
+    """A built method that works through videos, one at a time."""
 
-    def __call__(self, video: str, /) -> VideoResult | VideoFailure:
-        """Run one video; whatever goes wrong in it becomes a VideoFailure."""
+    def work_through(self, video: str) -> VideoResult | VideoFailure:
+        """Run the video of that name; whatever goes wrong in it becomes a VideoFailure."""
         ...
 
     def close(self) -> None:
@@ -310,15 +310,15 @@ class Work(Protocol):
         ...
 
 
-class OpenSession(Protocol):
-    """What an executor opens sessions with."""
+class Sessions(Protocol):
+    """The sessions of a run: what an executor opens and ends them with."""
 
     @property
     def devices(self) -> tuple[str, ...]:
         """The devices of the run, one for each session that may work at the same time."""
         ...
 
-    def __call__(self, *, device: str | None = None, apart: bool = False) -> Work:
+    def open(self, *, device: str | None = None, apart: bool = False) -> Session:
         """Build the method, on the run's one device unless another is named; ``apart``: in a process of its own."""
         ...
 
@@ -333,8 +333,8 @@ class Executor(Protocol):
 
     name: str
 
-    def execute(self, open_session: OpenSession, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
-        """Open a session (that builds the method), call it with each name, yield what it gives, close it."""
+    def execute(self, sessions: Sessions, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+        """Open a session (that builds the method), have it work through each video, yield what it gives, close it."""
         ...
 
 

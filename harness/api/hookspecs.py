@@ -71,14 +71,19 @@ def harness_executors() -> list[Executor]:  # type: ignore[empty-body]
     >>> from harness import hookimpl
     >>> class Reversed:
     ...     name = "reversed"
-    ...     def execute(self, open_session, videos):
-    ...         work = open_session()
+    ...     def execute(self, sessions, videos):
+    ...         session = sessions.open()
     ...         for video in reversed(videos):
-    ...             yield work(video)
+    ...             yield session.work_through(video)
     >>> @hookimpl
     ... def harness_executors():
     ...     return [Reversed()]
-    >>> list(harness_executors()[0].execute(lambda: str.upper, ["a", "b"]))
+    >>> class Loud:
+    ...     def open(self):
+    ...         return self
+    ...     def work_through(self, video):
+    ...         return video.upper()
+    >>> list(harness_executors()[0].execute(Loud(), ["a", "b"]))
     ['B', 'A']
     """
 

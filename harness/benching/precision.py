@@ -77,7 +77,9 @@ def bench_precision(
             plan = resolve(replace(request, precision=precision), catalog)
             folder = out / f"{plan.method.name}-{precision}-{plan.key[:8]}"
             with watch(precision, plan) as progress:
-                record = run(plan, folder, catalog, progress=progress.frame, on_video=progress.video)
+                record = run(
+                    plan, folder, catalog, progress=progress.frame, on_video=progress.video, on_note=progress.note
+                )
         except HarnessError as error:
             rows.append(PrecisionRow(precision=precision, problem=str(error), exit_code=error.exit_code))
             continue

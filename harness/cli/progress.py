@@ -26,6 +26,10 @@ class Shown(Protocol):
         """One video ended."""
         ...
 
+    def note(self, words: str) -> None:
+        """Something beside the method takes long."""
+        ...
+
 
 @contextmanager
 def progress_for(plan: Plan) -> Iterator[Shown]:
@@ -62,6 +66,9 @@ class _Bar:
         self._bars.update(self._task, completed=sum(self._frames.values()))
         self._bars.console.print(_line(outcome, reused), markup=False, highlight=False)
 
+    def note(self, words: str) -> None:
+        self._bars.console.print(one_line(words), markup=False, highlight=False)
+
 
 class _Lines:
     def __init__(self, videos: int) -> None:
@@ -74,6 +81,9 @@ class _Lines:
     def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
         self._done += 1
         say(f"[{self._done}/{self._videos}] {_line(outcome, reused)}", err=True)
+
+    def note(self, words: str) -> None:
+        say(one_line(words), err=True)
 
 
 def _line(outcome: VideoResult | VideoFailure, reused: bool) -> str:

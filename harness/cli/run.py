@@ -88,7 +88,9 @@ def execute(request: Any, catalog: Catalog, out: Path | None, *, fresh: bool) ->
     if plan.partial_reason:
         say(f"partial: {plan.partial_reason}; the record will not be ranked", err=True)
     with progress_for(plan) as progress:
-        record = run(plan, folder, catalog, fresh=fresh, progress=progress.frame, on_video=progress.video)
+        record = run(
+            plan, folder, catalog, fresh=fresh, progress=progress.frame, on_video=progress.video, on_note=progress.note
+        )
     return record, folder
 
 

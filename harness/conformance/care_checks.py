@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from harness.api.video import Horizon, Prompts, Sample, Video
-from harness.conformance.plays import Play, close, enter, lookahead, modes, restore
+from harness.api.video import Sample
+from harness.conformance.plays import Play, modes, restore
 from harness.conformance.probes import MEMORY, ORDINARY
 from harness.conformance.subject import Subject
 from harness.conformance.verdicts import MASK_TASKS, Broken, NotApplicable, check
+from harness.hosting.conversation import CheckedConversation, FramesWhenRead, Untimed, open_view
 from harness.machine import resident_mib
 
 SETTLED = 100
@@ -98,7 +99,7 @@ def memory(subject: Subject) -> None:
         raise NotApplicable("the card says offline: the whole video may be held")
     sample = MEMORY.sample()
     allowed = (sample.length - SETTLED) * sample.height * sample.width / 4
-    early, late = _weighed(subject, sample)
+    early, late = _weigh_twice(subject, sample)
     for kind, start in early.items():
         slack = RESIDENT_SLACK if kind == "the process" else 0
         grown = late[kind] - start
@@ -111,14 +112,14 @@ def memory(subject: Subject) -> None:
             )
 
 
-def _weighed(subject: Subject, sample: Sample) -> tuple[dict[str, float], dict[str, float]]:
+def _weigh_twice(subject: Subject, sample: Sample) -> tuple[dict[str, float], dict[str, float]]:
     """Bytes alive after ``SETTLED`` frames and at the end, by kind."""
     weights: dict[int, dict[str, float]] = {}
     traced_before = tracemalloc.is_tracing()
     before = modes()
     tracemalloc.start()
     try:
-        for frame, _ in enumerate(_unkept(subject, sample), start=1):
+        for frame, _ in enumerate(_play_unkept(subject, sample), start=1):
             if frame in (SETTLED, sample.length):
                 weights[frame] = _weigh(subject.request.device)
     finally:
@@ -128,30 +129,15 @@ def _weighed(subject: Subject, sample: Sample) -> tuple[dict[str, float], dict[s
     return weights[SETTLED], weights[sample.length]
 
 
-def _unkept(subject: Subject, sample: Sample) -> Iterator[None]:
+def _play_unkept(subject: Subject, sample: Sample) -> Iterator[None]:
     """Play a video of which nothing is kept here: frames are made when read, masks are dropped."""
     plan, device = subject.plan, subject.request.device
-    ahead = lookahead(plan.method, sample.length)
-    horizon = Horizon(last=ahead)
-    video = Video(
-        name="video-0000",
-        length=sample.length,
-        height=sample.height,
-        width=sample.width,
-        read=lambda frame: torch.from_numpy(sample.read_frame(frame)).to(device),
-        horizon=horizon,
-    )
-    given = sample.prompt_frames if plan.task.prompted and sample.read_prompt else ()
-    prompts = {t: torch.from_numpy(sample.read_prompt(t)).to(device) for t in given if sample.read_prompt}
+    frames = FramesWhenRead(sample, device)
+    view = open_view(plan, sample, frames.read, device, name="video-0000")
     torch.manual_seed(subject.request.seed)
-    masks = iter(enter(plan, subject.built, video, Prompts(prompts, horizon=horizon)))
-    try:
-        for frame in range(sample.length):
-            horizon.last = frame + ahead
-            next(masks)
+    with CheckedConversation(subject.built, plan, sample, view, Untimed(), frames) as talk:
+        for _ in talk.ask_masks():
             yield
-    finally:
-        close(masks)
 
 
 def _weigh(device: str) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""One method on one probe, as the runner would have it, with everything watched that a careless method may disturb."""
+"""One method on one probe, asked as a run asks, with everything watched that a careless method may disturb."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.api.contracts import Method
-from harness.api.errors import ContractError
-from harness.api.timing import Reading, Stopwatch
-from harness.api.video import Horizon, Prompts, Sample, Tracks, Video
-from harness.hosting.answers import checked_mask, checked_tracks
+from harness.api.tasks import Task
+from harness.api.timing import Reading
+from harness.api.video import Prompts, Sample, Tracks, Video
+from harness.hosting.conversation import CheckedConversation, Untimed, open_view
+from harness.hosting.here import Clocks, Hosted
 from harness.planning.plan import Plan
 
 Modes = Mapping[str, object]
@@ -75,25 +76,30 @@ class Player:
         around: Callable[[int], AbstractContextManager[None]] | None = None,
     ) -> None:
         self.plan = plan
-        self.method = method
         self.name = name
         self.pause = pause
         self.around = around
-        self._watch = Stopwatch(plan.request.device)
+        self._host = Hosted(method, plan.request.device, plan.request.seed)
 
     def play(self, sample: Sample, *, until: int | None = None) -> Play:
         """Play ``sample``, or its first ``until`` frames; whatever the method raises is in the result."""
-        play = Play()
+        play, before = Play(), modes()
         watched = _Watched(sample, self.plan, self.name, play)
-        torch.manual_seed(self.plan.request.seed)
-        before = modes()
+        listener = _Listener(self._host.method, self.plan.task, watched, before, self.around)
         if self.around is not None:
             watched.load()
         try:
-            if self.plan.task.name == "vis":
-                self._tracks(play, watched, before)
-            else:
-                self._masks(play, watched, before, sample.length if until is None else until)
+            with (
+                self._begin(sample) as clocks,
+                CheckedConversation(listener, self.plan, sample, watched.view, clocks, watched) as talk,
+            ):
+                if self.plan.task.name == "vis":
+                    play.tracks = talk.ask_checked_tracks()
+                    self._end_lap(play, clocks)
+                else:
+                    for mask in talk.ask_masks(until=until):
+                        play.masks.append(mask.copy())
+                        self._end_lap(play, clocks)
         except Exception as error:
             play.error, play.trace = error.with_traceback(None), traceback.format_exc()
         finally:
@@ -101,64 +107,64 @@ class Player:
         watched.compare()
         return play
 
-    def _tracks(self, play: Play, watched: _Watched, before: Modes) -> None:
-        tracks, reading = self._timed(lambda: self.method.segment_tracks(watched.video))
-        play.laps.append(reading)
-        play.modes = left_over(before)
-        play.tracks = checked_tracks(tracks, watched.sample, self.plan)
+    def _begin(self, sample: Sample) -> AbstractContextManager[Clocks | Untimed]:
+        """Clocks only where laps are looked at: a method that behaves under a clock differs then from its real run."""
+        if self.pause is not None:
+            return self._host.clocks(sample.height, sample.width, 0)
+        torch.manual_seed(self.plan.request.seed)
+        return nullcontext(Untimed())
 
-    def _masks(self, play: Play, watched: _Watched, before: Modes, until: int) -> None:
-        masks = self._entered(play, watched)
-        try:
-            for frame in range(until):
-                watched.reach(frame)
-                with self.around(frame) if self.around else nullcontext():
-                    mask, reading = self._timed(lambda: next(masks, None))
-                play.laps.append(reading)
-                play.modes = play.modes or left_over(before)
-                on_host = mask.to("cpu") if isinstance(mask, torch.Tensor) else mask
-                play.masks.append(checked_mask(on_host, frame, watched.sample, self.plan, watched.prompts).copy())
-                watched.yielded.append(mask)
-                if self.pause is not None:
-                    self.pause()
-            if until == watched.sample.length and next(masks, None) is not None:
-                name = self.plan.method.name
-                raise ContractError(f"{name} yielded more masks than the {until} frames; expected one a frame")
-        finally:
-            close(masks)  # a generator that waits inside a ``with`` would keep torch's modes changed
+    def _end_lap(self, play: Play, clocks: Clocks | Untimed) -> None:
+        if self.pause is not None and isinstance(clocks, Clocks):
+            play.laps.append(clocks.read_laps())
+            self.pause()
 
-    def _entered(self, play: Play, watched: _Watched) -> Iterator[Any]:
-        watched.reach(0)
-        masks = enter(self.plan, self.method, watched.video, watched.prompts)
-        play.read_early = list(watched.reads)
+
+class _Listener:
+    """Stands in the method's place and notes what passes between it and the harness."""
+
+    def __init__(
+        self,
+        method: Any,
+        task: Task,
+        watched: _Watched,
+        before: Modes,
+        around: Callable[[int], AbstractContextManager[None]] | None,
+    ) -> None:
+        self._method_entry = getattr(method, task.entry)
+        self._watched = watched
+        self._before = before
+        self._around = around
+        setattr(self, task.entry, self._give_tracks if task.name == "vis" else self._give_masks)
+
+    def _give_tracks(self, *given: Any) -> Any:
+        tracks = self._method_entry(*given)
+        self._watched.play.modes = find_changed(self._before)
+        return tracks
+
+    def _give_masks(self, *given: Any) -> Iterator[Any]:
+        play, masks = self._watched.play, self._method_entry(*given)
+        play.read_early = list(self._watched.reads)
         if not isinstance(masks, Iterator):
             play.iterator = type(masks).__name__
-        return iter(masks)
-
-    def _timed(self, work: Callable[[], Any]) -> tuple[Any, Reading]:
-        if self.pause is None:
-            return work(), Reading([])
-        with self._watch.lap():
-            found = work()
-        return found, self._watch.read()
-
-
-def enter(plan: Plan, method: Any, video: Video, prompts: Prompts) -> Any:
-    """Call the task's entry as the runner does."""
-    entry = getattr(method, plan.task.entry)
-    return entry(video, prompts) if plan.task.prompted else entry(video)
-
-
-def close(masks: Iterator[Any]) -> None:
-    """End a generator that is not wanted any more."""
-    ending = getattr(masks, "close", None)
-    if ending is not None:
-        ending()
+        masks = iter(masks)
+        try:
+            for frame in itertools.count():
+                is_due = frame < len(self._watched.view.video)
+                with self._around(frame) if self._around and is_due else nullcontext():
+                    mask = next(masks, _END)
+                play.modes = play.modes or find_changed(self._before)
+                if mask is _END:
+                    return
+                self._watched.yielded.append(mask)
+                yield mask
+        finally:
+            end = getattr(masks, "close", None)
+            if end is not None:
+                end()
 
 
-def lookahead(method: Method, length: int) -> int:
-    """How many frames beyond the present one the card allows to be read."""
-    return {"online": 0, "window": method.lookahead, "offline": length}[method.causality]
+_END = object()
 
 
 def modes() -> Modes:
@@ -175,7 +181,7 @@ def modes() -> Modes:
     }
 
 
-def left_over(before: Modes) -> dict[str, object]:
+def find_changed(before: Modes) -> dict[str, object]:
     """What is otherwise now than ``before``."""
     return {name: value for name, value in modes().items() if value != before[name]}
 
@@ -190,62 +196,52 @@ def restore(before: Modes) -> None:
 
 
 class _Watched:
-    """A video and its prompts, with what was read of them and what became of them."""
+    """A video's frames and prompts, with what was read of them and what became of them."""
 
     def __init__(self, sample: Sample, plan: Plan, name: str, play: Play) -> None:
-        self.sample = sample
-        self._play = play
-        self._device = plan.request.device
-        self._ahead = lookahead(plan.method, sample.length)
-        self._horizon = Horizon(last=self._ahead)
-        self._frames: dict[int, torch.Tensor] = {}
-        self._prompts: dict[int, torch.Tensor] = {}
+        self.play = play
         self.reads: list[str] = []
         self.yielded: list[Any] = []
-        if plan.task.prompted and sample.read_prompt is not None:
-            self._prompts = {frame: self._on_device(sample.read_prompt(frame)) for frame in sample.prompt_frames}
-        self.video = _GuardedVideo(
-            name=name,
-            length=sample.length,
-            height=sample.height,
-            width=sample.width,
-            read=self._read,
-            horizon=self._horizon,
-        )
-        self.prompts = _GuardedPrompts(self._prompts, horizon=self._horizon)
-        for guarded in (self.video, self.prompts):
+        self.seconds: dict[int, float] = {}
+        self._sample = sample
+        self._device = plan.request.device
+        self._frames: dict[int, torch.Tensor] = {}
+        kinds = (_GuardedVideo, _GuardedPrompts)
+        self.view = open_view(plan, sample, self._read_noted, self._device, name=name, kinds=kinds)
+        for guarded in (self.view.video, self.view.prompts):
             object.__setattr__(guarded, "_reached_for", play.private)
 
-    def _on_device(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.array(array)).to(self._device)
+    def wait_for(self, frame: int, *, rest: bool = False) -> None:
+        """Nothing is read ahead: what the method reads is noted."""
 
-    def _read(self, frame: int) -> torch.Tensor:
-        self.reads.append(f"frame {frame}")
+    def read(self, frame: int) -> torch.Tensor:
+        """Frame ``frame``; every frame that was read is kept, to be compared."""
         if frame not in self._frames:
-            self._frames[frame] = self._on_device(self.sample.read_frame(frame))
+            self._frames[frame] = torch.from_numpy(np.array(self._sample.read_frame(frame))).to(self._device)
         return self._frames[frame]
+
+    def _read_noted(self, frame: int) -> torch.Tensor:
+        self.reads.append(f"frame {frame}")
+        return self.read(frame)
 
     def load(self) -> None:
         """Put every frame on the device now."""
-        for frame in range(self.sample.length):
-            self._frames[frame] = self._on_device(self.sample.read_frame(frame))
-
-    def reach(self, frame: int) -> None:
-        """Move the horizon to where the mask of ``frame`` is asked for."""
-        self._horizon.last = frame + self._ahead
+        for frame in range(self._sample.length):
+            self.read(frame)
 
     def compare(self) -> None:
         """Note every frame, prompt and mask that is not what it was when it was handed over."""
+        self.view.horizon.last = None
         for frame, tensor in self._frames.items():
-            if not np.array_equal(tensor.cpu().numpy(), self.sample.read_frame(frame)):
-                self._play.changed_frames.append(frame)
-        for frame, tensor in self._prompts.items():
-            assert self.sample.read_prompt is not None
-            if not np.array_equal(tensor.cpu().numpy(), self.sample.read_prompt(frame)):
-                self._play.changed_prompts.append(frame)
-        for frame, (mask, kept) in enumerate(zip(self.yielded, self._play.masks, strict=True)):
+            if not np.array_equal(tensor.cpu().numpy(), self._sample.read_frame(frame)):
+                self.play.changed_frames.append(frame)
+        for frame, tensor in self.view.prompts.items():
+            assert self._sample.read_prompt is not None
+            if not np.array_equal(tensor.cpu().numpy(), self._sample.read_prompt(frame)):
+                self.play.changed_prompts.append(frame)
+        for frame, (mask, kept) in enumerate(zip(self.yielded, self.play.masks, strict=False)):
             if not np.array_equal(mask.cpu().numpy(), kept):
-                self._play.changed_masks.append(frame)
+                self.play.changed_masks.append(frame)
 
 
 class _Guarded:

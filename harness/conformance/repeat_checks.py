@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from harness.conformance.plays import Play, Player, difference, lookahead
+from harness.conformance.plays import Play, Player, difference
 from harness.conformance.probe_checks import judge_play
 from harness.conformance.probes import LATE, ORDINARY, PROBES, RETURNING, Scene, with_noise_after
 from harness.conformance.subject import Subject, brief
 from harness.conformance.verdicts import MASK_TASKS, Broken, NotApplicable, check
+from harness.hosting.conversation import lookahead
 
 OTHER_SIZE = next(probe.scene for probe in PROBES if probe.name == "odd-size")
 
@@ -16,7 +17,7 @@ def determinism(subject: Subject) -> None:
     """Play the ordinary probe, and one whose objects leave, with two methods built from nothing."""
     players = [Player(subject.plan, subject.build()) for _ in range(2)]
     for scene in filter(subject.survives, (ORDINARY, RETURNING)):
-        first, second = (_played(subject, player, scene) for player in players)
+        first, second = (_play(subject, player, scene) for player in players)
         found = difference(first, second)
         if found is not None:
             raise Broken(
@@ -100,7 +101,7 @@ def names(subject: Subject) -> None:
         )
 
 
-def _played(subject: Subject, player: Player, scene: Scene) -> Play:
+def _play(subject: Subject, player: Player, scene: Scene) -> Play:
     play = player.play(scene.sample())
     judge_play(subject, play)
     return play

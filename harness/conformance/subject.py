@@ -16,14 +16,14 @@ from harness.api.errors import HarnessError, UsageError
 from harness.api.hookspecs import GROUP
 from harness.api.tasks import TASKS, Task
 from harness.catalog import Catalog, Source
-from harness.conformance.plays import Play, Player, left_over, modes, restore
+from harness.conformance.plays import Play, Player, find_changed, modes, restore
 from harness.conformance.probes import BENCH, PROBES, Scene
 from harness.conformance.verdicts import Broken, Check, NotApplicable, Outcome, Status
 from harness.machine import allows_tf32, resolve_device, working_on
 from harness.planning.config import configure
 from harness.planning.plan import Plan, resolve
 from harness.planning.request import Request
-from harness.running.runner import open_session
+from harness.running.runner import Sessions
 
 PROBES_POINT = EntryPoint(BENCH, "harness.conformance.probes", GROUP)
 
@@ -60,9 +60,9 @@ class Subject:
         """A method built from nothing, as the runner builds it; what it changed in torch is noted and put back."""
         plan, before = self.plan, modes()
         try:
-            return open_session(plan, self.catalog, Path(), None).method
+            return Sessions(plan, self.catalog, Path()).open().method
         finally:
-            self.left_by_build |= left_over(before)
+            self.left_by_build |= find_changed(before)
             restore(before)
 
     def play(self, name: str) -> Play:
@@ -92,7 +92,7 @@ class Subject:
         """What ``check`` says, made once; the checks it needs are made before."""
         if check.name not in self._outcomes:
             start = time.perf_counter()
-            status, message = self._judged(check)
+            status, message = self._reach_verdict(check)
             task = "" if check.scope == "card" else self.task.name
             seconds = time.perf_counter() - start
             self._outcomes[check.name] = Outcome(check, self.method.name, task, status, message, seconds)
@@ -112,7 +112,7 @@ class Subject:
         is_default = not (asked.preset or asked.overrides)
         return allows_tf32(self.method.config if is_default else configure(self.method, asked.preset, asked.overrides))
 
-    def _judged(self, check: Check) -> tuple[Status, str]:
+    def _reach_verdict(self, check: Check) -> tuple[Status, str]:
         if self.quick and check.slow:
             return "skipped", "left out with --quick"
         broken = self._broken_need(check)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.api.contracts import Executor, OpenSession
+from harness.api.contracts import Executor, Sessions
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoFailure, VideoResult
 
@@ -14,13 +14,13 @@ class Inline:
 
     name = "inline"
 
-    def execute(self, open_session: OpenSession, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+    def execute(self, sessions: Sessions, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
         """Yield what the session gives for each video; nothing is opened where there is nothing to do."""
         if not videos:
             return
-        work = open_session()
+        session = sessions.open()
         for video in videos:
-            yield work(video)
+            yield session.work_through(video)
 
 
 @hookimpl

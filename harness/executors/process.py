@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from queue import Empty, SimpleQueue
 
-from harness.api.contracts import Executor, OpenSession
+from harness.api.contracts import Executor, Sessions
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoFailure, VideoResult
 
@@ -19,12 +19,12 @@ class Process:
 
     name = "process"
 
-    def execute(self, open_session: OpenSession, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+    def execute(self, sessions: Sessions, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
         """Yield outcomes as videos end; whatever stops the run ends every process."""
         todo, done = SimpleQueue[str](), SimpleQueue[Outcome]()
         for video in videos:
             todo.put(video)
-        crew = [_Hand(open_session, device, todo, done) for device in open_session.devices[: len(videos)]]
+        crew = [_Hand(sessions, device, todo, done) for device in sessions.devices[: len(videos)]]
         try:
             for hand in crew:
                 hand.start()
@@ -40,7 +40,7 @@ class Process:
         finally:
             for hand in crew:
                 hand.dismissed.set()
-            open_session.close()
+            sessions.close()
             for hand in crew:
                 hand.join()
 
@@ -48,11 +48,9 @@ class Process:
 class _Hand(threading.Thread):
     """Drives one session until no video is left; tells ``done`` each outcome, what went wrong, or None at the end."""
 
-    def __init__(
-        self, open_session: OpenSession, device: str, todo: SimpleQueue[str], done: SimpleQueue[Outcome]
-    ) -> None:
+    def __init__(self, sessions: Sessions, device: str, todo: SimpleQueue[str], done: SimpleQueue[Outcome]) -> None:
         super().__init__(name=f"harness-{device}", daemon=True)
-        self._open = open_session
+        self._sessions = sessions
         self._device = device
         self._todo = todo
         self._done = done
@@ -60,9 +58,9 @@ class _Hand(threading.Thread):
 
     def run(self) -> None:
         try:
-            with closing(self._open(device=self._device, apart=True)) as session:
+            with closing(self._sessions.open(device=self._device, apart=True)) as session:
                 while not self.dismissed.is_set():
-                    self._done.put(session(self._todo.get_nowait()))
+                    self._done.put(session.work_through(self._todo.get_nowait()))
         except Empty:
             pass
         except BaseException as error:

@@ -57,6 +57,10 @@ class Watcher(Protocol):
         """One video ended."""
         ...
 
+    def note(self, words: str) -> None:
+        """Something beside the method takes long."""
+        ...
+
 
 Watch = Callable[[str, Plan], AbstractContextManager[Watcher]]
 """Called with the cell's name and plan before each run."""
@@ -179,7 +183,14 @@ class _Run:
         plan = resolve(request, self.catalog)
         folder = choice.out / "runs" / plan.benchmark.name / f"{plan.method.name}-{plan.key[:12]}"
         with self.watch(f"{self.cell.name}, seed {seed}", plan) as progress:
-            record = run(plan, folder, self.catalog, progress=progress.frame, on_video=progress.video)
+            record = run(
+                plan,
+                folder,
+                self.catalog,
+                progress=progress.frame,
+                on_video=progress.video,
+                on_note=progress.note,
+            )
         return record, folder
 
 

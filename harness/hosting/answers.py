@@ -14,9 +14,20 @@ from harness.api.video import Prompts, Sample, Track, Tracks
 from harness.planning.plan import Plan
 
 
-def checked_mask(mask: Any, frame: int, sample: Sample, plan: Plan, prompts: Prompts) -> np.ndarray:
+def check_mask(mask: Any, frame: int, sample: Sample, plan: Plan, prompts: Prompts) -> np.ndarray:
     """The mask as a (H, W) uint8 array; ContractError where it is not what the task promises."""
-    where = f"{plan.method.name}, video {sample.name}, frame {frame}"
+    array = check_form(mask, frame, sample, plan)
+    allowed = {0, *prompts.ids} if plan.task.prompted else set(range((plan.task.max_id or 0) + 1))
+    extra = sorted(ids_in(array) - allowed)
+    if extra:
+        expected = f"0 and the prompted ids {list(prompts.ids)}" if plan.task.prompted else f"0..{plan.task.max_id}"
+        raise ContractError(f"{_place(frame, sample, plan)}: yielded ids {extra}, expected only {expected}")
+    return array
+
+
+def check_form(mask: Any, frame: int, sample: Sample, plan: Plan) -> np.ndarray:
+    """The mask as a (H, W) uint8 array, whatever ids it holds; ContractError where it is none of the video's size."""
+    where = _place(frame, sample, plan)
     if mask is None:
         raise ContractError(f"{where}: no mask; the method stopped after {frame} of {sample.length} frames")
     if not isinstance(mask, torch.Tensor):
@@ -28,29 +39,23 @@ def checked_mask(mask: Any, frame: int, sample: Sample, plan: Plan, prompts: Pro
             f"{where}: yielded a mask of {tuple(mask.shape)}, expected {(sample.height, sample.width)}; "
             "resize to the video's size"
         )
-    array = mask.numpy()
-    if not plan.method.replays:  # masks made elsewhere are judged by the benchmark's own rule
-        _refuse_ids(array, where, plan, prompts)
+    array: np.ndarray = mask.numpy()
     return array
 
 
-def _refuse_ids(mask: np.ndarray, where: str, plan: Plan, prompts: Prompts) -> None:
-    allowed = {0, *prompts.ids} if plan.task.prompted else set(range((plan.task.max_id or 0) + 1))
-    extra = sorted(ids_in(mask) - allowed)
-    if extra:
-        expected = f"0 and the prompted ids {list(prompts.ids)}" if plan.task.prompted else f"0..{plan.task.max_id}"
-        raise ContractError(f"{where}: yielded ids {extra}, expected only {expected}")
+def _place(frame: int, sample: Sample, plan: Plan) -> str:
+    return f"{plan.method.name}, video {sample.name}, frame {frame}"
 
 
-def checked_tracks(tracks: Any, sample: Sample, plan: Plan) -> Tracks:
+def check_tracks(tracks: Any, sample: Sample, plan: Plan) -> Tracks:
     """The tracks with run-length coded masks in host memory; ContractError where they break the contract."""
     where = f"{plan.method.name}, video {sample.name}"
     if not isinstance(tracks, Tracks):
         raise ContractError(f"{where}: returned {type(tracks).__name__}, expected harness.Tracks")
-    return Tracks(tuple(_checked_track(track, f"{where}, track {i}", sample) for i, track in enumerate(tracks)))
+    return Tracks(tuple(_check_track(track, f"{where}, track {i}", sample) for i, track in enumerate(tracks)))
 
 
-def _checked_track(track: Any, where: str, sample: Sample) -> Track:
+def _check_track(track: Any, where: str, sample: Sample) -> Track:
     if not isinstance(track, Track):
         raise ContractError(f"{where}: is {type(track).__name__}, expected harness.Track")
     if not isinstance(track.category, int) or not math.isfinite(track.score):
@@ -58,11 +63,11 @@ def _checked_track(track: Any, where: str, sample: Sample) -> Track:
     if len(track.masks) != sample.length:
         raise ContractError(f"{where}: has {len(track.masks)} masks, expected one a frame ({sample.length})")
     size = (sample.height, sample.width)
-    masks = [_checked_segment(mask, f"{where}, frame {t}", size) for t, mask in enumerate(track.masks)]
+    masks = [_check_segment(mask, f"{where}, frame {t}", size) for t, mask in enumerate(track.masks)]
     return Track(track.category, float(track.score), masks)
 
 
-def _checked_segment(mask: Any, where: str, size: tuple[int, int]) -> RunLength | None:
+def _check_segment(mask: Any, where: str, size: tuple[int, int]) -> RunLength | None:
     if mask is None:
         return None
     if isinstance(mask, RunLength):

@@ -17,6 +17,8 @@ from harness.api import errors
 from harness.api.errors import CausalityError, ContractError, HarnessError
 from harness.api.records import Conditions, VideoTiming
 from harness.api.video import Prompts, Video
+from harness.hosting.frames import hands_for
+from harness.hosting.here import add_arrival
 from harness.hosting.worker.child import Child, FailedElsewhere
 from harness.hosting.worker.description import elsewhere_from
 from harness.hosting.worker.log import Log
@@ -62,6 +64,11 @@ class RemoteHost:
     _closed: bool = field(default=False, init=False)
     _is_in_video: bool = field(default=False, init=False)
     _changes: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @property
+    def hands(self) -> int:
+        """How many threads may decode a video here for the worker's device."""
+        return hands_for(self.worker_device, at_once=len(self.plan.request.devices))
 
     @property
     def method(self) -> RemoteHost:
@@ -185,9 +192,7 @@ class RemoteHost:
             self.conditions = Conditions.model_validate(answer.get("conditions"))
         except ValidationError as error:
             raise ContractError(f"the worker's clocks make no sense: {error}") from error
-        once = len(timing.e2e) == 1
-        e2e = [seconds + decoded.get(frame, 0.0) for frame, seconds in enumerate(timing.e2e)]
-        return timing.model_copy(update={"e2e": [timing.e2e[0] + sum(decoded.values())] if once else e2e})
+        return timing.model_copy(update={"e2e": add_arrival(timing.e2e, decoded)})
 
     def stop(self) -> None:
         """The video is over; a worker that cannot let go of it is replaced."""
@@ -247,12 +252,8 @@ class RemoteClocks:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._host.stop()
 
-    def next_mask(self, masks: Iterator[Any]) -> Any:
-        """The next mask, timed in the worker."""
-        return next(masks, None)
-
     def time(self, work: Callable[[], Any], to_host: Callable[[Any], Any]) -> Any:
-        """The tracks, timed in the worker."""
+        """What the worker answers, timed there."""
         return to_host(work())
 
     def timing(self, arrival: Mapping[int, float]) -> VideoTiming:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,8 +15,9 @@ from harness.api.contracts import BuildContext, Method
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, PluginError
 from harness.api.records import StageTime, VideoTiming
 from harness.api.tasks import TASKS, works_by_video
-from harness.api.timing import Stopwatch
+from harness.api.timing import Reading, Stopwatch
 from harness.hosting.added_memory import AddedMemory, Building
+from harness.hosting.frames import hands_for
 from harness.machine import LapMemory, allows_tf32, working_on
 
 WARM_UP_FRAMES = 3
@@ -80,10 +81,6 @@ class Clocks:
         """Give torch its device and its arithmetic back."""
         self._held.close()
 
-    def next_mask(self, masks: Iterator[Any]) -> Any:
-        """Time the next mask and return it in host memory; None at the end."""
-        return self.time(lambda: next(masks, None), lambda mask: mask.cpu() if isinstance(mask, torch.Tensor) else mask)
-
     def time(self, work: Callable[[], Any], to_host: Callable[[Any], Any]) -> Any:
         """Time one piece of work: a lap of the model clock, and with ``to_host`` the end of the e2e clock."""
         if self._allocated is None:
@@ -98,19 +95,31 @@ class Clocks:
         (self._allocated or self._memory).end()
         return there
 
+    def read_laps(self) -> Reading:
+        """What the stopwatch measured since it was last read; waits for the device."""
+        return self._watch.read()
+
     def timing(self, arrival: Mapping[int, float]) -> VideoTiming:
         """What was measured; ``arrival`` is what decoding and moving each frame took, in seconds."""
-        reading = self._watch.read()
-        once = len(self._asked) == 1  # tracks come once a video, after all of its frames
-        e2e = [seconds + arrival.get(frame, 0.0) for frame, seconds in enumerate(self._asked)]
+        reading = self.read_laps()
         return VideoTiming(
             model=reading.laps,
-            e2e=[self._asked[0] + sum(arrival.values())] if once else e2e,
+            e2e=add_arrival(self._asked, arrival),
             warm_up=min(self._warm_up, len(self._asked)),
             stages={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.stages.items()},
             kernels={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.kernels.items()},
             added_memory_mib=(self._allocated or self._memory).read(),
         )
+
+
+def add_arrival(asked: Sequence[float], arrival: Mapping[int, float]) -> list[float]:
+    """The e2e clock: seconds from asking to host memory, with what the frame took to arrive (docs/timing.md).
+
+    One answer to a whole video (its tracks) came after all of its frames.
+    """
+    if len(asked) == 1:
+        return [asked[0] + sum(arrival.values())]
+    return [seconds + arrival.get(frame, 0.0) for frame, seconds in enumerate(asked)]
 
 
 @dataclass
@@ -154,6 +163,11 @@ class Hosted:
     def is_warm(self) -> bool:
         """Whether a video has been begun before."""
         return bool(self._met)
+
+    @property
+    def hands(self) -> int:
+        """How many threads may decode a video for it."""
+        return hands_for(self.device)
 
     def clocks(self, height: int, width: int, objects: int, *, is_decoding: bool = False) -> Clocks:
         """Begin a video of that size and number of objects: seeded anew, with its own clocks.

@@ -129,16 +129,14 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
         self._plan.unlink(missing_ok=True)
 
-    def finished(self, video: str, key: str) -> VideoResult | None:
-        """The stored result of ``video`` if it was made under the same key and its masks are whole, else None."""
+    def stored(self, video: str) -> VideoResult | None:
+        """The result of ``video`` that lies here with whole masks, under whatever key, else None."""
         path = self._result_path(video)
         try:
             result = VideoResult.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
             return None
-        if result.key != key or result.video != video:
-            return None
-        if result.masks and not self._masks_are_whole(result):
+        if result.video != video or (result.masks and not self._masks_are_whole(result)):
             return None
         return result
 
@@ -169,14 +167,23 @@ def _is_replay(parts: Mapping[str, Any]) -> bool:
 
 
 class MaskFolder:
-    """Collects one video's masks beside their place; ``publish`` renames the folder into place."""
+    """Collects one video's masks beside their place; use as a context manager.
+
+    ``publish`` renames the folder into place; what was not published is removed at the end.
+    """
 
     def __init__(self, run: Path, video: str) -> None:
         self.relative = f"masks/{video}"
         self._place = run / self.relative
         self.building = run / "masks" / f".{video}.building"
-        shutil.rmtree(self.building, ignore_errors=True)
+
+    def __enter__(self) -> MaskFolder:
+        self._remove()
         self.building.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._remove()
 
     def publish(self) -> str:
         """Move the masks into place and return their folder, relative to the run."""
@@ -184,8 +191,7 @@ class MaskFolder:
         self.building.replace(self._place)
         return self.relative
 
-    def discard(self) -> None:
-        """Remove what was collected."""
+    def _remove(self) -> None:
         shutil.rmtree(self.building, ignore_errors=True)
 
 

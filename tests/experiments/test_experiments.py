@@ -200,6 +200,9 @@ class Quiet:
     def frame(self, video, done, length):
         pass
 
+    def note(self, words):
+        pass
+
     def video(self, outcome, reused):
         self.reused.append(reused)
 

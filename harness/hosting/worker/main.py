@@ -14,7 +14,6 @@ import resource
 import socket
 import threading
 import traceback
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from harness.api.errors import CausalityError, HarnessError, PluginError
 from harness.api.tasks import TASKS
 from harness.api.video import Tracks
 from harness.catalog import Catalog
-from harness.hosting.here import Clocks, Hosted, kind_of
+from harness.hosting.conversation import Conversation, View
+from harness.hosting.here import Hosted, kind_of
 from harness.hosting.worker.arrivals import Arrivals
 from harness.hosting.worker.messages import PROTOCOL, Channel, Closed, Message
 from harness.hosting.worker.shared import SharedSlots
@@ -113,9 +113,11 @@ class Worker:
 
     def _start(self, ask: Message) -> None:
         self._arrivals = Arrivals(ask, self._slots, self._device, self._fetch)
-        self._clocks: Clocks = self._hosted.clocks(ask["height"], ask["width"], ask["objects"])
-        self._clocks.bytes_kept = self._arrivals.bytes_kept
-        self._masks: Iterator[Any] | None = None
+        arrivals = self._arrivals
+        clocks = self._hosted.clocks(ask["height"], ask["width"], ask["objects"])
+        clocks.bytes_kept = arrivals.bytes_kept
+        view = View(arrivals.video, arrivals.prompts, arrivals.horizon)
+        self._talk = Conversation(self._hosted.method, self._task, view, clocks)
 
     def _frame(self, ask: Message) -> None:
         self._arrivals.take_frame(ask["frame"])
@@ -125,36 +127,27 @@ class Worker:
 
     def _next(self, ask: Message) -> Message:
         """The next mask: in its slot where it is what a mask must be, described otherwise."""
-        video = self._arrivals.video
-        self._arrivals.horizon.last = ask["horizon"]
-        if self._masks is None:
-            self._masks = iter(self._called())
-        mask = next(self._masks, None) if ask["beyond"] else self._clocks.next_mask(self._masks)
+        ask_it = self._talk.ask_beyond if ask["beyond"] else self._talk.ask_mask
+        mask = ask_it(ask["horizon"])
         if mask is None:
             return {"mask": "none"}
-        if isinstance(mask, torch.Tensor) and mask.dtype == torch.uint8 and tuple(mask.shape) == video.size:
+        size = self._arrivals.video.size
+        if isinstance(mask, torch.Tensor) and mask.dtype == torch.uint8 and tuple(mask.shape) == size:
             self._slots.mask[:] = mask.cpu().numpy()
             return {"mask": "here"}
         return {"mask": described(mask)}
 
     def _tracks(self, ask: Message) -> Message:
-        self._arrivals.horizon.last = ask["horizon"]
-
         def to_host(found: Any) -> tuple[Any, list[Message]]:
             return found, list(messages_of_tracks(found)) if isinstance(found, Tracks) else []
 
-        found, messages = self._clocks.time(self._called, to_host)
+        found, messages = self._talk.ask_tracks(ask["horizon"], to_host)
         for message in messages:
             self._channel.send(message)
         return {"tracks": "sent" if isinstance(found, Tracks) else described(found)}
 
-    def _called(self) -> Any:
-        entry = getattr(self._hosted.method, self._task.entry)
-        video = self._arrivals.video
-        return entry(video, self._arrivals.prompts) if self._task.prompted else entry(video)
-
     def _timing(self, ask: Message) -> Message:
-        timing = self._clocks.timing(self._arrivals.seconds)
+        timing = self._talk.clocks.timing(self._arrivals.seconds)
         found = conditions(
             self._device, self._precision, resolutions=[], objects=[], executor="process", tf32=self._tf32
         )
@@ -162,8 +155,8 @@ class Worker:
 
     def _stop(self, ask: Message) -> None:
         """Let go of the video and of the method's generator."""
-        self._masks = None
-        del self._arrivals, self._clocks
+        self._talk.close()
+        del self._arrivals, self._talk
 
     def _fetch(self, frame: int) -> None:
         """Have the run put an earlier frame into the slot once more."""

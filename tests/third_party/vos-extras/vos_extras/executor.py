@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from harness import hookimpl
-from harness.api.contracts import Executor, OpenSession
+from harness.api.contracts import Executor, Sessions
 from harness.api.records import VideoFailure, VideoResult
 
 MAY_GO_BETTER = ("crashed", "out-of-memory", "timed-out")
@@ -16,24 +16,24 @@ class Again:
 
     name = "again"
 
-    def execute(self, open_session: OpenSession, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+    def execute(self, sessions: Sessions, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
         """Yield what each video ends as, once a video; the second try has a method built afresh."""
         failed = []
-        for outcome in worked_through(open_session, videos):
+        for outcome in work_through(sessions, videos):
             if isinstance(outcome, VideoFailure) and outcome.kind in MAY_GO_BETTER:
                 failed.append(outcome.video)
             else:
                 yield outcome
-        yield from worked_through(open_session, failed)
+        yield from work_through(sessions, failed)
 
 
-def worked_through(open_session: OpenSession, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+def work_through(sessions: Sessions, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
     """Build the method, run each video, let go of the method; nothing is built where there is nothing to do."""
     if not videos:
         return
-    with closing(open_session()) as work:
+    with closing(sessions.open()) as session:
         for video in videos:
-            yield work(video)
+            yield session.work_through(video)
 
 
 @hookimpl

@@ -1,0 +1,79 @@
+"""One video measured by a rule's metrics: the one evaluator of runs, masks made elsewhere and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.api.contracts import Metric, Scoring, TrackMetric
+from harness.api.errors import DataError, UsageError
+from harness.api.mask_files import ids_in
+from harness.api.records import VideoScores
+from harness.api.video import Sample, Tracks
+from harness.catalog import Catalog
+
+Kind = Literal["masks", "tracks"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one video came to: figures by metric, and the ids its masks hold."""
+
+    scores: dict[str, VideoScores]
+    objects: list[int]
+
+
+def metrics_of(scoring: Scoring, catalog: Catalog, kind: Kind) -> dict[str, Any]:
+    """The rule's metrics by name; UsageError where one measures not this kind of prediction."""
+    metrics = {name: catalog.metrics.get(name) for name in scoring.metrics}
+    wrong = [name for name, metric in metrics.items() if isinstance(metric, TrackMetric) != (kind == "tracks")]
+    if wrong:
+        other = "masks" if kind == "tracks" else "tracks"
+        raise UsageError(f"rule {scoring.version} measures {other} ({', '.join(wrong)}); expected one of {kind}")
+    return metrics
+
+
+def measure_video(
+    sample: Sample,
+    masks: Iterable[tuple[int, np.ndarray]],
+    metrics: Mapping[str, Metric],
+    scoring: Scoring,
+    *,
+    where: Callable[[int], object] | None = None,
+) -> Evaluation:
+    """Measure (frame, id map) pairs, in order, against the truth of their frames; masks are taken one at a time.
+
+    ``where`` names what a frame's mask was read from, in the message of a metric that refuses it.
+    """
+    measurements = {name: metric.start(sample, scoring) for name, metric in metrics.items()}
+    objects: set[int] = set()
+    for frame, mask in masks:
+        objects |= ids_in(mask)
+        truth = sample.read_truth(frame) if metrics and sample.read_truth else None
+        try:
+            for measurement in measurements.values():
+                measurement.add(frame, mask, truth)
+        except DataError as error:
+            if where is None:
+                raise
+            raise DataError(f"{where(frame)}: {error.message}", hint=error.hint) from error
+    return Evaluation({name: m.finish() for name, m in measurements.items()}, sorted(objects - {0}))
+
+
+def warm_up(sample: Sample, metrics: Mapping[str, Metric], scoring: Scoring) -> None:
+    """Have the metrics import and compile what they need, before the memory of a method is measured."""
+    if sample.read_truth is None:
+        return
+    nothing = np.zeros((sample.height, sample.width), np.uint8)
+    for metric in metrics.values():
+        measurement = metric.start(sample, scoring)
+        for frame in range(min(2, sample.length)):
+            measurement.add(frame, nothing, sample.read_truth(frame))
+
+
+def measure_tracks(sample: Sample, tracks: Tracks, metrics: Mapping[str, TrackMetric], scoring: Scoring) -> Evaluation:
+    """Measure the tracks of a whole video."""
+    return Evaluation({name: metric.measure(sample, tracks, scoring) for name, metric in metrics.items()}, [])

@@ -1,0 +1,115 @@
+"""A built method working through the videos of a run, one at a time: what goes wrong in one costs that one only."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.api.mask_files import write_mask
+from harness.api.records import VideoFailure, VideoResult, VideoTiming
+from harness.api.video import Sample
+from harness.hosting.apart import RemoteHost
+from harness.hosting.conversation import CheckedConversation, converse
+from harness.hosting.here import Hosted, kind_of
+from harness.hosting.worker.child import FailedElsewhere
+from harness.planning.plan import Plan
+from harness.running.digests import OnNote, hash_video, ignore_note
+from harness.running.folder import MaskFolder, write_tracks
+from harness.running.measure import Evaluation, measure_tracks, measure_video, warm_up
+
+Progress = Callable[[str, int, int], None]
+"""Called with (video, frames done, frames in all)."""
+
+
+@dataclass
+class Session:
+    """One built method; ``metrics`` are those of the rule, none where the truth is not public."""
+
+    plan: Plan
+    metrics: dict[str, Any]
+    out: Path
+    host: Hosted | RemoteHost
+    progress: Progress | None = None
+    on_note: OnNote = ignore_note
+
+    @property
+    def method(self) -> object:
+        """What was built, or what stands in for it here."""
+        return self.host.method
+
+    def close(self) -> None:
+        """Let go of the method."""
+        self.host.close()
+
+    def work_through(self, video: str) -> VideoResult | VideoFailure:
+        """Run one video; whatever goes wrong in it becomes a VideoFailure."""
+        sample = next(sample for sample in self.plan.samples if sample.name == video)
+        try:
+            return self._run(sample)
+        except Exception as error:
+            return VideoFailure(
+                video=video,
+                kind=error.kind if isinstance(error, FailedElsewhere) else kind_of(error),
+                message=f"{self.plan.method.name}, video {video}: {error}"[:20000],
+                traceback=(error.traceback if isinstance(error, FailedElsewhere) else traceback.format_exc())[-200000:],
+            )
+
+    def _run(self, sample: Sample) -> VideoResult:
+        work = self._make_tracks if self.plan.task.name == "vis" else self._make_masks
+        if not self.host.is_warm and self.plan.task.name != "vis":
+            warm_up(sample, self.metrics, self.plan.scoring)
+        measured, timing, masks = work(sample)
+        digest = hash_video(sample, self.on_note)
+        return VideoResult(
+            video=sample.name,
+            key=self.plan.video_key(sample, digest),
+            digest=digest,
+            length=sample.length,
+            height=sample.height,
+            width=sample.width,
+            objects=measured.objects,
+            scores=measured.scores,
+            timing=timing,
+            masks=masks,
+        )
+
+    def converse(self, sample: Sample) -> AbstractContextManager[CheckedConversation]:
+        """Begin a video."""
+        return converse(self.host, self.plan, sample)
+
+    def _make_masks(self, sample: Sample) -> tuple[Evaluation, VideoTiming, str]:
+        with MaskFolder(self.out, sample.name) as folder:
+            with self.converse(sample) as talk:
+                measured = self._measure(sample, self._store(sample, talk.ask_masks(), folder))
+                timing = talk.timing()
+            return measured, timing, folder.publish()
+
+    def _measure(self, sample: Sample, masks: Iterator[tuple[int, np.ndarray]]) -> Evaluation:
+        metrics = self.metrics if sample.read_truth else {}
+        return measure_video(sample, masks, metrics, self.plan.scoring)
+
+    def _store(
+        self, sample: Sample, masks: Iterator[np.ndarray], folder: MaskFolder
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Write each mask to its file as it comes by, and tell of it once it is measured."""
+        for frame, mask in enumerate(masks):
+            write_mask(folder.building / f"{sample.frame_names[frame]}.png", mask)
+            yield frame, mask
+            self._tell(sample, frame)
+
+    def _tell(self, sample: Sample, frame: int) -> None:
+        if self.progress is not None:
+            self.progress(sample.name, frame + 1, sample.length)
+
+    def _make_tracks(self, sample: Sample) -> tuple[Evaluation, VideoTiming, str]:
+        with self.converse(sample) as talk:
+            tracks = talk.ask_checked_tracks()
+            timing = talk.timing()
+        measured = measure_tracks(sample, tracks, self.metrics, self.plan.scoring)
+        return measured, timing, write_tracks(self.out, sample.name, tracks)
