@@ -19,7 +19,7 @@ from harness.cli.terminal import say
 from harness.predictions.official_csv import write_official_csv
 
 if TYPE_CHECKING:
-    from harness.planning.plan import Plan
+    from harness.planning.plan import Trial
     from harness.running.folder import RunFolder
 
 
@@ -53,31 +53,30 @@ def command(
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
     from harness.cli.run import finish
-    from harness.planning.plan import resolve
-    from harness.predictions.scoring import replay_request, score
+    from harness.predictions.scoring import plan_scoring, score
 
     catalog = Catalog.load()
     benchmark = catalog.benchmarks.get(bench)
     names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    request = replay_request(
+    trial = plan_scoring(
         pred_dir,
         benchmark,
+        catalog,
         task,
         videos=names,
         data_root=data_root,
         allow_partial=allow_partial,
         rule=_rule(protocol),
     )
-    plan = resolve(request, catalog)
     done = 0
 
     def tell(result: VideoResult) -> None:
         nonlocal done
         done += 1
-        say(f"[{done}/{len(plan.samples)}] {result.video}: {result.length} frames", err=True)
+        say(f"[{done}/{len(trial.samples)}] {result.video}: {result.length} frames", err=True)
 
-    with nullcontext() if out is None else _folder_for(out, pred_dir, plan) as folder:
-        record, results = score(plan, pred_dir, catalog, on_video=tell, on_note=lambda note: say(note, err=True))
+    with nullcontext() if out is None else _folder_for(out, pred_dir, trial) as folder:
+        record, results = score(trial, pred_dir, catalog, on_video=tell, on_note=lambda note: say(note, err=True))
         if folder is not None:
             for result in results:
                 folder.append(result)
@@ -89,7 +88,7 @@ def command(
 
 
 @contextmanager
-def _folder_for(out: Path, predictions: Path, plan: Plan) -> Iterator[RunFolder]:
+def _folder_for(out: Path, predictions: Path, trial: Trial) -> Iterator[RunFolder]:
     """The folder of the scores, emptied of earlier ones before anything is scored; never what holds the predictions."""
     from harness.running.folder import RunFolder
 
@@ -97,7 +96,7 @@ def _folder_for(out: Path, predictions: Path, plan: Plan) -> Iterator[RunFolder]
         raise UsageError(f"--out {out} holds the predictions: found {predictions}", hint="choose another --out")
     with RunFolder(out) as folder:
         folder.refuse_method_run()
-        folder.claim(plan.key_parts, fresh=True)
+        folder.claim(trial.key_parts, fresh=True)
         yield folder
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from harness.api.contracts import Benchmark, Method, Scoring
 from harness.api.errors import DataError, UsageError
@@ -37,25 +37,23 @@ class Elsewhere:
     conditions: Conditions
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything resolved. ``samples`` are the videos of this run, in the benchmark's order."""
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What is put to the test, and by which rule: all that a record needs to know of it.
+
+    ``samples`` are the videos it is tested on, in the benchmark's order; ``plugin`` is whose masks they are.
+    """
 
     request: Request
-    method: Method
     plugin: PluginInfo
     benchmark: Benchmark
     task: Task
     scoring: Scoring
     config: Any
     weights: WeightsInfo
-    weights_path: Path | None
     samples: Sequence[Sample]
     videos_expected: int
     partial_reason: str
-    entry_point: str
-    module: str
-    """Where the card comes from: what a worker process loads."""
     elsewhere: Elsewhere | None = None
 
     @functools.cached_property
@@ -97,6 +95,17 @@ class Plan:
         return digest_of([self.key, sample.name, digest])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan(Trial):
+    """A trial of a method, with everything that running it takes."""
+
+    method: Method
+    weights_path: Path | None
+    entry_point: str
+    module: str
+    """Where the card comes from: what a worker process loads."""
+
+
 def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = None) -> Plan:
     """Resolve every name in ``request``; a HarnessError says what is wrong before anything runs.
 
@@ -112,11 +121,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
         catalog.metrics.get(metric)
     config = configure(method, request.preset, () if elsewhere else request.overrides)
     weights, weights_path = choose_weights(method, request.weights)
-    everything = _open(benchmark, request)
-    samples, subset_reason = _chosen(everything, request)
-    expected = max(benchmark.videos_expected, len(everything))
-    missing = expected - len(everything)
-    reasons = [f"{missing} of {expected} videos are not in the data"] if missing else []
+    videos = open_videos(benchmark, request)
     return Plan(
         request=request,
         method=method,
@@ -127,9 +132,9 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
         config=config,
         weights=weights,
         weights_path=weights_path,
-        samples=samples,
-        videos_expected=expected,
-        partial_reason="; ".join([*reasons, *subset_reason]),
+        samples=videos.samples,
+        videos_expected=videos.expected,
+        partial_reason=videos.partial_reason,
         entry_point=source.entry_point,
         module=source.module,
         elsewhere=elsewhere,
@@ -170,6 +175,24 @@ def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:
     return TASKS[cast(TaskName, common[0])]
 
 
+class Videos(NamedTuple):
+    """The videos that were asked for, how many the whole benchmark has, and why these are not all of them."""
+
+    samples: Sequence[Sample]
+    expected: int
+    partial_reason: str
+
+
+def open_videos(benchmark: Benchmark, request: Request) -> Videos:
+    """Open the benchmark's data and choose the videos; DataError or UsageError where they are not there."""
+    everything = _open(benchmark, request)
+    samples, subset_reason = _choose(everything, request)
+    expected = max(benchmark.videos_expected, len(everything))
+    missing = expected - len(everything)
+    reasons = [f"{missing} of {expected} videos are not in the data"] if missing else []
+    return Videos(samples, expected, "; ".join([*reasons, *subset_reason]))
+
+
 def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:
     if benchmark.needs_root and request.data_root is None:
         raise DataError(
@@ -190,7 +213,7 @@ def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:
     return samples
 
 
-def _chosen(samples: Sequence[Sample], request: Request) -> tuple[Sequence[Sample], list[str]]:
+def _choose(samples: Sequence[Sample], request: Request) -> tuple[Sequence[Sample], list[str]]:
     chosen = samples
     if request.videos:
         known = {sample.name: sample for sample in samples}

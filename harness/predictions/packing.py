@@ -21,9 +21,9 @@ from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
 from harness.files import digest_of_bytes
 from harness.leaderboard.verification import TOLERANCE, read_record
-from harness.planning.plan import Plan, resolve
+from harness.planning.plan import Trial
 from harness.predictions.found import RESULTS, SHOWN, opened, read_all_tracks
-from harness.predictions.scoring import look_over, mask_path, replay_request, score
+from harness.predictions.scoring import look_over, mask_path, plan_scoring, score
 from harness.predictions.servers import Server
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
@@ -66,20 +66,20 @@ def pack(
     record = _record_of(run)
     benchmark = _benchmark_of(run, server, record, catalog, bench, force=force)
     rule = _rule_of(record, benchmark, server)
-    plan = resolve(replay_request(run, benchmark, server.task, data_root=data_root, rule=rule), catalog)
+    trial = plan_scoring(run, benchmark, catalog, server.task, data_root=data_root, rule=rule)
     place = _place_for(out, run, server)
     with (
-        opened(run, plan.samples, server.task) as found,
+        opened(run, trial.samples, server.task) as found,
         tempfile.TemporaryDirectory(prefix=".packing-", dir=place.parent) as beside,
     ):
         if found.note:
             on_note(found.note)
         build = _tracks_members if server.task == "vis" else _masks_members
-        members = build(found.place, server, plan, record, on_note)
-        _refuse_partial(run, record, plan)
+        members = build(found.place, server, trial, record, on_note)
+        _refuse_partial(run, record, trial)
         built = Path(beside) / place.name
         contents = _write_zip(built, members)
-        rescored = _read_again(built, contents, server, plan, catalog)
+        rescored = _read_again(built, contents, server, trial, catalog)
         if rescored is not None and record is not None:
             _expect_equal(record, rescored)
         built.replace(place)
@@ -87,7 +87,7 @@ def pack(
         path=place,
         bench=benchmark.name,
         files=len(contents),
-        videos=len(plan.samples),
+        videos=len(trial.samples),
         sha256=digest_of_bytes(place),
         rescored=rescored,
         is_compared=rescored is not None and record is not None,
@@ -175,20 +175,20 @@ class _Member:
 
 
 def _masks_members(
-    folder: Path, server: Server, plan: Plan, record: RunRecord | None, on_note: Callable[[str], None]
+    folder: Path, server: Server, trial: Trial, record: RunRecord | None, on_note: Callable[[str], None]
 ) -> Iterator[_Member]:
     """Every mask the server wants, all looked for before the first is read; encoded anew, video by video."""
-    look_over(folder, plan.samples, server.frames, hint=_hint(record))
-    wanted = sum(len(server.frames(sample)) for sample in plan.samples)
-    there = sum(len(list((folder / sample.name).glob("*.png"))) for sample in plan.samples)
+    look_over(folder, trial.samples, server.frames, hint=_hint(record))
+    wanted = sum(len(server.frames(sample)) for sample in trial.samples)
+    there = sum(len(list((folder / sample.name).glob("*.png"))) for sample in trial.samples)
     if there > wanted:
         on_note(f"{there - wanted} masks of frames that {server.name} does not ask for are left out")
-    return _encoded(folder, server, plan)
+    return _encoded(folder, server, trial)
 
 
-def _encoded(folder: Path, server: Server, plan: Plan) -> Iterator[_Member]:
+def _encoded(folder: Path, server: Server, trial: Trial) -> Iterator[_Member]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for sample in sorted(plan.samples, key=lambda sample: sample.name):
+        for sample in sorted(trial.samples, key=lambda sample: sample.name):
             yield from pool.map(_encoder(folder, server, sample), server.frames(sample))
 
 
@@ -209,15 +209,15 @@ def _encoder(folder: Path, server: Server, sample: Sample) -> Callable[[int], _M
 
 
 def _tracks_members(
-    place: Path, server: Server, plan: Plan, record: RunRecord | None, on_note: Callable[[str], None]
+    place: Path, server: Server, trial: Trial, record: RunRecord | None, on_note: Callable[[str], None]
 ) -> Iterator[_Member]:
     """One results.json: videos as the benchmark orders them, tracks as the method did (it decides between ties)."""
-    tracks, note = read_all_tracks(place, plan.samples, is_subset=False)
+    tracks, note = read_all_tracks(place, trial.samples, is_subset=False)
     if note:
         on_note(note)
     entries = [
         {"video_id": sample.extra["video_id"], **track_to_json(track)}
-        for sample in plan.samples
+        for sample in trial.samples
         for track in tracks[sample.name]
     ]
     if not entries:
@@ -231,14 +231,14 @@ def _hint(record: RunRecord | None) -> str:
     return "the server takes no part: add what is missing, or let the harness run go on"
 
 
-def _refuse_partial(run: Path, record: RunRecord | None, plan: Plan) -> None:
+def _refuse_partial(run: Path, record: RunRecord | None, trial: Trial) -> None:
     if record is None or not (record.partial or record.failures):
         return
     done = {row.video for row in record.videos}
-    missing = [sample.name for sample in plan.samples if sample.name not in done]
+    missing = [sample.name for sample in trial.samples if sample.name not in done]
     raise IncompletePredictions(
         f"the record in {run} is of a part only ({record.partial_reason}); "
-        f"{len(missing)} of {len(plan.samples)} videos are not in it: {', '.join(missing[:SHOWN]) or 'none by name'}",
+        f"{len(missing)} of {len(trial.samples)} videos are not in it: {', '.join(missing[:SHOWN]) or 'none by name'}",
         hint="run the whole benchmark into that folder",
     )
 
@@ -262,24 +262,24 @@ def _write_zip(path: Path, members: Iterator[_Member]) -> _Contents:
     return _Contents(masks, tracks)
 
 
-def _read_again(path: Path, contents: _Contents, server: Server, plan: Plan, catalog: Catalog) -> RunRecord | None:
+def _read_again(path: Path, contents: _Contents, server: Server, trial: Trial, catalog: Catalog) -> RunRecord | None:
     """Read the zip as ``harness score`` does, and score it where that can be; VerificationFailed if it holds others."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     if names != contents.names:
         raise VerificationFailed(f"{path}: found {len(names)} files, expected {len(contents.names)}")
-    with opened(path, plan.samples, server.task) as found:
+    with opened(path, trial.samples, server.task) as found:
         if server.task == "vis":
-            tracks, _ = read_all_tracks(found.place, plan.samples, is_subset=False)
+            tracks, _ = read_all_tracks(found.place, trial.samples, is_subset=False)
             if tracks != contents.tracks:
                 raise VerificationFailed(f"{path}: found other tracks than were packed")
         else:
-            _read_masks_again(found.place, contents, server, plan)
-        return score(plan, found.place, catalog)[0] if plan.benchmark.scored else None
+            _read_masks_again(found.place, contents, server, trial)
+        return score(trial, found.place, catalog)[0] if trial.benchmark.scored else None
 
 
-def _read_masks_again(folder: Path, contents: _Contents, server: Server, plan: Plan) -> None:
-    for sample in plan.samples:
+def _read_masks_again(folder: Path, contents: _Contents, server: Server, trial: Trial) -> None:
+    for sample in trial.samples:
         for frame in server.frames(sample):
             path = mask_path(folder, sample, frame)
             mask = read_prediction(path, (sample.height, sample.width))

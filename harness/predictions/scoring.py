@@ -1,166 +1,200 @@
 """Predictions made elsewhere, scored without running anything: looked over first, then measured video by video.
 
-No torch, no frames: what ``harness score`` does for PNGs and results.json. The record is that of a ``replay`` run.
+No torch, no frames, no method: what ``harness score`` does for PNGs and results.json.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal
 
-from harness.api.contracts import Benchmark, Scoring, TrackMetric
+from harness.api.contracts import Benchmark, Scoring
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
-from harness.api.mask_files import ids_in, read_mask_header, read_prediction
-from harness.api.records import RunRecord, VideoResult, VideoScores
-from harness.api.tasks import TaskName
+from harness.api.mask_files import read_mask_header, read_prediction
+from harness.api.records import PluginInfo, RunRecord, VideoResult, WeightsInfo
+from harness.api.tasks import TASKS, Task
 from harness.api.video import Sample
 from harness.catalog import Catalog
-from harness.planning.plan import Plan
+from harness.planning.plan import Trial, open_videos
+from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.planning.request import Request
 from harness.predictions.found import opened, read_all_tracks
+from harness.running.digests import OnNote, hash_video, ignore_note
+from harness.running.measure import Evaluation, measure_tracks, measure_video, metrics_of
 from harness.running.record import record_of
+from harness.version import __version__
 
 SHOWN = 5
 SUBSET_HINT = "add what is missing, or score a subset with --videos NAME,NAME (a partial record)"
+MADE_ELSEWHERE = "replay"
+"""What a record calls the method whose masks came as files; ``harness leaderboard add --name`` says what made them."""
 
 
-def replay_request(
+@dataclass(frozen=True)
+class PredictionsConfig:
+    """What a record says of predictions made elsewhere: where they lay, and how they were read."""
+
+    directory: str
+    binary: bool
+    """Every value that is not 0 is object 1 (0/255 grey masks of single-object benchmarks)."""
+    frames: Literal["inner", "all"]
+    """inner: the first and last frame's masks are not opened, as the official one-shot toolkits do."""
+
+
+def plan_scoring(
     predictions: Path,
     benchmark: Benchmark,
+    catalog: Catalog,
     task: str | None = None,
     *,
     videos: tuple[str, ...] = (),
     data_root: Path | None = None,
     allow_partial: bool = False,
     rule: Scoring | None = None,
-) -> Request:
-    """The request of a replay run over the predictions, so that its record can be ranked beside others."""
-    task = task or benchmark.tasks[0]
-    scoring = rule or dict(benchmark.scorings).get(cast(TaskName, task))
-    settings = {
-        "directory": json.dumps(os.path.realpath(predictions)),
-        "binary": json.dumps(scoring is not None and scoring.objects == "single"),
-        "frames": json.dumps("inner" if scoring is not None and scoring.frames == "inner" else "all"),
-    }
-    return Request(
-        plugin="replay",
+) -> Trial:
+    """What scoring the predictions on a benchmark takes; by ``rule``, or by the benchmark's own for the task."""
+    request = Request(
+        plugin=MADE_ELSEWHERE,
         bench=benchmark.name,
-        task=task,
-        overrides=tuple(f"{key}={value}" for key, value in settings.items()),
+        task=task or benchmark.tasks[0],
         videos=videos,
         data_root=data_root,
         allow_partial=allow_partial,
         protocol=rule,
     )
+    chosen = _choose_task(request.task, benchmark)
+    scoring = rule or benchmark.scorings[chosen.name]
+    for metric in scoring.metrics if benchmark.scored else ():
+        catalog.metrics.get(metric)
+    found = open_videos(benchmark, request)
+    return Trial(
+        request=request,
+        plugin=PluginInfo(
+            name=MADE_ELSEWHERE,
+            distribution="vos-harness",
+            version=__version__,
+            code_sha256=code_digest("harness"),
+            causality="offline",
+            supervision="unknown (masks made elsewhere)",
+            replays=True,
+        ),
+        benchmark=benchmark,
+        task=chosen,
+        scoring=scoring,
+        config=PredictionsConfig(
+            directory=os.path.realpath(predictions),
+            binary=scoring.objects == "single",
+            frames="inner" if scoring.frames == "inner" else "all",
+        ),
+        weights=WeightsInfo(name=NO_WEIGHTS),
+        samples=found.samples,
+        videos_expected=found.expected,
+        partial_reason=found.partial_reason,
+    )
+
+
+def _choose_task(name: str | None, benchmark: Benchmark) -> Task:
+    if name not in TASKS:
+        raise UsageError(f"no task named {name!r}; known: {', '.join(TASKS)}")
+    if name not in benchmark.tasks:
+        raise UsageError(
+            f"{benchmark.name} scores {', '.join(benchmark.tasks)}; --task {name} is not among them",
+            hint="harness ls benches",
+        )
+    return TASKS[name]
 
 
 def score(
-    plan: Plan,
+    trial: Trial,
     predictions: Path,
     catalog: Catalog,
     *,
     workers: int | None = None,
     on_video: Callable[[VideoResult], None] = lambda result: None,
-    on_note: Callable[[str], None] = lambda note: None,
+    on_note: OnNote = ignore_note,
 ) -> tuple[RunRecord, list[VideoResult]]:
-    """Score the masks or tracks in ``predictions`` (see ``harness.predictions.found``) by the plan's rule.
+    """Score the masks or tracks in ``predictions`` (see ``harness.predictions.found``) by the trial's rule.
 
     Returns the record and what it was made of. Videos are worked through by ``workers`` threads (default: one a
     core). The first prediction that is missing, malformed or of a wrong id raises, and nothing is scored: there is no
     score of a part that was not asked for. ``on_note`` is told where predictions were found, and what they lack.
     """
-    if not plan.benchmark.scored:
+    if not trial.benchmark.scored:
         hint = "harness pack makes the zip its server takes"
-        raise DataError(f"{plan.benchmark.name} has no public truth: predictions are scored by a server", hint=hint)
+        raise DataError(f"{trial.benchmark.name} has no public truth: predictions are scored by a server", hint=hint)
     results = []
-    with opened(predictions, plan.samples, plan.task.name) as found, ThreadPoolExecutor(workers or _cores()) as pool:
+    with opened(predictions, trial.samples, trial.task.name) as found, ThreadPoolExecutor(workers or _cores()) as pool:
         if found.note:
             on_note(found.note)
-        measure = _measure_of_tracks if plan.task.name == "vis" else _measure_of_masks
+        evaluate = _track_evaluator if trial.task.name == "vis" else _mask_evaluator
         try:
-            for result in pool.map(measure(plan, found.place, catalog, on_note), plan.samples):
+            for result in pool.map(evaluate(trial, found.place, catalog, on_note), trial.samples):
                 on_video(result)
                 results.append(result)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return record_of(plan, catalog, results, []), results
+    return record_of(trial, catalog, results, []), results
 
 
-Measure = Callable[[Sample], VideoResult]
+Evaluate = Callable[[Sample], VideoResult]
 
 
 def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _measure_of_masks(plan: Plan, folder: Path, catalog: Catalog, on_note: Callable[[str], None]) -> Measure:
-    trackwise = [name for name in plan.scoring.metrics if isinstance(catalog.metrics.get(name), TrackMetric)]
-    if trackwise:
-        raise UsageError(f"rule {plan.scoring.version} measures tracks ({', '.join(trackwise)}); expected one of masks")
-    look_over(folder, plan.samples, lambda sample: scored_frames(sample, plan.scoring))
-    return lambda sample: _measured(plan, folder, catalog, sample)
+def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote) -> Evaluate:
+    metrics = metrics_of(trial.scoring, catalog, "masks")
+    look_over(folder, trial.samples, lambda sample: scored_frames(sample, trial.scoring))
+    binary = trial.scoring.objects == "single"
+
+    def evaluate(sample: Sample) -> VideoResult:
+        if sample.read_truth is None:
+            raise DataError(f"video {sample.name} of {trial.benchmark.name} has no truth")
+        paths = {frame: mask_path(folder, sample, frame) for frame in scored_frames(sample, trial.scoring)}
+        size = (sample.height, sample.width)
+        masks = ((frame, read_prediction(path, size, binary=binary)) for frame, path in paths.items())
+        found = measure_video(sample, masks, metrics, trial.scoring, where=paths.__getitem__)
+        return _make_result(trial, sample, found, on_note)
+
+    return evaluate
 
 
-def _measure_of_tracks(plan: Plan, place: Path, catalog: Catalog, on_note: Callable[[str], None]) -> Measure:
+def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNote) -> Evaluate:
     """Tracks are read whole before the first is measured: one file holds those of all videos."""
-    is_subset = bool(plan.partial_reason)
-    tracks, note = read_all_tracks(place, plan.samples, is_subset=is_subset, deep=False)
+    is_subset = bool(trial.partial_reason)
+    tracks, note = read_all_tracks(place, trial.samples, is_subset=is_subset, deep=False)
     if note:
         on_note(note)
-    metrics = {name: catalog.metrics.get(name) for name in plan.scoring.metrics}
-    maskwise = [name for name, metric in metrics.items() if not isinstance(metric, TrackMetric)]
-    if maskwise:
-        raise UsageError(f"rule {plan.scoring.version} measures masks ({', '.join(maskwise)}); expected one of tracks")
+    metrics = metrics_of(trial.scoring, catalog, "tracks")
 
-    def measure(sample: Sample) -> VideoResult:
+    def evaluate(sample: Sample) -> VideoResult:
         try:
-            scores = {
-                name: metric.measure(sample, tracks[sample.name], plan.scoring) for name, metric in metrics.items()
-            }
+            found = measure_tracks(sample, tracks[sample.name], metrics, trial.scoring)
         except DataError:
-            read_all_tracks(place, plan.samples, is_subset=is_subset)  # raises naming the entry with the broken code
+            read_all_tracks(place, trial.samples, is_subset=is_subset)  # raises naming the entry with the broken code
             raise
-        return _result(plan, sample, [], scores)
+        return _make_result(trial, sample, found, on_note)
 
-    return measure
-
-
-def _measured(plan: Plan, folder: Path, catalog: Catalog, sample: Sample) -> VideoResult:
-    if sample.read_truth is None:
-        raise DataError(f"video {sample.name} of {plan.benchmark.name} has no truth")
-    binary = plan.scoring.objects == "single"
-    measurements = {name: catalog.metrics.get(name).start(sample, plan.scoring) for name in plan.scoring.metrics}
-    objects: set[int] = set()
-    for frame in scored_frames(sample, plan.scoring):
-        path = mask_path(folder, sample, frame)
-        prediction = read_prediction(path, (sample.height, sample.width), binary=binary)
-        truth = sample.read_truth(frame)
-        objects |= ids_in(prediction)
-        try:
-            for measurement in measurements.values():
-                measurement.add(frame, prediction, truth)
-        except DataError as error:
-            raise DataError(f"{path}: {error.message}", hint=error.hint) from error
-    scores = {name: measurement.finish() for name, measurement in measurements.items()}
-    return _result(plan, sample, sorted(objects - {0}), scores)
+    return evaluate
 
 
-def _result(plan: Plan, sample: Sample, objects: list[int], scores: dict[str, VideoScores]) -> VideoResult:
-    digest = sample.digest()
+def _make_result(trial: Trial, sample: Sample, found: Evaluation, on_note: OnNote) -> VideoResult:
+    digest = hash_video(sample, on_note)
     return VideoResult(
         video=sample.name,
-        key=plan.video_key(sample, digest),
+        key=trial.video_key(sample, digest),
         digest=digest,
         length=sample.length,
         height=sample.height,
         width=sample.width,
-        objects=objects,
-        scores=scores,
+        objects=found.objects,
+        scores=found.scores,
     )
 
 

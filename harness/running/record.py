@@ -28,13 +28,13 @@ from harness.catalog import Catalog
 from harness.files import digest_of
 from harness.machine import allows_tf32, conditions
 from harness.planning.config import as_json
-from harness.planning.plan import Plan
+from harness.planning.plan import Trial
 from harness.ranking.intervals import clustered_interval
 from harness.version import __version__
 
 
 def record_of(
-    plan: Plan,
+    trial: Trial,
     catalog: Catalog,
     outcomes: Sequence[VideoResult | VideoFailure],
     reused: Sequence[str],
@@ -45,71 +45,71 @@ def record_of(
     results = [outcome for outcome in outcomes if isinstance(outcome, VideoResult)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, VideoFailure)]
     fingerprint = digest_of([(result.video, result.digest) for result in results])
-    reasons = [plan.partial_reason] if plan.partial_reason else []
+    reasons = [trial.partial_reason] if trial.partial_reason else []
     reasons += [f"{len(failures)} videos failed"] if failures else []
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    attributes = {sample.name: sample.extra.get("attributes", ()) for sample in plan.samples}
+    attributes = {sample.name: sample.extra.get("attributes", ()) for sample in trial.samples}
     return RunRecord(
-        id=digest_of([plan.key, fingerprint, created, uuid.uuid4().hex]),
+        id=digest_of([trial.key, fingerprint, created, uuid.uuid4().hex]),
         created=created,
         harness_version=__version__,
-        plugin=plan.plugin,
-        preset=plan.request.preset,
-        config=as_json(plan.config),
-        weights=plan.weights,
+        plugin=trial.plugin,
+        preset=trial.request.preset,
+        config=as_json(trial.config),
+        weights=trial.weights,
         benchmark=BenchmarkInfo(
-            name=plan.benchmark.name,
-            task=plan.task.name,
+            name=trial.benchmark.name,
+            task=trial.task.name,
             fingerprint=fingerprint,
-            scoring=plan.scoring.version,
-            scored=plan.benchmark.scored,
-            average=plan.scoring.average,
-            videos_expected=plan.videos_expected,
+            scoring=trial.scoring.version,
+            scored=trial.benchmark.scored,
+            average=trial.scoring.average,
+            videos_expected=trial.videos_expected,
             videos_done=len(results),
         ),
-        partial=len(results) < plan.videos_expected,
+        partial=len(results) < trial.videos_expected,
         partial_reason="; ".join(reasons),
-        seed=plan.request.seed,
-        conditions=_conditions(plan, results, machine),
-        scores=_scores(plan, catalog, results),
+        seed=trial.request.seed,
+        conditions=_conditions(trial, results, machine),
+        scores=_scores(trial, catalog, results),
         videos=[_row(result, attributes.get(result.video, ())) for result in results],
-        timing=timing_of(results, by_video=works_by_video(plan.task.name, plan.method.causality)),
+        timing=timing_of(results, by_video=works_by_video(trial.task.name, trial.plugin.causality)),
         reused=list(reused),
         failures=failures,
     )
 
 
-def _conditions(plan: Plan, results: Sequence[VideoResult], machine: Conditions | None) -> Conditions:
+def _conditions(trial: Trial, results: Sequence[VideoResult], machine: Conditions | None) -> Conditions:
     found = machine or conditions(
-        plan.request.devices[0],
-        plan.request.precision,
+        trial.request.devices[0],
+        trial.request.precision,
         resolutions=[],
         objects=[],
-        executor=plan.request.executor,
-        tf32=allows_tf32(plan.config),
+        executor=trial.request.executor,
+        tf32=allows_tf32(trial.config),
     )
-    told = as_json(plan.config)
+    told = as_json(trial.config)
     seen = {
         "compiled": told.get("compile", False) is True,
         "resolutions": sorted({f"{result.width}x{result.height}" for result in results}),
         "objects": sorted({len(result.objects) for result in results}),
-        "executor": plan.request.executor,
-        "workers": len(plan.request.devices),
+        "executor": trial.request.executor,
+        "workers": len(trial.request.devices),
     }
     return found.model_copy(update=seen)
 
 
-def _scores(plan: Plan, catalog: Catalog, results: Sequence[VideoResult]) -> dict[str, dict[str, Interval]]:
+def _scores(trial: Trial, catalog: Catalog, results: Sequence[VideoResult]) -> dict[str, dict[str, Interval]]:
     scores: dict[str, dict[str, Interval]] = {}
-    for name in plan.scoring.metrics:
+    for name in trial.scoring.metrics:
         measured = {result.video: result.scores[name] for result in results if name in result.scores}
         if not measured:
             continue
         metric = catalog.metrics.get(name)
         means = {column.name for column in metric.columns if column.averaged}
-        overall = metric.summarise(list(measured.values()), plan.scoring)
+        overall = metric.summarise(list(measured.values()), trial.scoring)
         scores[name] = {
-            column: _with_interval(column, value, measured, plan.scoring.average)
+            column: _with_interval(column, value, measured, trial.scoring.average)
             if column in means
             else Interval(value=value)
             for column, value in overall.items()
