@@ -263,6 +263,9 @@ class VideoSummary(_Record):
 
     video: Text
     frames: Whole
+    """Scored frames of the object that has most of them."""
+    scored_frames: dict[str, Whole] = {}
+    """Object id as text -> frames on which it has a value by the rule's first metric; empty in older records."""
     attributes: list[Text] = []
     """What a dataset says of the video (DAVIS: OCC, FM, ...), for tables by attribute."""
     objects: dict[str, dict[str, Number | None]]

@@ -14,12 +14,12 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def videos_table(record: RunRecord) -> str:
-    """One row an object of each video."""
+    """One row an object of each video; ``frames`` are those on which the object is scored."""
     columns = _columns(record)
     if not columns:
         return ""
     rows = [
-        [row.video, name, row.frames, *(_number(figures.get(column)) for column in columns)]
+        [row.video, name, row.scored_frames.get(name, row.frames), *(_number(figures.get(column)) for column in columns)]
         for row in record.videos
         for name, figures in row.objects.items()
     ]

@@ -132,12 +132,21 @@ def _with_interval(column: str, value: float | None, measured: Mapping[str, Vide
 
 def _row(result: VideoResult, attributes: Iterable[str]) -> VideoSummary:
     objects: dict[str, dict[str, float | None]] = {}
-    frames = 0
+    scored: dict[str, int] = {}
     for scores in result.scores.values():
-        frames = max(frames, len(scores.frames))
         for name, figures in scores.summary.items():
             objects.setdefault(name, {}).update(figures)
-    return VideoSummary(video=result.video, frames=frames, attributes=list(attributes), objects=objects)
+        for series in scores.series.values():
+            for name, values in series.items():
+                scored.setdefault(name, sum(value is not None for value in values))
+    measured = (len(scores.frames) for scores in result.scores.values())
+    return VideoSummary(
+        video=result.video,
+        frames=max(scored.values(), default=max(measured, default=0)),
+        scored_frames=scored,
+        attributes=list(attributes),
+        objects=objects,
+    )
 
 
 def timing_of(results: Sequence[VideoResult], *, by_video: bool) -> Timing | None:
