@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +91,17 @@ class Prompts(Mapping[int, "torch.Tensor"]):
     a later frame raises CausalityError.
     """
 
-    def __init__(self, masks: Mapping[int, torch.Tensor], *, horizon: Horizon | None = None) -> None:
+    def __init__(
+        self,
+        masks: Mapping[int, torch.Tensor],
+        *,
+        horizon: Horizon | None = None,
+        ids: Mapping[int, Collection[int]] | None = None,
+    ) -> None:
+        """``ids`` maps a frame to the values its mask holds, where they are known: to look waits for the device."""
         self._masks = dict(sorted(masks.items()))
         self._horizon = horizon or Horizon()
+        self._ids = dict(ids or {})
 
     def __getitem__(self, frame: int) -> torch.Tensor:
         self._horizon.refuse_beyond(frame, "the prompt of frame")
@@ -116,7 +124,9 @@ class Prompts(Mapping[int, "torch.Tensor"]):
         """The object ids prompted so far, ascending, without 0 (background) and 255 (void)."""
         found: set[int] = set()
         for frame in self:
-            found.update(int(value) for value in self._masks[frame].unique().tolist())
+            if frame not in self._ids:
+                self._ids[frame] = self._masks[frame].unique().tolist()
+            found.update(self._ids[frame])
         return tuple(sorted(found - {0, 255}))
 
 

@@ -19,7 +19,12 @@ def videos_table(record: RunRecord) -> str:
     if not columns:
         return ""
     rows = [
-        [row.video, name, row.scored_frames.get(name, row.frames), *(_number(figures.get(column)) for column in columns)]
+        [
+            row.video,
+            name,
+            row.scored_frames.get(name, row.frames),
+            *(_number(figures.get(column)) for column in columns),
+        ]
         for row in record.videos
         for name, figures in row.objects.items()
     ]

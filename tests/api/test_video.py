@@ -97,6 +97,19 @@ def test_ids_leave_out_background_and_void():
     assert prompts_at_0_and_3().ids == (1, 2, 5)
 
 
+def test_ids_are_looked_for_once_a_prompt_and_not_where_they_are_known():
+    class Counted(torch.Tensor):
+        looked = 0
+
+        def unique(self):
+            Counted.looked += 1
+            return super().unique()
+
+    first, later = (torch.full((2, 2), id_, dtype=torch.uint8).as_subclass(Counted) for id_ in (3, 5))
+    prompts = Prompts({0: first, 4: later}, ids={0: {0, 3, 255}})
+    assert (prompts.ids, prompts.ids, Counted.looked) == ((3, 5), (3, 5), 1)
+
+
 def test_a_later_prompt_is_invisible_until_its_frame_is_reached():
     horizon = Horizon(last=0)
     prompts = prompts_at_0_and_3(horizon)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.api.contracts import Method, NoConfig
-from harness.api.records import Conditions, VideoResult, VideoTiming
+from harness.api.records import Conditions, VideoResult, VideoScores, VideoTiming
 from harness.machine import conditions
 from harness.planning.plan import resolve
 from harness.planning.request import Request
@@ -75,3 +75,21 @@ def test_what_answers_frame_by_frame_has_no_throughput():
     timing = timing_of(results, by_video=False)
     assert timing.throughput is None
     assert timing.added_memory_mib == 300.0
+
+
+def test_frames_are_those_on_which_an_object_has_a_value_by_the_first_metric(tests_tools):
+    """Object 2 enters late; T has a value a pair of frames, and one object."""
+    plan = resolve(Request(plugin="quick", bench="tiny"), tests_tools.catalog_of(quick()))
+    J = {"1": [0.5, 0.5, 0.5], "2": [None, None, 1.0]}
+    summary = {name: {"J-mean": 0.5} for name in J}
+    scores = {
+        "j_and_f": VideoScores(metric="j_and_f", frames=[0, 1, 2, 3], series={"J": J}, summary=summary),
+        "stability": VideoScores(metric="stability", frames=[2, 3], series={"T": {"1": [0.1, None]}}),
+    }
+    result = VideoResult(video="first", key="", digest="", length=5, height=8, width=8, scores=scores)
+    (row,) = record_of(plan, tests_tools.catalog_of(quick()), [result], []).videos
+    assert (row.frames, row.scored_frames) == (3, {"1": 3, "2": 1})
+
+
+def quick() -> Method:
+    return Method(name="quick", tasks=("one-shot",), build=lambda context: None)
