@@ -6,7 +6,6 @@ Each entry point is loaded under its own ``try``: a broken plugin is remembered 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 import traceback
@@ -99,13 +98,10 @@ class Shelf(Generic[T]):
         raise self._unknown(name)
 
     def _unknown(self, name: str) -> PluginError | UsageError:
-        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
-        guess = f" (did you mean {near[0]!r}?)" if near else ""
-        known = ", ".join(self.names()) or "none"
         plural = {"benchmark": "benches"}.get(self.kind, self.kind + "s")
         where = plural if plural in ("benches", "metrics") else "plugins"
         kind = PluginError if self.kind == "method" else UsageError
-        return kind(f"no {self.kind} named {name!r}{guess}; known: {known}", hint=f"harness ls {where}")
+        return kind.unknown(self.kind, name, self.names(), hint=f"harness ls {where}")
 
     def _add(self, name: str, thing: T, source: Source) -> None:
         self._entries.setdefault(name, []).append(Entry(thing, source))

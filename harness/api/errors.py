@@ -5,8 +5,9 @@ Programmers' mistakes stay ValueError and TypeError; everything below is caught 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 
 class HarnessError(Exception):
@@ -24,6 +25,19 @@ class HarnessError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
+
+    @classmethod
+    def unknown(cls, kind: str, name: str, known: Iterable[str], *, of: str = "", hint: str | None = None) -> Self:
+        """The error about a name that is not there, with the nearest of those that are; ``of``: whose they are.
+
+        >>> print(UsageError.unknown("preset", "papr", ["paper", "official"], of="tvos").message)
+        tvos has no preset 'papr' (did you mean 'paper'?); known: paper, official
+        """
+        there = list(known)
+        near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
+        guess = f" (did you mean {near[0]!r}?)" if near else ""
+        found = f"{of} has no {kind} {name!r}" if of else f"no {kind} named {name!r}"
+        return cls(f"{found}{guess}; known: {', '.join(there) or 'none'}", hint=hint)
 
 
 class GateFailed(HarnessError):

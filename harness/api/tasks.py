@@ -63,11 +63,10 @@ class Task:
     entry: str
     max_id: int | None
     main_metric: str
-
-    @property
-    def prompted(self) -> bool:
-        """Whether the method is given prompts."""
-        return self.name == "one-shot"
+    returns: Literal["masks", "tracks"] = "masks"
+    """One id map a frame, or the tracks of the whole video."""
+    prompted: bool = False
+    """Whether the method is given prompts."""
 
 
 TASKS: dict[str, Task] = {
@@ -75,12 +74,12 @@ TASKS: dict[str, Task] = {
     for task in (
         Task("object-zvos", "object-level zero-shot VOS", ObjectZVOS, "segment_object", 1, "J&F"),
         Task("instance-zvos", "instance zero-shot VOS", InstanceZVOS, "segment_instances", 20, "J&F"),
-        Task("one-shot", "one-shot VOS", OneShotVOS, "propagate", None, "J&F"),
-        Task("vis", "video instance segmentation", VIS, "segment_tracks", None, "AP"),
+        Task("one-shot", "one-shot VOS", OneShotVOS, "propagate", None, "J&F", prompted=True),
+        Task("vis", "video instance segmentation", VIS, "segment_tracks", None, "AP", returns="tracks"),
     )
 }
 
 
 def works_by_video(task: str, causality: str) -> bool:
     """Whether a whole video is worked through before its first mask, or its tracks: the speed is then a throughput."""
-    return task == "vis" or causality == "offline"
+    return TASKS[task].returns == "tracks" or causality == "offline"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import traceback
 
 import click
 
-from harness.api.errors import EnvironmentProblem, HarnessError
+from harness.api.errors import EnvironmentProblem, HarnessError, UsageError
 from harness.cli.terminal import say
 from harness.version import __version__
 
@@ -51,9 +50,7 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb asked for, or a usage error with a did-you-mean."""
         if args and not args[0].startswith("-") and args[0] not in VERBS:
-            near = difflib.get_close_matches(args[0], VERBS, n=1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"No command {args[0]!r}.{guess} Commands: {', '.join(VERBS)}.", ctx)
+            raise UsageError.unknown("command", args[0], VERBS, hint="harness --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

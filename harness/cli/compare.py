@@ -15,7 +15,8 @@ from harness.api.errors import GateFailed, UsageError
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
 from harness.cli.terminal import one_line, say, table
-from harness.leaderboard.verification import read_json, read_record
+from harness.files import read_json
+from harness.leaderboard.verification import read_record
 from harness.ranking.compare import Comparison, Gate, SpeedChange, compare, gate_from
 from harness.ranking.standings import has_throughput
 

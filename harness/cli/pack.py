@@ -50,7 +50,7 @@ def command(run: Path, server_name: str, bench: str, data_root: Path | None, out
 def _lines(packed: Packed, server: Server) -> list[str]:
     """What was written, and what is known about it."""
     mebibytes = packed.path.stat().st_size / 2**20
-    files = "masks" if server.task != "vis" else "file of tracks"
+    files = "masks" if TASKS[server.task].returns == "masks" else "file of tracks"
     again = "read again: equal to what was packed"
     if packed.rescored is None:
         scored = "not scored again: the truth is on the server"

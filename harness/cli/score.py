@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -103,6 +102,4 @@ def _folder_for(out: Path, predictions: Path, trial: Trial) -> Iterator[RunFolde
 def _rule(protocol: str | None) -> Scoring | None:
     if protocol is None or protocol in PROTOCOLS:
         return PROTOCOLS.get(protocol or "")
-    near = difflib.get_close_matches(protocol, PROTOCOLS, n=1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UsageError(f"no protocol named {protocol!r}{guess}; known: {', '.join(PROTOCOLS)}")
+    raise UsageError.unknown("protocol", protocol, PROTOCOLS)

@@ -93,7 +93,7 @@ class Player:
                 self._begin(sample) as clocks,
                 CheckedConversation(listener, self.plan, sample, watched.view, clocks, watched) as talk,
             ):
-                if self.plan.task.name == "vis":
+                if self.plan.task.returns == "tracks":
                     play.tracks = talk.ask_checked_tracks()
                     self._end_lap(play, clocks)
                 else:
@@ -135,7 +135,7 @@ class _Listener:
         self._watched = watched
         self._before = before
         self._around = around
-        setattr(self, task.entry, self._give_tracks if task.name == "vis" else self._give_masks)
+        setattr(self, task.entry, self._give_tracks if task.returns == "tracks" else self._give_masks)
 
     def _give_tracks(self, *given: Any) -> Any:
         tracks = self._method_entry(*given)

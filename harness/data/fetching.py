@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from harness.api.contracts import Archive, Benchmark
-from harness.api.errors import DataError, EnvironmentProblem, UsageError, VerificationFailed
+from harness.api.errors import DataError, EnvironmentProblem, VerificationFailed
 from harness.data.archives import extract
+from harness.files import HeldFolder
 
 if TYPE_CHECKING:
     import requests
@@ -38,31 +37,18 @@ def fetch(benchmark: Benchmark, root: Path, on_bytes: OnBytes, *, keep: bool = F
             hint=manual_steps(benchmark, root),
         )
     written = 0
-    with _alone(root / DOWNLOADS):
-        for archive in benchmark.archives:
-            path = download(archive, root / DOWNLOADS, on_bytes, hint=manual_steps(benchmark, root))
-            written += extract(path, root, strip=archive.strip)
-            if not keep:
-                path.unlink()
+    with HeldFolder(root / DOWNLOADS, work="fetch", hint="choose another --data-root"):
+        try:
+            for archive in benchmark.archives:
+                path = download(archive, root / DOWNLOADS, on_bytes, hint=manual_steps(benchmark, root))
+                written += extract(path, root, strip=archive.strip)
+                if not keep:
+                    path.unlink()
+        finally:
+            (root / DOWNLOADS / "lock").unlink()
     if not keep:
         _remove_if_empty(root / DOWNLOADS)
     return written
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder of downloads for this process: two would append to the same unfinished file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lock"
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"another fetch is writing into {folder}", hint="wait for it") from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def manual_steps(benchmark: Benchmark, root: Path) -> str:

@@ -5,7 +5,6 @@ docs/experiments.md lists every key. Files of the harness lie in benchmarks/expe
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -225,8 +224,4 @@ def find(wanted: str) -> Path:
     name = wanted.replace("/", "-")
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UsageError(
-        f"no experiment named {wanted!r}{guess}; known: {', '.join(known) or 'none'}", hint="harness ls experiments"
-    )
+    raise UsageError.unknown("experiment", name, known, hint="harness ls experiments")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -103,10 +102,7 @@ def chosen_cells(experiment: Experiment, choice: Choice) -> list[Cell]:
     for kind, wanted in (("row", choice.rows), ("column", choice.columns), ("row", tuple(choice.weights))):
         for name in wanted:
             if name not in known[kind]:
-                near = difflib.get_close_matches(name, known[kind], n=1)
-                guess = f" (did you mean {near[0]!r}?)" if near else ""
-                there = ", ".join(map(repr, known[kind])) or "none"
-                raise UsageError(f"the experiment has no {kind} {name!r}{guess}; known: {there}")
+                raise UsageError.unknown(kind, name, known[kind], of="the experiment")
     if choice.seeds is not None and choice.seeds < 1:
         raise UsageError(f"--seeds {choice.seeds} runs nothing; expected 1 or more")
     return [

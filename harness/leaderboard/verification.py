@@ -1,28 +1,28 @@
 """Decides whether a record can be believed: is it what it says it is, and do its figures agree with each other?
 
-Records come from strangers. ``read_json`` guards the parser, ``read_record`` the form, ``verify_record`` the content,
-``verify_place`` the name of the file. All of them raise VerificationFailed naming file, field, found and expected.
+Records come from strangers. ``harness.files.read_json`` guards the parser, ``read_record`` the form, ``verify_record``
+the content, ``verify_place`` the name of the file. All of them raise VerificationFailed naming file, field, found and
+expected.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from harness.api.contracts import Column
-from harness.api.errors import DataError, HarnessError, VerificationFailed
+from harness.api.errors import HarnessError, VerificationFailed
 from harness.api.published import PUBLISHED_SCHEMA, PublishedPaper
 from harness.api.records import RUN_SCHEMA, Interval, Latency, RunRecord, Throughput, is_safe_video_name
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog, Shelf
+from harness.files import read_json
 from harness.ranking.intervals import clustered_interval
 
 LARGEST_RECORD = 8 * 2**20
@@ -36,36 +36,15 @@ T = TypeVar("T")
 
 def read_record(path: Path) -> RunRecord:
     """Read a record that anybody may have written; its figures are not checked yet."""
-    return _validated(RunRecord, read_json(path), RUN_SCHEMA, path)
+    return _validated(RunRecord, read_json(path, largest=LARGEST_RECORD), RUN_SCHEMA, path)
 
 
 def read_published(path: Path) -> PublishedPaper:
     """Read a file of figures printed in a paper."""
-    paper = _validated(PublishedPaper, read_json(path), PUBLISHED_SCHEMA, path)
+    paper = _validated(PublishedPaper, read_json(path, largest=LARGEST_RECORD), PUBLISHED_SCHEMA, path)
     for number, row in enumerate(paper.rows):
         _expect(path, f"rows.{number}.task", row.task, row.task in TASKS, f"one of {', '.join(TASKS)}")
     return paper
-
-
-def read_json(path: Path, *, largest: int = LARGEST_RECORD) -> Any:
-    """Parse a plain file of JSON: no link, at most ``largest`` bytes, no NaN, no key twice, no endless nesting."""
-    if not os.path.lexists(path):
-        raise DataError(f"{path}: found nothing, expected a JSON file")
-    if path.is_symlink() or not path.is_file():
-        found = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "something else"
-        raise VerificationFailed(f"{path}: found {found}, expected a plain file")
-    with path.open("rb") as file:
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise VerificationFailed(f"{path}: found {path.stat().st_size} bytes, expected at most {largest}")
-    try:
-        return json.loads(
-            content.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once
-        )
-    except RecursionError:
-        raise VerificationFailed(f"{path}: found JSON nested too deeply, expected a record") from None
-    except ValueError as error:
-        raise VerificationFailed(f"{path}: found no readable JSON ({error}), expected a record") from error
 
 
 def verify_place(record: RunRecord, path: Path, root: Path) -> None:
@@ -261,23 +240,3 @@ def _short(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= 200 else text[:200] + "..."
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is too large for a number")
-    return number
-
-
-def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key[:100]!r} stands twice in one object")
-        found[key] = value
-    return found

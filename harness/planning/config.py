@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 import types
 import typing
@@ -22,8 +21,7 @@ def configure(method: Method, preset: str, overrides: Sequence[str]) -> Any:
 def configured(name: str, kind: type, presets: Mapping[str, Any], preset: str, overrides: Sequence[str]) -> Any:
     """The config of ``name``: one of its ``presets`` (empty: ``kind()``) with each ``key=value`` put in."""
     if preset and preset not in presets:
-        known = ", ".join(presets) or "none"
-        raise UsageError(f"{name} has no preset {preset!r}; known: {known}")
+        raise UsageError.unknown("preset", preset, presets, of=name)
     base = presets[preset] if preset else kind()
     changes = dict(_parsed(name, kind, override) for override in overrides)
     try:
@@ -50,9 +48,7 @@ def _parsed(name: str, kind: type, override: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError(f"--set {override!r} is not of the form key=value")
     if key not in fields:
-        near = difflib.get_close_matches(key, fields, n=1)
-        guess = f" (did you mean {near[0]!r}?)" if near else ""
-        raise UsageError(f"{name} has no constant {key!r}{guess}; known: {', '.join(fields) or 'none'}")
+        raise UsageError.unknown("constant", key, fields, of=name)
     return key, _coerced(name, key, text, hints[key])
 
 

@@ -164,7 +164,7 @@ def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:
     common = [name for name in benchmark.tasks if name in method.tasks]
     if request.task is not None:
         if request.task not in TASKS:
-            raise UsageError(f"no task named {request.task!r}; known: {', '.join(TASKS)}")
+            raise UsageError.unknown("task", request.task, TASKS)
         common = [name for name in common if name == request.task]
     if not common:
         raise UsageError(

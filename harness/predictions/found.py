@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import DataError, HarnessError, IncompletePredictions
-from harness.api.tasks import TaskName
+from harness.api.tasks import TASKS, TaskName
 from harness.api.track_json import read_json, read_tracks, track_from_json
 from harness.api.video import Sample, Track, Tracks
 from harness.data.archives import extract
@@ -45,16 +45,17 @@ def opened(path: Path, samples: Sequence[Sample], task: TaskName) -> Iterator[Fo
 
     Errors raised inside name the zip instead of the temporary folder.
     """
-    locate = _tracks_in if task == "vis" else _masks_in
+    is_of_tracks = TASKS[task].returns == "tracks"
+    locate = _tracks_in if is_of_tracks else _masks_in
     if path.is_dir() or not path.exists():
         yield _located(path, locate(path, samples), path)
         return
-    if task == "vis" and path.suffix == ".json":
+    if is_of_tracks and path.suffix == ".json":
         yield Found(path)
         return
     if not path.is_file() or not zipfile.is_zipfile(path):
         found = "a file that is no zip, or a cut one" if path.is_file() else "neither a file nor a folder"
-        raise DataError.at(path, found=found, expected=_FORMS[task == "vis"])
+        raise DataError.at(path, found=found, expected=_FORMS[is_of_tracks])
     with tempfile.TemporaryDirectory(prefix="harness-predictions-") as temporary:
         folder = Path(temporary).resolve()
         pixels = sum(sample.length * sample.height * sample.width for sample in samples)

@@ -16,6 +16,7 @@ from harness.api.contracts import PROTOCOLS, Benchmark, Scoring
 from harness.api.errors import DataError, IncompletePredictions, UsageError, VerificationFailed
 from harness.api.mask_files import encode_mask, ids_in, read_prediction
 from harness.api.records import RunRecord
+from harness.api.tasks import TASKS
 from harness.api.track_json import track_to_json
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
@@ -74,7 +75,7 @@ def pack(
     ):
         if found.note:
             on_note(found.note)
-        build = _tracks_members if server.task == "vis" else _masks_members
+        build = _tracks_members if TASKS[server.task].returns == "tracks" else _masks_members
         members = build(found.place, server, trial, record, on_note)
         _refuse_partial(run, record, trial)
         built = Path(beside) / place.name
@@ -269,7 +270,7 @@ def _read_again(path: Path, contents: _Contents, server: Server, trial: Trial, c
     if names != contents.names:
         raise VerificationFailed(f"{path}: found {len(names)} files, expected {len(contents.names)}")
     with opened(path, trial.samples, server.task) as found:
-        if server.task == "vis":
+        if TASKS[server.task].returns == "tracks":
             tracks, _ = read_all_tracks(found.place, trial.samples, is_subset=False)
             if tracks != contents.tracks:
                 raise VerificationFailed(f"{path}: found other tracks than were packed")

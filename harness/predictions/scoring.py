@@ -130,7 +130,7 @@ def score(
     with opened(predictions, trial.samples, trial.task.name) as found, ThreadPoolExecutor(workers or _cores()) as pool:
         if found.note:
             on_note(found.note)
-        evaluate = _track_evaluator if trial.task.name == "vis" else _mask_evaluator
+        evaluate = _track_evaluator if trial.task.returns == "tracks" else _mask_evaluator
         try:
             for result in pool.map(evaluate(trial, found.place, catalog, on_note), trial.samples):
                 on_video(result)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.api.errors import UsageError
@@ -84,6 +82,4 @@ def server_named(name: str) -> Server:
     """The server of that name; UsageError with a did-you-mean."""
     if name in SERVERS:
         return SERVERS[name]
-    near: Sequence[str] = difflib.get_close_matches(name, SERVERS, n=1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UsageError(f"no server named {name!r}{guess}; known: {', '.join(SERVERS)}")
+    raise UsageError.unknown("server", name, SERVERS)

@@ -7,9 +7,7 @@ kill at any moment leaves only whole files; a video counts as finished when its 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,48 +15,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.api.errors import DataError, EnvironmentProblem, UsageError
+from harness.api.errors import DataError, UsageError
 from harness.api.records import RunRecord, VideoResult, is_safe_video_name
 from harness.api.track_json import track_to_json
 from harness.api.video import Tracks
-from harness.files import write_atomically
+from harness.files import HeldFolder, refuse_foreign_files, write_atomically
 
 
-class RunFolder:
-    """One run's folder, locked for this process; use as a context manager.
-
-    A second run into the same folder gets UsageError at once. The lock is the system's: it goes with the process,
-    also when that is killed.
-    """
+class RunFolder(HeldFolder):
+    """One run's folder, held for this process; use as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path, work="run", hint="choose another --out")
 
     def __enter__(self) -> RunFolder:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("a+")
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"run folder {self.path} cannot be written: {error}", hint="choose another --out"
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise UsageError(
-                f"another run (process {holder}) is writing into {self.path}",
-                hint="wait for it, or choose another --out",
-            ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+        super().__enter__()
         return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._lock.close()
 
     def claim(self, parts: Mapping[str, Any], *, fresh: bool) -> None:
         """Make the folder this run's: write ``plan.json``, or check that the one there says the same.
@@ -67,7 +39,7 @@ class RunFolder:
         key tells. Anything that differs, and a folder with files that no run left there, is a UsageError naming it.
         """
         if fresh:
-            self._refuse_foreign_files()
+            refuse_foreign_files(self.path, self._plan.name, "run")
         else:
             self._refuse_other_plan(parts)
         if fresh or _is_replay(parts):
@@ -76,7 +48,7 @@ class RunFolder:
 
     def refuse_method_run(self) -> None:
         """Raise UsageError where the folder holds a method's own run, whose masks cost more than their scores."""
-        self._refuse_foreign_files()
+        refuse_foreign_files(self.path, self._plan.name, "run")
         if self._plan.exists() and not _is_replay(self._read_plan()):
             raise UsageError(f"{self.path} holds the run of a method", hint="choose another --out for the scores")
 
@@ -94,7 +66,7 @@ class RunFolder:
         return parts
 
     def _refuse_other_plan(self, parts: Mapping[str, Any]) -> None:
-        self._refuse_foreign_files()
+        refuse_foreign_files(self.path, self._plan.name, "run")
         if not self._plan.exists():
             return
         before = self._read_plan()
@@ -105,21 +77,6 @@ class RunFolder:
                 f"{self.path} holds another run: {', '.join(differs)} differ "
                 f"({key}: there {before.get(key)!r}, now {parts.get(key)!r})",
                 hint="choose another --out, or --resume never to throw the earlier results away",
-            )
-
-    def _refuse_foreign_files(self) -> None:
-        """Raise UsageError for files in a folder that is no run's; a kill may leave a lock, or half a plan."""
-        if self._plan.exists():
-            return
-        foreign = [
-            entry.name
-            for entry in self.path.iterdir()
-            if entry.name != "lock" and not entry.match(f".{self._plan.name}.*.tmp")
-        ]
-        if foreign:
-            raise UsageError(
-                f"{self.path} is not empty and is no run folder: found {min(foreign)}, no {self._plan.name}",
-                hint="choose another --out",
             )
 
     def clear(self) -> None:

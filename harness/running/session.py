@@ -61,8 +61,8 @@ class Session:
             )
 
     def _run(self, sample: Sample) -> VideoResult:
-        work = self._make_tracks if self.plan.task.name == "vis" else self._make_masks
-        if not self.host.is_warm and self.plan.task.name != "vis":
+        work = self._make_tracks if self.plan.task.returns == "tracks" else self._make_masks
+        if not self.host.is_warm and self.plan.task.returns == "masks":
             warm_up(sample, self.metrics, self.plan.scoring)
         measured, timing, masks = work(sample)
         digest = hash_video(sample, self.on_note)

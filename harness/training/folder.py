@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import UsageError
-from harness.files import write_atomically
-from harness.running.folder import RunFolder
+from harness.files import HeldFolder, refuse_foreign_files, write_atomically
 
 SCHEMA = "harness.training/1"
 WRITTEN = ("checkpoint.pt", "last.safetensors", "best.safetensors", "curve.png", "log.jsonl", "train.json")
@@ -28,7 +27,7 @@ class TrainingFolder:
         self.curve = path / "curve.png"
         self.description = path / "train.json"
         self.scratch = path / ".validation"
-        self._lock = RunFolder(path)
+        self._lock = HeldFolder(path, work="training", hint="choose another --out")
 
     def __enter__(self) -> TrainingFolder:
         self._lock.__enter__()
@@ -43,7 +42,7 @@ class TrainingFolder:
         ``fresh`` throws away what an earlier training left. A folder that holds another one (config, data, seed, ...)
         or files that are no training's is a UsageError that names the difference.
         """
-        self._refuse_foreign_files()
+        refuse_foreign_files(self.path, self.description.name, "training's")
         for torn in self.path.glob(".*.tmp"):
             torn.unlink()
         if fresh:
@@ -60,16 +59,6 @@ class TrainingFolder:
         described = {"schema": SCHEMA, "depends_on": dict(depends_on), "made_with": sessions}
         write_atomically(self.description, (json.dumps(described, indent=2) + "\n").encode())
         return changed
-
-    def _refuse_foreign_files(self) -> None:
-        if self.description.exists():
-            return
-        foreign = [entry.name for entry in self.path.iterdir() if entry.name != "lock" and not entry.match(".*.tmp")]
-        if foreign:
-            raise UsageError(
-                f"{self.path} is not empty and is no training's folder: found {min(foreign)}, no train.json",
-                hint="choose another --out",
-            )
 
     def _read(self) -> dict[str, Any] | None:
         if not self.description.exists():

@@ -207,7 +207,7 @@ def test_embedded_data_need_no_fetching_and_a_folder_must_be_named(command):
 
 def test_two_fetches_into_one_folder_refuse_each_other(site, tmp_path):
     def fetch_again(name, done, total):
-        with pytest.raises(UsageError, match="another fetch is writing into"):
+        with pytest.raises(UsageError, match=r"another fetch \(process \d+\) is writing into"):
             fetch(_bench(site), tmp_path, _quiet)
 
     assert fetch(_bench(site), tmp_path, fetch_again) == 1

@@ -41,7 +41,7 @@ def test_validation_and_logging_may_change_when_it_goes_on(tiny):
 
 
 def test_two_trainings_at_once_in_one_folder_refuse_each_other(tiny):
-    with TrainingFolder(tiny.folder), pytest.raises(UsageError, match=r"another run .process \d+. is writing"):
+    with TrainingFolder(tiny.folder), pytest.raises(UsageError, match=r"another training .process \d+. is writing"):
         tiny.train()
 
 

@@ -1,0 +1,55 @@
+"""Files of ours: written whole, read strictly, in folders that one process holds."""
+
+import os
+
+import pytest
+
+from harness.api.errors import DataError, UsageError, VerificationFailed
+from harness.files import HeldFolder, digest_of, read_json, refuse_foreign_files, write_atomically
+
+
+def test_a_file_takes_its_place_whole_and_leaves_nothing_beside_it(tmp_path):
+    write_atomically(tmp_path / "new" / "a.json", b"1")
+    write_atomically(tmp_path / "new" / "a.json", b"2")
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["a.json"]
+    assert (tmp_path / "new" / "a.json").read_bytes() == b"2"
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys():
+    assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 1.5})
+
+
+def test_links_folders_and_pipes_are_refused_and_nothing_is_said_to_be_missing(tmp_path):
+    (tmp_path / "real.json").write_text("{}")
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(VerificationFailed, match="found a link"):
+        read_json(tmp_path / "link.json", largest=100)
+    with pytest.raises(VerificationFailed, match="found a folder"):
+        read_json(tmp_path, largest=100)
+    with pytest.raises(VerificationFailed, match="found something else"):
+        read_json(tmp_path / "pipe.json", largest=100)
+    with pytest.raises(DataError, match="found nothing"):
+        read_json(tmp_path / "gone.json", largest=100)
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    def held():
+        return HeldFolder(tmp_path / "out", work="run", hint="choose another --out")
+
+    with held(), pytest.raises(UsageError, match=rf"another run \(process {os.getpid()}\) is writing into"), held():
+        raise AssertionError("held twice")
+    with held():
+        pass
+
+
+def test_a_folder_of_somebody_elses_is_refused_but_not_what_a_kill_leaves(tmp_path):
+    for left in ("lock", ".plan.json.4711.tmp"):
+        (tmp_path / left).touch()
+    refuse_foreign_files(tmp_path, "plan.json", "run")
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="is not empty and is no run folder: found thesis"):
+        refuse_foreign_files(tmp_path, "plan.json", "run")
+    (tmp_path / "plan.json").touch()
+    refuse_foreign_files(tmp_path, "plan.json", "run")
