@@ -76,4 +76,4 @@ def test_the_schema_is_the_record_s(capsys):
 def test_an_unknown_verb_gets_a_did_you_mean(capsys):
     code, _, err = harness(capsys, "scroe")
     assert code == 2
-    assert "Did you mean 'score'?" in err
+    assert "did you mean 'score'?" in err
