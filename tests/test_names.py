@@ -106,5 +106,5 @@ def test_a_run_folder_looks_for_no_result_outside_itself(tmp_path, name):
     victim = tmp_path / "victim.json"
     victim.write_text("{}")
     with pytest.raises(DataError, match="cannot be a file name"):
-        RunFolder(tmp_path / "run" / "one").stored(name)
+        RunFolder(tmp_path / "run" / "one").read_result(name)
     assert Path(victim).read_text() == "{}"

@@ -111,7 +111,7 @@ def light_import(subject: Subject) -> None:
         )
 
 
-def _shipped(subject: Subject) -> Iterator[tuple[Weights, Path]]:
+def _list_shipped(subject: Subject) -> Iterator[tuple[Weights, Path]]:
     for entry in subject.method.weights:
         if entry.path is not None:
             yield entry, entry.path
@@ -147,7 +147,7 @@ def weights_there(subject: Subject) -> None:
                 expected=f"a preset of the card: {', '.join(method.presets) or 'none'}",
                 mend="add the preset, or take it away here",
             )
-    for entry, path in _shipped(subject):
+    for entry, path in _list_shipped(subject):
         if not path.is_file():
             raise Broken(
                 f"no file {path} for weights {entry.name!r}",
@@ -164,7 +164,7 @@ def weights_there(subject: Subject) -> None:
 )
 def weights_checksum(subject: Subject) -> None:
     """Compare each shipped file with the card."""
-    for entry, path in _shipped(subject):
+    for entry, path in _list_shipped(subject):
         found = digest_of_bytes(path)
         if entry.sha256 != found:
             raise Broken(
@@ -177,7 +177,7 @@ def weights_checksum(subject: Subject) -> None:
 @check("weights-no-pickle", "Every checkpoint at hand loads without running code from it.", scope="card")
 def weights_no_pickle(subject: Subject) -> None:
     """Open each file as safetensors, or by torch.load(weights_only=True)."""
-    paths = [path for _, path in _shipped(subject) if path.is_file()]
+    paths = [path for _, path in _list_shipped(subject) if path.is_file()]
     if subject.request.weights and Path(subject.request.weights).is_file():
         paths.append(Path(subject.request.weights))
     if not paths:

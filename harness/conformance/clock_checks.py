@@ -99,13 +99,13 @@ def kernels(subject: Subject) -> None:
                     expected="at least one",
                     mend="return small ones first, then one of the size of a real video",
                 )
-            shuffled = (_shuffled(examples[0], seed) for seed in range(SHUFFLES))
+            shuffled = (_shuffle(examples[0], seed) for seed in range(SHUFFLES))
             for example in (*(examples[:1] if subject.quick else examples), *shuffled):
                 with working_on(device):
                     _compare(kernel, example, device)
 
 
-def _shuffled(example: Example, seed: int) -> Example:
+def _shuffle(example: Example, seed: int) -> Example:
     """The same arguments with the values of every floating tensor in random order: random inputs of the right range."""
     generator = torch.Generator().manual_seed(seed)
 

@@ -104,34 +104,36 @@ def colour_of(number: int) -> tuple[int, int, int]:
     return 100 + number * 67 % 156, 100 + number * 101 % 156, 100 + number * 29 % 156
 
 
-def moving(top: int, left: int, height: int, width: int, down: int = 0, right: int = 1) -> Place:
+def move_box(top: int, left: int, height: int, width: int, down: int = 0, right: int = 1) -> Place:
     """A box that moves by whole pixels."""
     return lambda frame: (top + down * frame, left + right * frame, height, width)
 
 
-def away(place: Place, frames: range) -> Place:
+def hide(place: Place, frames: range) -> Place:
     """The same, but not there in ``frames``."""
     return lambda frame: None if frame in frames else place(frame)
 
 
-def swinging(place: Place, period: int = 24) -> Place:
+def swing(place: Place, period: int = 24) -> Place:
     """The same, begun again and again."""
     return lambda frame: place(frame % period)
 
 
-ONE = Actor(1, moving(8, 6, 14, 12))
-TWO = Actor(2, moving(26, 44, 12, 14, right=-1))
+ONE = Actor(1, move_box(8, 6, 14, 12))
+TWO = Actor(2, move_box(26, 44, 12, 14, right=-1))
 ORDINARY = Scene("ordinary", (ONE, TWO))
 SHORT = Scene("short", (ONE, TWO))
 RETURNING = Scene(
-    "leaves-and-returns", (Actor(1, away(ONE.place, range(2, 5))), Actor(2, moving(26, 50, 12, 14, right=4))), length=10
+    "leaves-and-returns",
+    (Actor(1, hide(ONE.place, range(2, 5))), Actor(2, move_box(26, 50, 12, 14, right=4))),
+    length=10,
 )
 LATE = Scene(
     "late-objects",
     (
         ONE,
-        Actor(2, away(TWO.place, range(3)), prompted=3),
-        Actor(5, away(moving(2, 40, 8, 8), range(6)), prompted=6),
+        Actor(2, hide(TWO.place, range(3)), prompted=3),
+        Actor(5, hide(move_box(2, 40, 8, 8), range(6)), prompted=6),
     ),
     length=10,
 )
@@ -152,7 +154,7 @@ class Probe:
 
 
 def _grid(number: int, ids: tuple[int, ...]) -> tuple[Actor, ...]:
-    return tuple(Actor(ids[i], moving(2 + 15 * (i // 4), 2 + 15 * (i % 4), 9, 9)) for i in range(number))
+    return tuple(Actor(ids[i], move_box(2 + 15 * (i // 4), 2 + 15 * (i % 4), 9, 9)) for i in range(number))
 
 
 PROMPTED: tuple[TaskName, ...] = ("one-shot",)
@@ -161,7 +163,7 @@ PROBES = (
     Probe(Scene("one-frame", (ONE, TWO), length=1), "A video of one frame is worked through."),
     Probe(Scene("two-frames", (ONE, TWO), length=2), "A video of two frames is worked through."),
     Probe(
-        Scene("odd-size", (ONE, Actor(2, moving(40, 20, 12, 10, right=-1))), height=57, width=33),
+        Scene("odd-size", (ONE, Actor(2, move_box(40, 20, 12, 10, right=-1))), height=57, width=33),
         "Masks have the video's size, also 57 x 33.",
     ),
     Probe(Scene("wide-and-low", (ONE,), height=17, width=97), "Masks have the video's size, also 17 x 97."),
@@ -171,14 +173,14 @@ PROBES = (
             (
                 Actor(1, lambda frame: (0, 0, 1, 64)),
                 Actor(2, lambda frame: (1, 63, 47, 1)),
-                Actor(3, moving(20, -4, 9, 6, right=0)),
+                Actor(3, move_box(20, -4, 9, 6, right=0)),
             ),
             length=4,
         ),
         "Objects one pixel thick along the border, and one cut by it, are no trouble.",
     ),
     Probe(
-        Scene("one-pixel-objects", (Actor(1, moving(9, 9, 1, 1)), Actor(2, moving(30, 20, 1, 1))), length=4),
+        Scene("one-pixel-objects", (Actor(1, move_box(9, 9, 1, 1)), Actor(2, move_box(30, 20, 1, 1))), length=4),
         "Objects of one pixel are no trouble.",
     ),
     Probe(
@@ -188,7 +190,7 @@ PROBES = (
     Probe(RETURNING, "Objects that leave and return are no trouble."),
     Probe(LATE, "Objects that enter later (one-shot: by later prompts) are no trouble."),
     Probe(
-        Scene("only-late-objects", (Actor(1, away(ONE.place, range(3)), prompted=3),), empty_prompt=True),
+        Scene("only-late-objects", (Actor(1, hide(ONE.place, range(3)), prompted=3),), empty_prompt=True),
         "A first object that enters after an empty first mask is no trouble.",
     ),
     Probe(Scene("twelve-objects", _grid(12, tuple(range(1, 13))), length=4), "Twelve objects are no trouble."),
@@ -205,7 +207,7 @@ PROBES = (
 )
 """Every probe a method is tried on, with its promise."""
 
-SWINGING = tuple(Actor(actor.id, swinging(actor.place)) for actor in (ONE, TWO))
+SWINGING = tuple(Actor(actor.id, swing(actor.place)) for actor in (ONE, TWO))
 MEMORY = Scene("three-hundred-frames", SWINGING, length=300)
 """The video on which memory is watched."""
 TWENTY_FRAMES = Scene("twenty-frames", SWINGING, length=20)

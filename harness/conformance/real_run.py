@@ -83,11 +83,11 @@ class _Witness:
     """The method, with a look at what it is given before it is called."""
 
     def __init__(self, method: Any, entry: str, found: list[str]) -> None:
-        def called(*given: Any) -> Any:
+        def listen(*given: Any) -> Any:
             found.extend(secrets_in(given, ORDINARY.sample()))
             return getattr(method, entry)(*given)
 
-        setattr(self, entry, called)
+        setattr(self, entry, listen)
 
 
 def secrets_in(given: Any, sample: Sample) -> Iterator[str]:

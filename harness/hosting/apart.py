@@ -19,10 +19,10 @@ from harness.api.records import Conditions, VideoTiming
 from harness.api.video import Prompts, Video
 from harness.hosting.frames import hands_for
 from harness.hosting.here import add_arrival
-from harness.hosting.worker.child import Child, FailedElsewhere
 from harness.hosting.worker.description import elsewhere_from
 from harness.hosting.worker.log import Log
 from harness.hosting.worker.messages import Message
+from harness.hosting.worker.process import WorkerFailed, WorkerProcess
 from harness.hosting.worker.values import stand_in, tracks_from
 from harness.planning.config import as_json
 from harness.planning.plan import Elsewhere, Plan
@@ -40,13 +40,13 @@ def describe(request: Request) -> Elsewhere:
         "devices": list(request.devices),
         "precision": request.precision,
     }
-    with contextlib.closing(Child(request.python, Log(None), seconds=request.first_frame_seconds)) as child:
-        answer = _asked_as_here(child, ask, request.first_frame_seconds, f"{request.plugin} in {request.python}")
+    with contextlib.closing(WorkerProcess(request.python, Log(None), seconds=request.first_frame_seconds)) as process:
+        answer = _ask_as_here(process, ask, request.first_frame_seconds, f"{request.plugin} in {request.python}")
     return elsewhere_from(answer, request.python, request.preset)
 
 
 @dataclass
-class RemoteHost:
+class WorkerHost:
     """One worker at a time on one device; a worker that failed is replaced before the next video.
 
     It has every task's entry, of which the worker's method has the one that is asked for.
@@ -60,7 +60,7 @@ class RemoteHost:
     """Where the session must put frames and prompts: into host memory, the worker moves them on."""
     conditions: Conditions | None = field(default=None, init=False)
     """What the worker's clocks ran on, as of its last video."""
-    _child: Child | None = field(default=None, init=False)
+    _process: WorkerProcess | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _is_in_video: bool = field(default=False, init=False)
     _changes: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -71,23 +71,23 @@ class RemoteHost:
         return hands_for(self.worker_device, at_once=len(self.plan.request.devices))
 
     @property
-    def method(self) -> RemoteHost:
+    def method(self) -> WorkerHost:
         """What has the entries."""
         return self
 
     def open(self) -> None:
         """Start a worker and have it build the method, unless there is one; raises what the worker raised."""
-        if self._child is not None:
+        if self._process is not None:
             return
         request = self.plan.request
-        child = Child(request.python, Log(self.log), seconds=request.first_frame_seconds)
+        process = WorkerProcess(request.python, Log(self.log), seconds=request.first_frame_seconds)
         with self._changes:
-            self._child = child
+            self._process = process
             if self._closed:
-                child.kill()
+                process.kill()
         name = self.plan.method.name
         try:
-            _asked_as_here(child, _build(self.plan, self.worker_device, self.threads), self._limit(0), f"{name} build")
+            _ask_as_here(process, _build(self.plan, self.worker_device, self.threads), self._limit(0), f"{name} build")
         except BaseException:
             self._discard()
             raise
@@ -97,17 +97,17 @@ class RemoteHost:
         """Nothing here shares a process with the method, so nothing has to be warm."""
         return True
 
-    def clocks(self, height: int, width: int, objects: int, *, is_decoding: bool = False) -> RemoteClocks:
+    def clocks(self, height: int, width: int, objects: int, *, is_decoding: bool = False) -> WorkerClocks:
         """Begin a video; the worker is told its shape with it."""
-        return RemoteClocks(self)
+        return WorkerClocks(self)
 
     def close(self) -> None:
         """End the worker; a conversation in another thread fails."""
         with self._changes:
             self._closed = True
-            child, self._child = self._child, None
-        if child is not None:
-            child.close()
+            process, self._process = self._process, None
+        if process is not None:
+            process.close()
 
     def propagate(self, video: Video, prompts: Prompts) -> Iterator[Any]:
         """The masks of task one-shot."""
@@ -127,7 +127,7 @@ class RemoteHost:
         self._send_frames(video, 0)
         length, limit = len(video), self._limit(0)
         found: list[Message] = []
-        answer = self._asked(
+        answer = self._ask(
             {"do": "tracks", "horizon": length - 1},
             limit + (length - 1) * self.plan.request.frame_seconds,
             "tracks",
@@ -145,7 +145,7 @@ class RemoteHost:
                 self._send({"do": "prompt", "frame": late}, prompts[late])
                 prompted.add(late)
             sent = self._send_frames(video, sent)
-            answer = self._asked(
+            answer = self._ask(
                 {"do": "next", "horizon": video.reached, "beyond": frame >= len(video)},
                 self._limit(frame),
                 f"frame {frame}",
@@ -159,12 +159,12 @@ class RemoteHost:
 
     def _start(self, video: Video, objects: int) -> None:
         self.open()
-        child = self._running()
-        child.mark()
-        child.slots.fit(video.height, video.width)
+        process = self._require_process()
+        process.mark()
+        process.slots.fit(video.height, video.width)
         self._is_in_video = True
         size = {"length": len(video), "height": video.height, "width": video.width, "objects": objects}
-        self._asked({"do": "start", "name": video.name, **size}, self._limit(0), "start of the video")
+        self._ask({"do": "start", "name": video.name, **size}, self._limit(0), "start of the video")
 
     def _send_frames(self, video: Video, sent: int) -> int:
         for frame in range(sent, video.reached + 1):
@@ -174,7 +174,7 @@ class RemoteHost:
     def _send(self, ask: Message, pixels: torch.Tensor) -> None:
         slot = self._slots.frame if ask["do"] == "frame" else self._slots.prompt
         slot[:] = pixels.numpy()
-        self._asked(ask, self._limit(0), f"{ask['do']} {ask['frame']} to the worker")
+        self._ask(ask, self._limit(0), f"{ask['do']} {ask['frame']} to the worker")
 
     def _serve(self, video: Video, frame: int) -> Message:
         """Put a frame that the worker's method reads once more into the slot; the horizon is that of the run."""
@@ -186,7 +186,7 @@ class RemoteHost:
 
     def timing(self, decoded: Mapping[int, float]) -> VideoTiming:
         """The worker's clocks of the video, with what decoding took here."""
-        answer = self._asked({"do": "timing"}, self._limit(0), "clocks")
+        answer = self._ask({"do": "timing"}, self._limit(0), "clocks")
         try:
             timing = VideoTiming.model_validate(answer.get("timing"))
             self.conditions = Conditions.model_validate(answer.get("conditions"))
@@ -196,12 +196,12 @@ class RemoteHost:
 
     def stop(self) -> None:
         """The video is over; a worker that cannot let go of it is replaced."""
-        if self._child is None or not self._is_in_video:
+        if self._process is None or not self._is_in_video:
             return
         self._is_in_video = False
         try:
-            self._asked({"do": "stop"}, self.plan.request.frame_seconds, "end of the video")
-        except FailedElsewhere:
+            self._ask({"do": "stop"}, self.plan.request.frame_seconds, "end of the video")
+        except WorkerFailed:
             self._discard()
 
     def _limit(self, frame: int) -> float:
@@ -209,19 +209,19 @@ class RemoteHost:
 
     @property
     def _slots(self) -> Any:
-        return self._running().slots
+        return self._require_process().slots
 
-    def _running(self) -> Child:
-        child = self._child
-        if child is None:
-            raise FailedElsewhere("the worker was closed", kind="crashed")
-        return child
+    def _require_process(self) -> WorkerProcess:
+        process = self._process
+        if process is None:
+            raise WorkerFailed("the worker was closed", kind="crashed")
+        return process
 
-    def _asked(self, ask: Message, seconds: float, what: str, **more: Any) -> Message:
+    def _ask(self, ask: Message, seconds: float, what: str, **more: Any) -> Message:
         """Ask the worker; one that failed otherwise than by a broken promise is replaced: it may be poisoned."""
         try:
-            return self._running().ask(ask, seconds=seconds, what=what, **more)
-        except FailedElsewhere as error:
+            return self._require_process().ask(ask, seconds=seconds, what=what, **more)
+        except WorkerFailed as error:
             if error.kind != "contract" or not error.family:
                 self._discard()
             raise
@@ -231,22 +231,22 @@ class RemoteHost:
 
     def _discard(self) -> None:
         with self._changes:
-            child, self._child = self._child, None
-        if child is not None:
-            child.close()
+            process, self._process = self._process, None
+        if process is not None:
+            process.close()
 
 
-class RemoteClocks:
+class WorkerClocks:
     """The clocks of one video run in the worker; here the video only begins and ends."""
 
     is_looking = False
     """Memory is looked at in the worker, where no frames are decoded."""
 
-    def __init__(self, host: RemoteHost) -> None:
+    def __init__(self, host: WorkerHost) -> None:
         self.bytes_kept: Callable[[], int] = lambda: 0  # frames lie in host memory here
         self._host = host
 
-    def __enter__(self) -> RemoteClocks:
+    def __enter__(self) -> WorkerClocks:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -284,11 +284,11 @@ def _build(plan: Plan, device: str, threads: int | None) -> Message:
     }
 
 
-def _asked_as_here(child: Child, ask: Message, seconds: float, what: str) -> Message:
+def _ask_as_here(process: WorkerProcess, ask: Message, seconds: float, what: str) -> Message:
     """Ask; a HarnessError of the worker is raised as if it had happened here."""
     try:
-        return child.ask(ask, seconds=seconds, what=what)
-    except FailedElsewhere as error:
+        return process.ask(ask, seconds=seconds, what=what)
+    except WorkerFailed as error:
         family = getattr(errors, error.family, None)
         if isinstance(family, type) and issubclass(family, HarnessError) and family is not errors.DataProblems:
             raise family(error.message, hint=error.hint) from error

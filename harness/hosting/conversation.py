@@ -137,10 +137,10 @@ def open_view(
     *,
     name: str,
     frame_names: tuple[str, ...] = (),
-    kinds: tuple[type[Video], type[Prompts]] = (Video, Prompts),
+    kinds: tuple[type[Video], type[Prompts]] | None = None,
 ) -> View:
     """The view of a video under a made-up ``name``; DataError where a prompted task finds no first mask."""
-    make_video, make_prompts = kinds
+    make_video, make_prompts = kinds or (Video, Prompts)
     horizon = Horizon(last=lookahead(plan.method, sample.length))
     masks: dict[int, torch.Tensor] = {}
     if plan.task.prompted:

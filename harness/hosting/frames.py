@@ -113,7 +113,7 @@ class FrameSource:
         with self._changed:
             self._wanted = max(self._wanted, frame)
             self._changed.notify_all()
-            for _ in range(self._lacking_hands(frame)):
+            for _ in range(self._count_lacking_hands(frame)):
                 self._add_hand()
             self._changed.wait_for(lambda: self._decoded >= last or self._decoded + 1 in self._errors)
             if self._decoded < frame:
@@ -133,7 +133,7 @@ class FrameSource:
             kept.record_stream(torch.cuda.current_stream(self._device))
         return kept
 
-    def _lacking_hands(self, frame: int) -> int:
+    def _count_lacking_hands(self, frame: int) -> int:
         """How many threads should join while ``frame`` is waited for: one a missing frame, one where it is late."""
         missing = frame - self._decoded
         if missing < 1:

@@ -15,15 +15,15 @@ from harness.api.errors import UsageError
 
 def configure(method: Method, preset: str, overrides: Sequence[str]) -> Any:
     """The config of ``method``: the preset (empty: defaults) with each ``key=value`` put in; UsageError otherwise."""
-    return configured(method.name, method.config, method.presets, preset, overrides)
+    return make_config(method.name, method.config, method.presets, preset, overrides)
 
 
-def configured(name: str, kind: type, presets: Mapping[str, Any], preset: str, overrides: Sequence[str]) -> Any:
+def make_config(name: str, kind: type, presets: Mapping[str, Any], preset: str, overrides: Sequence[str]) -> Any:
     """The config of ``name``: one of its ``presets`` (empty: ``kind()``) with each ``key=value`` put in."""
     if preset and preset not in presets:
         raise UsageError.unknown("preset", preset, presets, of=name)
     base = presets[preset] if preset else kind()
-    changes = dict(_parsed(name, kind, override) for override in overrides)
+    changes = dict(_parse(name, kind, override) for override in overrides)
     try:
         return dataclasses.replace(base, **changes)
     except (TypeError, ValueError) as error:
@@ -41,7 +41,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str | type(None)) else str(value)
 
 
-def _parsed(name: str, kind: type, override: str) -> tuple[str, Any]:
+def _parse(name: str, kind: type, override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     hints = typing.get_type_hints(kind)
     fields = [field.name for field in dataclasses.fields(kind)]
@@ -49,10 +49,10 @@ def _parsed(name: str, kind: type, override: str) -> tuple[str, Any]:
         raise UsageError(f"--set {override!r} is not of the form key=value")
     if key not in fields:
         raise UsageError.unknown("constant", key, fields, of=name)
-    return key, _coerced(name, key, text, hints[key])
+    return key, _coerce(name, key, text, hints[key])
 
 
-def _coerced(method: str, key: str, text: str, wanted: Any) -> Any:
+def _coerce(method: str, key: str, text: str, wanted: Any) -> Any:
     try:
         value = tomllib.loads(f"v = {text}")["v"]
     except (ValueError, RecursionError):  # not TOML, a number of 5000 digits, lists in lists without end

@@ -28,7 +28,7 @@ def choose_weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Pat
             f"the card of {method.name} names default weights {method.default_weights!r} it does not list"
         )
     if entry is not None:
-        return _listed_weights(method, entry)
+        return _check_listed_weights(method, entry)
     path = Path(cast(str, wanted)).expanduser()
     if not path.is_file():
         known = ", ".join([entry.name for entry in method.weights] + [NO_WEIGHTS])
@@ -36,7 +36,7 @@ def choose_weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Pat
     return WeightsInfo(name=path.name, sha256=digest_of_bytes(path)), path
 
 
-def _listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:
+def _check_listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:
     if entry.path is None or not entry.path.is_file():
         raise DataError(
             f"weights {entry.name!r} of {method.name} are not on this machine"

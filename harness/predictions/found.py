@@ -24,7 +24,7 @@ RESULTS = "results.json"
 DEEPEST = 4
 """Folders around the masks that are looked through."""
 SMALLEST_LIMIT = 1 << 32
-"""Bytes a zip of predictions may unpack to in any case; beyond it, eight times the pixels of the videos."""
+"""Bytes a zip of predictions may find_predictions to in any case; beyond it, eight times the pixels of the videos."""
 SHOWN = 5
 
 _FORMS = ("a folder of masks, or a zip of it", f"{RESULTS}, or a zip of it")
@@ -40,7 +40,7 @@ class Found:
 
 
 @contextmanager
-def opened(path: Path, samples: Sequence[Sample], task: TaskName) -> Iterator[Found]:
+def find_predictions(path: Path, samples: Sequence[Sample], task: TaskName) -> Iterator[Found]:
     """Find the predictions in ``path``, a folder or a zip (unpacked into a temporary folder until the context ends).
 
     Errors raised inside name the zip instead of the temporary folder.
@@ -48,7 +48,7 @@ def opened(path: Path, samples: Sequence[Sample], task: TaskName) -> Iterator[Fo
     is_of_tracks = TASKS[task].returns == "tracks"
     locate = _tracks_in if is_of_tracks else _masks_in
     if path.is_dir() or not path.exists():
-        yield _located(path, locate(path, samples), path)
+        yield _note_place(path, locate(path, samples), path)
         return
     if is_of_tracks and path.suffix == ".json":
         yield Found(path)
@@ -61,19 +61,19 @@ def opened(path: Path, samples: Sequence[Sample], task: TaskName) -> Iterator[Fo
         pixels = sum(sample.length * sample.height * sample.width for sample in samples)
         try:
             extract(path, folder, most_bytes=max(SMALLEST_LIMIT, 8 * pixels))
-            yield _located(folder, locate(folder, samples), path)
+            yield _note_place(folder, locate(folder, samples), path)
         except HarnessError as error:
             error.message = error.message.replace(str(folder), str(path))
             raise
 
 
-def _located(root: Path, place: Path, shown: Path) -> Found:
+def _note_place(root: Path, place: Path, shown: Path) -> Found:
     return Found(place, f"predictions found in {shown / place.relative_to(root)}" if place != root else "")
 
 
 def _masks_in(root: Path, samples: Sequence[Sample]) -> Path:
     """The first folder, from the root down, that holds a video's folder; the root itself where none does."""
-    for place in _nested(root, "Annotations", "masks"):
+    for place in _walk_inwards(root, "Annotations", "masks"):
         if any((place / sample.name).is_dir() for sample in samples):
             return place
     return root
@@ -83,7 +83,7 @@ def _tracks_in(root: Path, samples: Sequence[Sample]) -> Path:
     """The file of all tracks, or the folder with one file a video, as a run writes it."""
     if not root.exists():
         raise DataError.at(root, found="no such file or folder", expected=_FORMS[True])
-    for place in _nested(root, "tracks"):
+    for place in _walk_inwards(root, "tracks"):
         if (place / RESULTS).is_file():
             return place / RESULTS
         if any((place / f"{sample.name}.json").is_file() for sample in samples):
@@ -91,7 +91,7 @@ def _tracks_in(root: Path, samples: Sequence[Sample]) -> Path:
     raise DataError.at(root, found=f"no {RESULTS}", expected=f"{RESULTS}, or one <video>.json a video as a run has it")
 
 
-def _nested(root: Path, *known: str) -> Iterator[Path]:
+def _walk_inwards(root: Path, *known: str) -> Iterator[Path]:
     """The root, then inwards: the folder of a known name, else the only folder there is."""
     place = root
     for _ in range(DEEPEST):

@@ -23,7 +23,7 @@ from harness.catalog import Catalog
 from harness.files import digest_of_bytes
 from harness.leaderboard.verification import TOLERANCE, read_record
 from harness.planning.plan import Trial
-from harness.predictions.found import RESULTS, SHOWN, opened, read_all_tracks
+from harness.predictions.found import RESULTS, SHOWN, find_predictions, read_all_tracks
 from harness.predictions.scoring import look_over, mask_path, plan_scoring, score
 from harness.predictions.servers import Server
 
@@ -70,7 +70,7 @@ def pack(
     trial = plan_scoring(run, benchmark, catalog, server.task, data_root=data_root, rule=rule)
     place = _place_for(out, run, server)
     with (
-        opened(run, trial.samples, server.task) as found,
+        find_predictions(run, trial.samples, server.task) as found,
         tempfile.TemporaryDirectory(prefix=".packing-", dir=place.parent) as beside,
     ):
         if found.note:
@@ -184,10 +184,10 @@ def _masks_members(
     there = sum(len(list((folder / sample.name).glob("*.png"))) for sample in trial.samples)
     if there > wanted:
         on_note(f"{there - wanted} masks of frames that {server.name} does not ask for are left out")
-    return _encoded(folder, server, trial)
+    return _encode_members(folder, server, trial)
 
 
-def _encoded(folder: Path, server: Server, trial: Trial) -> Iterator[_Member]:
+def _encode_members(folder: Path, server: Server, trial: Trial) -> Iterator[_Member]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for sample in sorted(trial.samples, key=lambda sample: sample.name):
             yield from pool.map(_encoder(folder, server, sample), server.frames(sample))
@@ -269,7 +269,7 @@ def _read_again(path: Path, contents: _Contents, server: Server, trial: Trial, c
         names = archive.namelist()
     if names != contents.names:
         raise VerificationFailed(f"{path}: found {len(names)} files, expected {len(contents.names)}")
-    with opened(path, trial.samples, server.task) as found:
+    with find_predictions(path, trial.samples, server.task) as found:
         if TASKS[server.task].returns == "tracks":
             tracks, _ = read_all_tracks(found.place, trial.samples, is_subset=False)
             if tracks != contents.tracks:

@@ -22,7 +22,7 @@ from harness.catalog import Catalog
 from harness.planning.plan import Trial, open_videos
 from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.planning.request import Request
-from harness.predictions.found import opened, read_all_tracks
+from harness.predictions.found import find_predictions, read_all_tracks
 from harness.running.digests import OnNote, hash_video, ignore_note
 from harness.running.measure import Evaluation, measure_tracks, measure_video, metrics_of
 from harness.running.record import record_of
@@ -127,7 +127,10 @@ def score(
         hint = "harness pack makes the zip its server takes"
         raise DataError(f"{trial.benchmark.name} has no public truth: predictions are scored by a server", hint=hint)
     results = []
-    with opened(predictions, trial.samples, trial.task.name) as found, ThreadPoolExecutor(workers or _cores()) as pool:
+    with (
+        find_predictions(predictions, trial.samples, trial.task.name) as found,
+        ThreadPoolExecutor(workers or _cores()) as pool,
+    ):
         if found.note:
             on_note(found.note)
         evaluate = _track_evaluator if trial.task.returns == "tracks" else _mask_evaluator
@@ -150,13 +153,13 @@ def _cores() -> int:
 
 def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote) -> Evaluate:
     metrics = metrics_of(trial.scoring, catalog, "masks")
-    look_over(folder, trial.samples, lambda sample: scored_frames(sample, trial.scoring))
+    look_over(folder, trial.samples, lambda sample: list_scored_frames(sample, trial.scoring))
     binary = trial.scoring.objects == "single"
 
     def evaluate(sample: Sample) -> VideoResult:
         if sample.read_truth is None:
             raise DataError(f"video {sample.name} of {trial.benchmark.name} has no truth")
-        paths = {frame: mask_path(folder, sample, frame) for frame in scored_frames(sample, trial.scoring)}
+        paths = {frame: mask_path(folder, sample, frame) for frame in list_scored_frames(sample, trial.scoring)}
         size = (sample.height, sample.width)
         masks = ((frame, read_prediction(path, size, binary=binary)) for frame, path in paths.items())
         found = measure_video(sample, masks, metrics, trial.scoring, where=paths.__getitem__)
@@ -223,7 +226,7 @@ def look_over(
             )
 
 
-def scored_frames(sample: Sample, scoring: Scoring) -> Sequence[int]:
+def list_scored_frames(sample: Sample, scoring: Scoring) -> Sequence[int]:
     """The frames whose predictions are opened: those with a truth; all but first and last where the rule says so."""
     if scoring.frames == "inner":
         return range(1, sample.length - 1)

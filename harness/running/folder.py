@@ -86,7 +86,7 @@ class RunFolder(HeldFolder):
             shutil.rmtree(self.path / name, ignore_errors=True)
         self._plan.unlink(missing_ok=True)
 
-    def stored(self, video: str) -> VideoResult | None:
+    def read_result(self, video: str) -> VideoResult | None:
         """The result of ``video`` that lies here with whole masks, under whatever key, else None."""
         path = self._result_path(video)
         try:

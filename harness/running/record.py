@@ -167,8 +167,8 @@ def timing_of(results: Sequence[VideoResult], *, by_video: bool) -> Timing | Non
         e2e=_latency(s for timing in timed for s in timing.e2e[max(1, timing.warm_up) :]),
         e2e_first_frame=_latency(timing.e2e[0] for timing in timed),
         warm_up_frames=sum(max(0, timing.warm_up - 1) for timing in timed),
-        stages=_summed(timing.stages for timing in timed),
-        kernels=_summed(timing.kernels for timing in timed),
+        stages=_add_up(timing.stages for timing in timed),
+        kernels=_add_up(timing.kernels for timing in timed),
         throughput=_throughput(warm or results, is_warm=bool(warm)) if by_video else None,
         added_memory_mib=max(peaks, default=None),
     )
@@ -201,7 +201,7 @@ def _latency(seconds: Iterable[float]) -> Latency:
     return Latency(frames=ms.size, fps=fps, mean_ms=mean, p50_ms=p50, p90_ms=p90, p99_ms=p99)
 
 
-def _summed(sections: Iterable[Mapping[str, StageTime]]) -> dict[str, StageTime]:
+def _add_up(sections: Iterable[Mapping[str, StageTime]]) -> dict[str, StageTime]:
     sums: dict[str, StageTime] = {}
     for section in sections:
         for name, time in section.items():

@@ -18,7 +18,7 @@ from harness.api.contracts import BuildContext
 from harness.api.errors import UsageError
 from harness.api.records import Conditions, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
-from harness.hosting.apart import RemoteHost
+from harness.hosting.apart import WorkerHost
 from harness.hosting.here import Hosted
 from harness.planning.plan import Plan
 from harness.running.digests import OnNote, ignore_note, tell_if_slow
@@ -69,7 +69,7 @@ def run(
 
 def find_finished(plan: Plan, folder: RunFolder, on_note: OnNote) -> dict[str, VideoResult]:
     """The results of earlier runs that still hold, in the plan's order; only a video that has one is hashed."""
-    held = {sample.name: folder.stored(sample.name) for sample in plan.samples}
+    held = {sample.name: folder.read_result(sample.name) for sample in plan.samples}
     samples = [sample for sample in plan.samples if held[sample.name] is not None]
     finished: dict[str, VideoResult] = {}
     done = 0
@@ -97,7 +97,7 @@ class Sessions:
     out: Path
     progress: Progress | None = None
     on_note: OnNote = ignore_note
-    _apart: list[RemoteHost] = field(default_factory=list, init=False)
+    _apart: list[WorkerHost] = field(default_factory=list, init=False)
     _numbers: Iterator[int] = field(default_factory=itertools.count, init=False)
 
     @property
@@ -148,13 +148,13 @@ class Sessions:
         )
         return Hosted.build(self.plan.method, context)
 
-    def _host_apart(self, device: str) -> RemoteHost:
+    def _host_apart(self, device: str) -> WorkerHost:
         threads = self.plan.request.threads
         if threads is None and device == "cpu":
             threads = torch.get_num_threads()
             if len(self.devices) > 1:
                 threads = max(1, min(threads, (os.cpu_count() or 1) // len(self.devices)))
-        host = RemoteHost(self.plan, device, threads, self.out / "logs" / f"worker-{next(self._numbers)}.log")
+        host = WorkerHost(self.plan, device, threads, self.out / "logs" / f"worker-{next(self._numbers)}.log")
         self._apart.append(host)
         host.open()
         return host

@@ -14,10 +14,10 @@ import numpy as np
 from harness.api.mask_files import write_mask
 from harness.api.records import VideoFailure, VideoResult, VideoTiming
 from harness.api.video import Sample
-from harness.hosting.apart import RemoteHost
+from harness.hosting.apart import WorkerHost
 from harness.hosting.conversation import CheckedConversation, converse
 from harness.hosting.here import Hosted, kind_of
-from harness.hosting.worker.child import FailedElsewhere
+from harness.hosting.worker.process import WorkerFailed
 from harness.planning.plan import Plan
 from harness.running.digests import OnNote, hash_video, ignore_note
 from harness.running.folder import MaskFolder, write_tracks
@@ -34,7 +34,7 @@ class Session:
     plan: Plan
     metrics: dict[str, Any]
     out: Path
-    host: Hosted | RemoteHost
+    host: Hosted | WorkerHost
     progress: Progress | None = None
     on_note: OnNote = ignore_note
 
@@ -55,9 +55,9 @@ class Session:
         except Exception as error:
             return VideoFailure(
                 video=video,
-                kind=error.kind if isinstance(error, FailedElsewhere) else kind_of(error),
+                kind=error.kind if isinstance(error, WorkerFailed) else kind_of(error),
                 message=f"{self.plan.method.name}, video {video}: {error}"[:20000],
-                traceback=(error.traceback if isinstance(error, FailedElsewhere) else traceback.format_exc())[-200000:],
+                traceback=(error.traceback if isinstance(error, WorkerFailed) else traceback.format_exc())[-200000:],
             )
 
     def _run(self, sample: Sample) -> VideoResult:

@@ -20,7 +20,7 @@ from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.files import digest_of, digest_of_bytes
 from harness.machine import machine_name, torch_threads
-from harness.planning.config import as_json, configured
+from harness.planning.config import as_json, make_config
 from harness.planning.plan import resolve
 from harness.planning.provenance import NO_WEIGHTS, code_digest, plugin_info
 from harness.planning.request import Request
@@ -140,7 +140,7 @@ def resolve_training(request: TrainingRequest, catalog: Catalog, *, world: int =
     _refuse_wrong_numbers(request)
     benchmarks = [catalog.benchmarks.get(name) for name in request.data]
     overrides = (*request.overrides, *_iterations(request, training))
-    config = configured(f"the training of {method.name}", training.config, training.presets, request.preset, overrides)
+    config = make_config(f"the training of {method.name}", training.config, training.presets, request.preset, overrides)
     if request.init is not None and not request.init.is_file():
         raise DataError(f"no weights file {request.init} to begin from", hint="give an existing file to --init")
     validation = _validation(request, method, training, catalog)

@@ -62,12 +62,12 @@ def test_the_runner_hands_over_nothing_that_leads_there():
 
 
 def test_a_runner_that_hands_over_the_sample_is_caught(monkeypatch):
-    import harness.running.runner
+    from harness.hosting import conversation
 
-    class Leaky(harness.running.runner.Video):
+    class Leaky(conversation.Video):
         source = SAMPLE
 
-    monkeypatch.setattr(harness.running.runner, "Video", Leaky)
+    monkeypatch.setattr(conversation, "Video", Leaky)
     outcome = judged_blind()
     assert outcome.status == "failed"
     assert "the real name 'conformance-probes-ordinary' at argument 0.source.name" in outcome.message

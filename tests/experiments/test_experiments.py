@@ -17,7 +17,7 @@ from harness.experiments.format import cells_of, find, read_experiment, shipped
 from harness.experiments.grid import Choice, run_grid
 from harness.experiments.outcome import Outcome
 from harness.experiments.table import told
-from harness.planning.config import configure, configured
+from harness.planning.config import configure, make_config
 
 HEAD = """
 title = "Toy table"
@@ -165,7 +165,7 @@ def test_a_command_that_gets_weights_fits_the_card_and_the_command_line(path):
                 CATALOG.benchmarks.get(name)
             constants = [value for word, value in given if word == "--set"]
             training = method.training
-            configured(method.name, training.config, training.presets, asked.get("--preset", ""), constants)
+            make_config(method.name, training.config, training.presets, asked.get("--preset", ""), constants)
 
 
 # The grid

@@ -194,7 +194,7 @@ def test_a_mutated_result_of_a_video_is_refused_or_not_reused(tmp_path, value_or
     path = tmp_path / "videos" / "a.json"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data.draw(mutated(json.loads(good.model_dump_json(by_alias=True)))))
-    found = RunFolder(tmp_path).stored("a")
+    found = RunFolder(tmp_path).read_result("a")
     assert found is None or found.video == "a"
     for by_video in (False, True):
         read = partial(frame_ms, tmp_path, by_video=by_video)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.api.errors import DataError, EnvironmentProblem, VerificationFailed
 from harness.data import archives
 from harness.data.archives import extract
-from harness.predictions.found import opened
+from harness.predictions.found import find_predictions
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -72,12 +72,12 @@ def zips(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
-    """A folder in which the archive and, three levels deeper, the folder to unpack into lie."""
+    """A folder in which the archive and, three levels deeper, the folder to find_predictions into lie."""
     return tmp_path_factory.mktemp("ground")
 
 
 def emptied(folder: Path) -> Path:
-    """The folder to unpack into, empty."""
+    """The folder to find_predictions into, empty."""
     place = folder / "one" / "two" / "data"
     for path in sorted(place.rglob("*"), reverse=True) if place.exists() else ():
         path.rmdir() if path.is_dir() else path.unlink()
@@ -86,7 +86,7 @@ def emptied(folder: Path) -> Path:
 
 
 def outside(folder: Path) -> list[str]:
-    """Everything below the ground but not below the folder to unpack into."""
+    """Everything below the ground but not below the folder to find_predictions into."""
     inside = str(folder / "one" / "two" / "data")
     return sorted(str(path) for path in folder.rglob("*") if not str(path).startswith(inside))
 
@@ -117,7 +117,7 @@ def test_a_mutated_zip_of_predictions_is_unpacked_inside_or_refused(ground, test
     before = outside(ground)
 
     def locate() -> None:
-        with opened(archive, samples, "one-shot") as found:
+        with find_predictions(archive, samples, "one-shot") as found:
             assert found.place.is_dir()
 
     value_or_refusal(locate, archive, DataError, VerificationFailed)

@@ -10,7 +10,7 @@ import pytest
 from harness.api.errors import DataError, IncompletePredictions
 from harness.api.mask_files import RunLength
 from harness.api.video import Sample
-from harness.predictions.found import opened, read_all_tracks
+from harness.predictions.found import find_predictions, read_all_tracks
 
 SQUARE = np.zeros((8, 8), np.uint8)
 SQUARE[2:5, 1:4] = 1
@@ -28,7 +28,7 @@ def entry(**changes):
 
 
 def place_of(path, samples, task="one-shot"):
-    with opened(path, samples, task) as found:
+    with find_predictions(path, samples, task) as found:
         return found.note, sorted(str(p.relative_to(found.place)) for p in found.place.rglob("*.png"))
 
 
@@ -56,14 +56,14 @@ def test_a_folder_is_looked_through_like_a_zip(tmp_path):
 def test_a_folder_beside_the_videos_is_not_entered(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "Annotations/b").mkdir(parents=True)
-    with opened(tmp_path, [video("a"), video("b")], "one-shot") as found:
+    with find_predictions(tmp_path, [video("a"), video("b")], "one-shot") as found:
         assert (found.place, found.note) == (tmp_path, "")
 
 
 def test_errors_inside_name_the_zip_not_the_temporary_folder_which_is_gone_afterwards(tmp_path):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         archive.writestr("a/00000.png", b"x")
-    with pytest.raises(DataError) as caught, opened(tmp_path / "mine.zip", [video("a")], "one-shot") as found:
+    with pytest.raises(DataError) as caught, find_predictions(tmp_path / "mine.zip", [video("a")], "one-shot") as found:
         raise DataError.at(found.place / "a/00000.png", found="x", expected="y")
     assert str(tmp_path / "mine.zip/a/00000.png") in str(caught.value)
     assert not found.place.exists()
@@ -191,7 +191,7 @@ def test_a_results_json_is_found_in_a_zip_and_in_a_folder(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(path, "sub/results.json")
     for given in (path, tmp_path, tmp_path / "a.zip"):
-        with opened(given, [video()], "vis") as found:
+        with find_predictions(given, [video()], "vis") as found:
             assert len(read(found.place)[0]["a"]) == 1
 
 
@@ -199,7 +199,7 @@ def test_one_file_a_video_as_a_run_writes_it(tmp_path):
     folder = tmp_path / "run/tracks"
     folder.mkdir(parents=True)
     (folder / "a.json").write_text(json.dumps([{k: v for k, v in entry().items() if k != "video_id"}]))
-    with opened(tmp_path / "run", [video()], "vis") as found:
+    with find_predictions(tmp_path / "run", [video()], "vis") as found:
         assert len(read(found.place)[0]["a"]) == 1
         with pytest.raises(IncompletePredictions, match=r"1 of 2 videos have no file .*: b"):
             read(found.place, [video(), video("b", 9)])
@@ -211,5 +211,5 @@ def test_one_file_a_video_as_a_run_writes_it(tmp_path):
 def test_a_place_without_tracks_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     for given, found in ((tmp_path / "a", "no results.json"), (tmp_path / "b", "no such file")):
-        with pytest.raises(DataError, match=found), opened(given, [video()], "vis"):
+        with pytest.raises(DataError, match=found), find_predictions(given, [video()], "vis"):
             pass

@@ -68,7 +68,7 @@ class Description(_Strict):
     conditions: Conditions
 
 
-def description(ask: Message) -> Message:
+def describe_method(ask: Message) -> Message:
     """Describe the method that is asked for, as it is in this environment, with the config asked for."""
     catalog = Catalog.load()
     card = catalog.methods.get(ask["plugin"])

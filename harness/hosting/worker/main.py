@@ -30,7 +30,7 @@ from harness.hosting.here import Hosted, kind_of
 from harness.hosting.worker.arrivals import Arrivals
 from harness.hosting.worker.messages import PROTOCOL, Channel, Closed, Message
 from harness.hosting.worker.shared import SharedSlots
-from harness.hosting.worker.values import described, messages_of_tracks
+from harness.hosting.worker.values import describe_value, messages_of_tracks
 from harness.machine import allows_tf32, conditions, resolve_device, working_on
 from harness.planning.config import as_json, configure
 from harness.planning.provenance import code_digest
@@ -85,9 +85,9 @@ class Worker:
                 self._channel.send(answer)
 
     def _describe(self, ask: Message) -> Message:
-        from harness.hosting.worker.description import description
+        from harness.hosting.worker.description import describe_method
 
-        return description(ask)
+        return describe_method(ask)
 
     def _build(self, ask: Message) -> None:
         if ask["threads"]:
@@ -135,7 +135,7 @@ class Worker:
         if isinstance(mask, torch.Tensor) and mask.dtype == torch.uint8 and tuple(mask.shape) == size:
             self._slots.mask[:] = mask.cpu().numpy()
             return {"mask": "here"}
-        return {"mask": described(mask)}
+        return {"mask": describe_value(mask)}
 
     def _tracks(self, ask: Message) -> Message:
         def to_host(found: Any) -> tuple[Any, list[Message]]:
@@ -144,7 +144,7 @@ class Worker:
         found, messages = self._talk.ask_tracks(ask["horizon"], to_host)
         for message in messages:
             self._channel.send(message)
-        return {"tracks": "sent" if isinstance(found, Tracks) else described(found)}
+        return {"tracks": "sent" if isinstance(found, Tracks) else describe_value(found)}
 
     def _timing(self, ask: Message) -> Message:
         timing = self._talk.clocks.timing(self._arrivals.seconds)

@@ -17,7 +17,7 @@ from harness.hosting.worker.messages import Message
 LONGEST_REPR = 200
 
 
-def described(value: Any) -> Message:
+def describe_value(value: Any) -> Message:
     """What the run must know of a value that breaks the contract, to say what was found."""
     if isinstance(value, torch.Tensor):
         return {"tensor": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
@@ -40,12 +40,12 @@ def messages_of_tracks(tracks: Any) -> Iterator[Message]:
     """One message a track, so that no message grows with their number."""
     for track in tracks:
         if not isinstance(track, Track):
-            yield {"re": "track", "not_a_track": described(track)}
+            yield {"re": "track", "not_a_track": describe_value(track)}
             continue
         plain = type(track.category) is int
         yield {
             "re": "track",
-            "category": track.category if plain else described(track.category),
+            "category": track.category if plain else describe_value(track.category),
             "score": float(track.score),
             "masks": [_segment(mask) for mask in track.masks],
         }
@@ -74,7 +74,7 @@ def _segment(mask: Any) -> Message | None:
         return {"size": list(mask.size), "counts": mask.counts.decode("latin-1")}
     if isinstance(mask, torch.Tensor) and mask.dtype == torch.bool and mask.ndim == 2:
         return {"size": list(mask.shape), "runs": _runs(mask.cpu().numpy())}
-    return described(mask)
+    return describe_value(mask)
 
 
 def _mask(segment: Message | None) -> Any:

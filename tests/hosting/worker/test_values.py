@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from harness import ContractError, Track, Tracks
 from harness.api.mask_files import RunLength
 from harness.hosting.worker.shared import SharedSlots
-from harness.hosting.worker.values import described, messages_of_tracks, stand_in, tracks_from
+from harness.hosting.worker.values import describe_value, messages_of_tracks, stand_in, tracks_from
 
 
 def there_and_back(tracks):
@@ -37,7 +37,7 @@ def test_a_run_length_passes_as_it_is():
 
 @pytest.mark.parametrize("value", [np.zeros(3), [1, 2], "mask", torch.zeros(2, 3), torch.zeros(1, dtype=torch.int64)])
 def test_a_stand_in_is_refused_like_the_value_it_stands_for(value):
-    found = stand_in(json.loads(json.dumps(described(value))))
+    found = stand_in(json.loads(json.dumps(describe_value(value))))
     assert type(found).__name__ == type(value).__name__
     if isinstance(value, torch.Tensor):
         assert (found.dtype, found.shape) == (value.dtype, value.shape)

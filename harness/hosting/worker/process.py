@@ -32,7 +32,7 @@ _NOT_FOR_THE_WORKER = ("HARNESS_DATA",)
 _NOT_FOR_ANOTHER_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
-class FailedElsewhere(MethodFailed):
+class WorkerFailed(MethodFailed):
     """The worker raised, died, hung or spoke nonsense; ``traceback`` is its own, or the last it printed."""
 
     def __init__(
@@ -51,7 +51,7 @@ class FailedElsewhere(MethodFailed):
         """Name of the HarnessError it was there; empty for any other error."""
 
 
-class Child:
+class WorkerProcess:
     """A worker process; every ask either answers or raises FailedElsewhere, after which it may be alive or not."""
 
     def __init__(self, python: Path | None, log: Log, *, seconds: float) -> None:
@@ -65,7 +65,7 @@ class Child:
         self._channel = Channel(ours)
         lifeline, self._lifeline = os.pipe()
         try:
-            self._process = self._started(theirs.fileno(), lifeline, path=None if python else sys.path)
+            self._process = self._launch(theirs.fileno(), lifeline, path=None if python else sys.path)
         except OSError as error:
             log.began()
             self._release()
@@ -76,7 +76,7 @@ class Child:
         log.began()
         self._greet(seconds)
 
-    def _started(self, end: int, lifeline: int, path: list[str] | None) -> subprocess.Popen[bytes]:
+    def _launch(self, end: int, lifeline: int, path: list[str] | None) -> subprocess.Popen[bytes]:
         left_out = _NOT_FOR_THE_WORKER + (_NOT_FOR_ANOTHER_PYTHON if path is None else ())
         numbers = (end, self.slots.descriptor, lifeline)
         return subprocess.Popen(
@@ -93,7 +93,7 @@ class Child:
         try:
             hello = self._channel.receive(until=time.monotonic() + seconds, is_alive=self._is_alive)
         except (Closed, Late, Garbled) as error:
-            words = "it took too long" if isinstance(error, Late) else self._ended(error)[0]
+            words = "it took too long" if isinstance(error, Late) else self._end(error)[0]
             self.close()
             raise EnvironmentProblem(
                 f"the worker of {self._python} did not say hello: {words}{self._tail()}",
@@ -124,16 +124,16 @@ class Child:
         with self._talking:
             self._kills_before = _kills_by_the_kernel()
             try:
-                return self._conversation(ask, seconds, serve, collect)
-            except FailedElsewhere:  # the worker has answered and can be asked again
+                return self._converse(ask, seconds, serve, collect)
+            except WorkerFailed:  # the worker has answered and can be asked again
                 raise
             except (Closed, Late, Garbled) as error:
-                raise self._failure(error, what, seconds) from error
+                raise self._explain_failure(error, what, seconds) from error
             except BaseException:
                 self.kill()  # between question and answer nothing can be asked again
                 raise
 
-    def _conversation(
+    def _converse(
         self,
         ask: Message,
         seconds: float,
@@ -157,7 +157,7 @@ class Child:
                     collect.append(answer)
                 case other:
                     raise Garbled(f"unexpected answer {other!r} to {ask['do']!r}")
-        raise _raised_there(answer)
+        raise _retell_error(answer)
 
     def mark(self) -> None:
         """Forget what was printed so far: a new video begins."""
@@ -187,13 +187,13 @@ class Child:
     def _is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def _failure(self, error: Exception, what: str, seconds: float) -> FailedElsewhere:
+    def _explain_failure(self, error: Exception, what: str, seconds: float) -> WorkerFailed:
         """End the worker and say how it failed."""
         if isinstance(error, Late):
             self._get_last_words()
-        words, kind = self._ended(error)
+        words, kind = self._end(error)
         late = isinstance(error, Late)
-        return FailedElsewhere(
+        return WorkerFailed(
             f"{what}: {f'no answer within {seconds:g} s' if late else words}{self._tail()}",
             kind="timed-out" if late else kind,
             traceback=self._log.tail(),
@@ -206,7 +206,7 @@ class Child:
             self._process.send_signal(signal.SIGABRT)
             self._process.wait(_LAST_WORDS_SECONDS)
 
-    def _ended(self, error: Exception) -> tuple[str, FailureKind]:
+    def _end(self, error: Exception) -> tuple[str, FailureKind]:
         """End the worker; how it had ended before that, in words, and which kind of failure this is."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if isinstance(error, Garbled) else _DYING_SECONDS)
@@ -232,13 +232,13 @@ class Child:
         return "".join(f"\n  | {line}" for line in lines[-_TAIL_LINES:])
 
 
-def _raised_there(answer: Message) -> FailedElsewhere:
+def _retell_error(answer: Message) -> WorkerFailed:
     def text(key: str) -> str:
         found = answer.get(key)
         return found.encode("utf-8", "replace").decode() if isinstance(found, str) else ""
 
     kind: Any = answer.get("kind")
-    return FailedElsewhere(
+    return WorkerFailed(
         text("message"),
         kind=kind if kind in _KINDS else "crashed",
         traceback=text("traceback"),
