@@ -33,7 +33,7 @@ from harness.catalog import Catalog, Entry, Shelf, Source
 from harness.datasets.files import read_image
 from harness.planning.plan import resolve
 from harness.planning.request import Request
-from harness.running.runner import open_session
+from harness.running.runner import Sessions
 
 VIDEOS = ("warm-up", "told")
 LAST_RESORT = 20.0
@@ -106,11 +106,11 @@ def run_variant(variant: Variant, benchmark: Benchmark, catalog: Catalog, device
     plan = resolve(request, view)
     start = time.perf_counter()
     with plain_kernels(plan.method.kernels() if variant.is_plain else ()):
-        session = open_session(plan, view, out, None)
+        session = Sessions(plan, view, out).open()
         built = time.perf_counter() - start
-        cold = _done(session(VIDEOS[0]))
+        cold = _done(session.work_through(VIDEOS[0]))
         start = time.perf_counter()
-        told = _done(session(VIDEOS[1]))
+        told = _done(session.work_through(VIDEOS[1]))
         wall = time.perf_counter() - start
         session.close()
     laps, e2e = told.timing.model, told.timing.e2e

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from harness.api.contracts import DAVIS_2017
-from harness.api.errors import IncompletePredictions
+from harness.api.errors import IncompletePredictions, UsageError
 from harness.api.mask_files import write_mask
 from harness.api.video import Sample
-from harness.predictions.scoring import list_scored_frames, look_over
+from harness.predictions.scoring import list_scored_frames, look_over, plan_scoring, score
+from harness.version import __version__
 
 ALL = replace(DAVIS_2017, frames="all")
 
@@ -44,3 +45,57 @@ def test_a_missing_mask_of_a_frame_with_truth_is_still_named(tmp_path):
     look_over(tmp_path, [video((1,))], lambda sample: list_scored_frames(sample, ALL))
     with pytest.raises(IncompletePredictions, match=r"1 masks are missing in .*: shot/d\.png"):
         look_over(tmp_path, [video((1, 3))], lambda sample: list_scored_frames(sample, ALL))
+
+
+def test_a_record_of_scores_says_what_it_said_of_a_replay(tests_tools, tmp_path):
+    """No method is in the catalog: the record names the masks as a replay all the same, and can be ranked."""
+    benchmark = tests_tools.tiny_benchmark()
+    for sample in benchmark.open(None, False):
+        (tmp_path / sample.name).mkdir()
+        for t, name in enumerate(sample.frame_names):
+            write_mask(tmp_path / sample.name / f"{name}.png", tests_tools.moving_square(t))
+    catalog = tests_tools.catalog_of(benchmark=benchmark)
+    trial = plan_scoring(tmp_path, benchmark, catalog, "one-shot")
+    record, results = score(trial, tmp_path, catalog)
+    assert [result.video for result in results] == ["first", "second"]
+    said = record.model_dump(exclude={"id", "created", "conditions", "videos", "scores"})
+    assert len(said["plugin"].pop("code_sha256")) == len(said["benchmark"].pop("fingerprint")) == 64
+    assert said == {
+        "schema_": "harness.run/1",
+        "harness_version": __version__,
+        "plugin": {
+            "name": "replay",
+            "distribution": "vos-harness",
+            "version": __version__,
+            "causality": "offline",
+            "lookahead": 0,
+            "supervision": "unknown (masks made elsewhere)",
+            "replays": True,
+        },
+        "preset": "",
+        "config": {"directory": str(tmp_path), "binary": False, "frames": "inner"},
+        "weights": {"name": "none", "sha256": "", "licence": "", "trained_on": ""},
+        "benchmark": {
+            "name": "tiny",
+            "task": "one-shot",
+            "scoring": "tiny/1",
+            "scored": True,
+            "average": "objects",
+            "videos_expected": 2,
+            "videos_done": 2,
+        },
+        "partial": False,
+        "partial_reason": "",
+        "seed": 0,
+        "timing": None,
+        "reused": [],
+        "failures": [],
+    }
+    assert record.scores["share_right"]["share"].value == 1
+    assert (record.conditions.executor, record.conditions.precision) == ("inline", "fp32")
+
+
+def test_a_task_the_benchmark_does_not_score_is_refused(tests_tools, tmp_path):
+    benchmark = tests_tools.tiny_benchmark()
+    with pytest.raises(UsageError, match="tiny scores one-shot, object-zvos, instance-zvos; --task vis is not among"):
+        plan_scoring(tmp_path, benchmark, tests_tools.catalog_of(), "vis")
