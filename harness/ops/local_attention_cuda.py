@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import triton
@@ -18,10 +19,13 @@ from torch import Tensor
 
 from harness.ops.local_attention_plain import Offsets, first_pixels, pixels
 from harness.ops.local_attention_programs import fold_around, fold_elsewhere, multiply_elsewhere, search_around
+from harness.ops.propagation import places_of
 
 TILE = 8
 """Side of a tile of queries; 64 queries are one matrix product's rows."""
-KEYS = 64
+KEYS = 32
+"""Keys of one matrix product: with radius 12 one row of the keys around a tile; with 64 registers are spilled."""
+STAGES = 2
 GATHERED = 16
 """Queries of a program that gathers."""
 
@@ -39,16 +43,37 @@ def attend_fused(
 ) -> Float[Tensor, "K h w"]:
     """Attend on the GPU; features fp32, fp16 or bf16, values and sums fp32.
 
-    Products of fp32 features take three TF32 products each, or one where PyTorch is told that TF32 is allowed.
+    Products of fp32 features take three TF32 products each, or one where PyTorch is told that TF32 is allowed; weights
+    of 16-bit features are rounded to fp16 (to 2^-12 of themselves) before they meet the values, which lie in 0..1.
     """
+    places_of(slots, len(keys))
+    with on_its_device(query):
+        return _attend(query, keys, values, slots, offsets, value_offsets, radius, temperature)
+
+
+def on_its_device(query: Float[Tensor, "..."]) -> AbstractContextManager[object]:
+    """Triton launches on torch's current device, whatever the tensors lie on."""
+    return torch.cuda.device(query.device) if query.is_cuda else nullcontext()
+
+
+def _attend(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    slots: Sequence[int],
+    offsets: Offsets | None,
+    value_offsets: Offsets | None,
+    radius: int,
+    temperature: float,
+) -> Float[Tensor, "K h w"]:
     height, width, channels = query.shape
     classes = values.shape[1]
     offsets = [None] * len(slots) if offsets is None else offsets
     value_offsets = offsets if value_offsets is None else value_offsets
     query, keys, values = query.contiguous(), keys.contiguous(), values.contiguous()
     scale = temperature * math.log2(math.e)
-    sizes = height, width, channels, classes
-    padded = triton.next_power_of_2(channels), max(16, triton.next_power_of_2(classes))
+    padded = max(16, triton.next_power_of_2(channels)), max(16, triton.next_power_of_2(classes))
+    is_half = query.dtype != torch.float32
     state = (
         values.new_full((height, width), -1e30),  # -inf would subtract from itself
         values.new_zeros(height, width),
@@ -61,8 +86,9 @@ def attend_fused(
     ]
     if near:
         fold_around[(triton.cdiv(height, TILE), triton.cdiv(width, TILE))](
-            query, keys, values, _on_device(near, query.device), *state, scale, len(near), *sizes,
-            RADIUS=radius, CHANNELS=padded[0], CLASSES=padded[1], TILE=TILE, KEYS=KEYS, PRECISION=_precision(),
+            query, keys, values, _on_device(near, query.device), *state, scale, len(near), height, width, classes,
+            RADIUS=radius, CHANNELS=channels, PADDED=padded[0], CLASSES=padded[1], TILE=TILE, KEYS=KEYS,
+            PRECISION=_precision(), HALF=is_half, num_warps=4, num_stages=STAGES,
         )  # fmt: skip
     tiles = triton.cdiv(height * width, GATHERED)
     span = 2 * radius + 2
@@ -75,8 +101,8 @@ def attend_fused(
             (first, fraction) if value_offset is offset else _windows(value_offset, radius, like=state[0])
         )
         multiply_elsewhere[(tiles, span)](
-            query, keys[slot], first, table, scale, height, width, channels,
-            SPAN=span, CHANNELS=padded[0], QUERIES=GATHERED,
+            query, keys[slot], first, table, scale, height, width,
+            SPAN=span, CHANNELS=channels, PADDED=padded[0], QUERIES=GATHERED,
         )  # fmt: skip
         fold_elsewhere[(tiles,)](
             table, fraction, values[slot], value_first, value_fraction, *state, height, width, classes,
@@ -97,11 +123,12 @@ def coarse_offsets_fused(
     height, width, channels = query.shape
     offsets = torch.empty(height, width, 2, dtype=torch.float32, device=query.device)
     side = TILE * dilation
-    search_around[(triton.cdiv(height, side), triton.cdiv(width, side), dilation * dilation)](
-        query.contiguous(), key.contiguous(), offsets, temperature * math.log2(math.e), height, width, channels,
-        DILATION=dilation, RADIUS=radius, CHANNELS=triton.next_power_of_2(channels), TILE=TILE, KEYS=KEYS,
-        PRECISION=_precision(),
-    )  # fmt: skip
+    with on_its_device(query):
+        search_around[(triton.cdiv(height, side), triton.cdiv(width, side), dilation * dilation)](
+            query.contiguous(), key.contiguous(), offsets, temperature * math.log2(math.e), height, width,
+            DILATION=dilation, RADIUS=radius, CHANNELS=channels, PADDED=max(16, triton.next_power_of_2(channels)),
+            TILE=TILE, KEYS=KEYS, PRECISION=_precision(), num_warps=4, num_stages=STAGES,
+        )  # fmt: skip
     return offsets
 
 

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["references", "height", "width", "classes"])
 @no_type_check
 def fold_around(
     query,
@@ -22,14 +22,15 @@ def fold_around(
     references,
     height,
     width,
-    channels,
     classes,
     RADIUS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    PADDED: tl.constexpr,
     CLASSES: tl.constexpr,
     TILE: tl.constexpr,
     KEYS: tl.constexpr,
     PRECISION: tl.constexpr,
+    HALF: tl.constexpr,
 ):
     """One tile of queries against every reference whose windows are centred on the pixels."""
     top = tl.program_id(0) * TILE
@@ -39,11 +40,11 @@ def fold_around(
     x = left + place % TILE
     is_query = (y < height) & (x < width)
     i = y * width + x
-    channel = tl.arange(0, CHANNELS)
+    channel = tl.arange(0, PADDED)
     label = tl.arange(0, CLASSES)
-    is_channel = channel < channels
+    is_channel = channel < CHANNELS
     is_label = label < classes
-    q = tl.load(query + i[:, None] * channels + channel, mask=is_query[:, None] & is_channel, other=0.0)
+    q = tl.load(query + i[:, None] * CHANNELS + channel, mask=is_query[:, None] & is_channel, other=0.0)
     peak = tl.load(peak_state + i, mask=is_query, other=0.0)
     total = tl.load(total_state + i, mask=is_query, other=0.0)
     out = i[:, None] * classes + label
@@ -52,7 +53,7 @@ def fold_around(
     reach: tl.constexpr = TILE + 2 * RADIUS
     for reference in range(references):
         slot = tl.load(slots + reference)
-        frame_keys = keys + slot * height * width * channels
+        frame_keys = keys + slot * height * width * CHANNELS
         frame_values = values + slot * classes * height * width
         for start in range(0, reach * reach, KEYS):
             position = start + tl.arange(0, KEYS)
@@ -60,7 +61,7 @@ def fold_around(
             key_x = left - RADIUS + position % reach
             j = key_y * width + key_x
             is_key = (key_y >= 0) & (key_y < height) & (key_x >= 0) & (key_x < width) & (position < reach * reach)
-            k = tl.load(frame_keys + j * channels + channel[:, None], mask=is_key & is_channel[:, None], other=0.0)
+            k = tl.load(frame_keys + j * CHANNELS + channel[:, None], mask=is_key & is_channel[:, None], other=0.0)
             logits = tl.dot(q, k, input_precision=PRECISION) * scale  # 0 outside the frame
             apart_y = tl.abs(key_y - y[:, None])
             apart_x = tl.abs(key_x - x[:, None])
@@ -71,14 +72,18 @@ def fold_around(
             weights = tl.exp2(logits - higher[:, None])
             total = total * shrink + tl.sum(weights, 1)
             v = tl.load(frame_values + label * height * width + j[:, None], mask=is_key[:, None] & is_label, other=0.0)
-            sums = sums * shrink[:, None] + tl.dot(weights, v, input_precision=PRECISION)
+            sums *= shrink[:, None]
+            if HALF:
+                sums = tl.dot(weights.to(tl.float16), v.to(tl.float16), sums)
+            else:
+                sums = tl.dot(weights, v, sums, input_precision=PRECISION)
             peak = higher
     tl.store(peak_state + i, peak, mask=is_query)
     tl.store(total_state + i, total, mask=is_query)
     tl.store(sums_state + out, sums, mask=is_out)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width"])
 @no_type_check
 def multiply_elsewhere(
     query,
@@ -88,18 +93,18 @@ def multiply_elsewhere(
     scale,
     height,
     width,
-    channels,
     SPAN: tl.constexpr,
     CHANNELS: tl.constexpr,
+    PADDED: tl.constexpr,
     QUERIES: tl.constexpr,
 ):
     """Products of some queries with one row of whole pixels of their windows: (2r + 2)^2 a query in all."""
     i = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
     row = tl.program_id(1)
     is_query = i < height * width
-    channel = tl.arange(0, CHANNELS)
-    is_channel = channel < channels
-    q = tl.load(query + i[:, None] * channels + channel, mask=is_query[:, None] & is_channel, other=0.0)
+    channel = tl.arange(0, PADDED)
+    is_channel = channel < CHANNELS
+    q = tl.load(query + i[:, None] * CHANNELS + channel, mask=is_query[:, None] & is_channel, other=0.0)
     q = q.to(tl.float32) * scale
     y = tl.load(first + 2 * i, mask=is_query, other=-1) + row
     left = tl.load(first + 2 * i + 1, mask=is_query, other=0)
@@ -107,12 +112,12 @@ def multiply_elsewhere(
         x = left + column
         is_key = is_query & (y >= 0) & (y < height) & (x >= 0) & (x < width)
         j = y * width + x
-        k = tl.load(key + j[:, None] * channels + channel, mask=is_key[:, None] & is_channel, other=0.0)
+        k = tl.load(key + j[:, None] * CHANNELS + channel, mask=is_key[:, None] & is_channel, other=0.0)
         product = tl.sum(q * k.to(tl.float32), 1)
         tl.store(table + (i.to(tl.int64) * SPAN + row) * SPAN + column, product, mask=is_query)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width", "classes"], do_not_specialize_on_alignment=["values"])
 @no_type_check
 def fold_elsewhere(
     table,
@@ -177,7 +182,7 @@ def fold_elsewhere(
     tl.store(sums_state + out, sums, mask=is_out)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width"])
 @no_type_check
 def search_around(
     query,
@@ -186,10 +191,10 @@ def search_around(
     scale,
     height,
     width,
-    channels,
     DILATION: tl.constexpr,
     RADIUS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    PADDED: tl.constexpr,
     TILE: tl.constexpr,
     KEYS: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -206,9 +211,9 @@ def search_around(
     x = phase_x + coarse_x * DILATION
     is_query = (y < height) & (x < width)
     i = y * width + x
-    channel = tl.arange(0, CHANNELS)
-    is_channel = channel < channels
-    q = tl.load(query + i[:, None] * channels + channel, mask=is_query[:, None] & is_channel, other=0.0)
+    channel = tl.arange(0, PADDED)
+    is_channel = channel < CHANNELS
+    q = tl.load(query + i[:, None] * CHANNELS + channel, mask=is_query[:, None] & is_channel, other=0.0)
     peak = tl.full((TILE * TILE,), -1e30, tl.float32)
     total = tl.zeros((TILE * TILE,), tl.float32)
     down = tl.zeros((TILE * TILE,), tl.float32)
@@ -222,7 +227,7 @@ def search_around(
         key_x = phase_x + coarse_key_x * DILATION
         j = key_y * width + key_x
         is_key = (key_y >= 0) & (key_y < height) & (key_x >= 0) & (key_x < width) & (position < reach * reach)
-        k = tl.load(key + j * channels + channel[:, None], mask=is_key & is_channel[:, None], other=0.0)
+        k = tl.load(key + j * CHANNELS + channel[:, None], mask=is_key & is_channel[:, None], other=0.0)
         logits = tl.dot(q, k, input_precision=PRECISION) * scale
         apart_y = coarse_key_y - coarse_y[:, None]
         apart_x = coarse_key_x - coarse_x[:, None]

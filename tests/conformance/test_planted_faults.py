@@ -17,10 +17,10 @@ INLINE = EntryPoint("inline", "harness.executors.inline", "harness")
 
 def shown(video, prompts):
     """A sound method: every object stays where it was prompted."""
-    mask = torch.zeros(video.size, dtype=torch.uint8)
     for t in range(len(video)):
         frame = video[t]
         assert frame.dtype == torch.uint8
+        mask = frame.new_zeros(video.size) if t == 0 else mask
         if t in prompts:
             mask = torch.where((prompts[t] > 0) & (prompts[t] < 255), prompts[t], mask)
         yield mask.clone()

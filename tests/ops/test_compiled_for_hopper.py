@@ -20,6 +20,7 @@ from triton.backends import nvidia  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
+from harness.ops import local_attention_cuda as local  # noqa: E402
 from harness.ops import propagation_cuda as propagation  # noqa: E402
 from harness.ops import upsampling_cuda as upsampling  # noqa: E402
 
@@ -129,3 +130,35 @@ def test_merging_and_upsampling_spill_nothing(tmp_path, capability):
     constants = {"COLUMNS": upsampling.COLUMNS, "VOID": upsampling.VOID}
     masks = compile_kernel(upsampling._upsample_rows, tmp_path, types, constants, capability=capability)
     assert (merged.stack, masks.stack) == (0, 0)
+
+
+@pytest.mark.parametrize("capability", [90, 80])
+@pytest.mark.parametrize(
+    ("features", "products", "classes"),
+    [("fp32", "tf32x3", 2), ("fp32", "tf32x3", 21), ("fp32", "tf32", 2), ("bf16", "tf32x3", 21), ("fp16", "tf32x3", 2)],
+)
+def test_local_attention_spills_nothing_and_multiplies_on_the_tensor_cores(
+    tmp_path, features, products, classes, capability
+):
+    types = dict.fromkeys(("height", "width", "references", "classes", "first", "value_first"), "i32")
+    types |= {"query": f"*{features}", "keys": f"*{features}", "key": f"*{features}", "slots": "*i64", "scale": "fp32"}
+    types |= {"first": "*i32", "value_first": "*i32"}
+    channels = {"CHANNELS": 64, "PADDED": 64}
+    padded = {"CLASSES": max(16, triton.next_power_of_2(classes))}
+    tile = {"RADIUS": 12, "TILE": local.TILE, "KEYS": local.KEYS, "PRECISION": products} | channels
+    gathered = {"SPAN": 26, "QUERIES": local.GATHERED}
+    kernels = [
+        (local.fold_around, tile | padded | {"HALF": features != "fp32"}, types),
+        (local.search_around, tile | {"DILATION": 3}, {**types, "query": "*fp32", "key": "*fp32"}),
+        (local.multiply_elsewhere, gathered | channels, types),
+        (local.fold_elsewhere, gathered | padded | {"LANES": 32}, types),
+    ]
+    for kernel, constants, its_types in kernels:
+        made = compile_kernel(kernel, tmp_path, its_types, constants, stages=local.STAGES, capability=capability)
+        print(kernel.__name__, features, products, classes, capability, made.shared, made.stack)
+        assert made.shared <= SHARED[capability], kernel.__name__
+        assert made.stack <= (0 if capability == 90 else STACK[80]), kernel.__name__
+        multiplies = set(re.findall(r"(?:wgmma\.mma_async|mma\.sync)\S*\.f32\.(\w+)", made.ptx))
+        expected = {"fp32": {"tf32"}, "bf16": {"bf16", "f16"}, "fp16": {"f16"}}[features]
+        uses = {"fold_around": expected, "search_around": {"tf32"}}.get(kernel.__name__, set())
+        assert multiplies == uses, kernel.__name__

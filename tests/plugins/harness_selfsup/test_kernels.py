@@ -113,7 +113,10 @@ def test_triton_kernels_in_the_interpreter_equal_plain(tmp_path):
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [float(line) < 1e-4 for line in done.stdout.split()] == [True] * 9
+    errors = [float(line) for line in done.stdout.split()]
+    assert len(errors) == 9
+    assert max(errors[1:6:2]) < 2**-11  # weights in fp16
+    assert max(errors[:6:2] + errors[6:]) < 1e-4
 
 
 @pytest.mark.gpu
