@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from harness.planning.request import Request
 from harness.running.runner import Sessions
 
 VIDEOS = ("warm-up", "told")
+LENGTHS, PLAIN_LENGTHS = (24, 60), (3, 20)
+"""Frames of both: of plain forms as few as their agreement needs (selfsup searches otherwise beyond 15)."""
 LAST_RESORT = 20.0
 """Seconds that are left for a variant to be begun."""
 
@@ -44,9 +46,9 @@ def main(task: Task) -> None:
     """The variants of one group, as many as there is time for."""
     until = time.monotonic() + task.seconds
     catalog = Catalog.load()
-    clip = Clip(48, 64, 11, 2) if task.tiny else Clip(480, 854, 70, 2)
+    clip = Clip(48, 64, 11, 2) if task.tiny else Clip(480, 854, max(LENGTHS), 2)
     with tempfile.TemporaryDirectory() as scratch:
-        benchmark = videos_on_disk(clip, Path(scratch) / "frames")
+        samples = videos_on_disk(clip, Path(scratch) / "frames")
         plain: Path | None = None
         for number, variant in enumerate(variants_of(task.asked, catalog)):
             left = until - time.monotonic()
@@ -58,7 +60,8 @@ def main(task: Task) -> None:
                 continue
             out = Path(scratch) / f"variant-{number}"
             try:
-                made = run_variant(variant, benchmark, catalog, task.device, out)
+                lengths = PLAIN_LENGTHS if variant.is_plain else LENGTHS
+                made = run_variant(variant, benchmark_with(samples, lengths), catalog, task.device, out)
                 agreement = None if plain is None else agreement_of(plain, out)
                 task.rows.add("frames", form=variant.label, **made, **(agreement or {}))
                 plain = out if variant.is_plain else plain
@@ -75,7 +78,7 @@ def refuse_dead_device(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def videos_on_disk(clip: Clip, folder: Path) -> Benchmark:
+def videos_on_disk(clip: Clip, folder: Path) -> list[Sample]:
     """The generated clip twice, as JPEG files that are read as a dataset reads them."""
     benchmark = benchmark_of(clip)
     (sample,) = benchmark.open(None, False)
@@ -86,8 +89,18 @@ def videos_on_disk(clip: Clip, folder: Path) -> Benchmark:
     def read(frame: int) -> np.ndarray:
         return read_image(folder / f"{frame:05d}.jpg", "RGB")
 
-    samples: list[Sample] = [dataclasses.replace(sample, name=name, read_frame=read) for name in VIDEOS]
-    return dataclasses.replace(benchmark, open=lambda root, partial: samples, expected=VIDEOS)
+    return [dataclasses.replace(sample, name=name, read_frame=read) for name in VIDEOS]
+
+
+def benchmark_with(samples: Sequence[Sample], lengths: Sequence[int]) -> Benchmark:
+    """A benchmark of the videos, each cut to so many frames."""
+    cut = [
+        dataclasses.replace(
+            sample, length=min(length, sample.length), frame_names=sample.frame_names[: min(length, sample.length)]
+        )
+        for sample, length in zip(samples, lengths, strict=True)
+    ]
+    return dataclasses.replace(benchmark_of(Clip()), open=lambda root, partial: cut, expected=VIDEOS)
 
 
 def run_variant(variant: Variant, benchmark: Benchmark, catalog: Catalog, device: str, out: Path) -> dict[str, Any]:
@@ -151,7 +164,8 @@ def plain_kernels(kernels: Any) -> Iterator[None]:
 
 
 def agreement_of(plain: Path, other: Path) -> dict[str, Any]:
-    """Share of pixels with the plain form's id: over all frames of the second video, and on its frame 1 alone."""
+    """Share of pixels with the plain form's id: over those frames of the second video that the plain form did, and on
+    frame 1 alone."""
     names = sorted(path.name for path in (plain / "masks" / VIDEOS[1]).glob("*.png"))
     shares = []
     for name in names:

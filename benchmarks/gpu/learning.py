@@ -21,8 +21,10 @@ from harness.catalog import Catalog
 
 TINY = {"batch": 2, "crop": 64, "size": 64, "architecture": "r18", "iterations": 2, "epochs": 1}
 """For a machine without a GPU, what of these a training's config knows by that name and type."""
-START = 45.0
-"""Seconds that a training may take to its first line beyond its share."""
+VIDEOS = 12
+"""Of mini-train, the first ones: all 96 are drawn anew in each process that makes batches."""
+LEAST = 8.0
+"""Seconds of a training, its start counted in, under which it shows nothing."""
 
 
 def main(task: Task) -> None:
@@ -34,8 +36,9 @@ def main(task: Task) -> None:
     rounds = [(card, precision) for precision in precisions for card in cards]
     until = time.monotonic() + task.seconds
     for number, (card, precision) in enumerate(rounds):
-        share = (until - time.monotonic()) / (len(rounds) - number)
-        if share < 8:
+        left = until - time.monotonic()
+        share = min(left / (len(cards) - number % len(cards)), task.seconds / len(cards))
+        if share < LEAST:
             task.rows.add("skipped", what=f"training {card.name} in {precision}", why="out of time")
             continue
         task.rows.add("training", method=card.name, precision=precision, **train(task, card, precision, share))
@@ -47,7 +50,7 @@ def train(task: Task, card: Any, precision: str, seconds: float) -> dict[str, An
         out = Path(scratch) / "training"
         command = [sys.executable, "-m", "harness", "train", "--plugin", card.name, "--data", "mini-train"]
         command += ["--device", task.device, "--precision", precision, "--validate", "none", "--out", str(out)]
-        command += ["--log-every", "1" if task.tiny else "5"]
+        command += ["--log-every", "1" if task.tiny else "2", "--videos", ",".join(first_videos())]
         if task.is_cuda:
             command += ["--workers", str(min(12, os.cpu_count() or 1))]
         if task.tiny:
@@ -57,11 +60,17 @@ def train(task: Task, card: Any, precision: str, seconds: float) -> dict[str, An
         log = Path(scratch) / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-            ended = _stop_after(process, out / "log.jsonl", seconds, START if task.is_cuda else 90.0)
+            ended = _stop_after(process, out / "log.jsonl", seconds, 0.0 if task.is_cuda else 90.0)
         lines = [line for line in _lines(out / "log.jsonl") if line.get("kind") == "train"]
         if not lines:
             return {"problem": f"exit {ended}: {log.read_text(errors='replace')[-1500:]}"}
-        return {**told(lines), "ended": ended} | ({} if ended in (0, 130) else {"problem": f"exit {ended}"})
+        return {**told(lines), "ended": ended} | ({} if ended in (0, 130, -signal.SIGKILL) else {"problem": f"exit {ended}"})
+
+
+def first_videos() -> list[str]:
+    """Names of the first videos of mini-train."""
+    samples = Catalog.load().benchmarks.get("mini-train").open(None, False)
+    return [sample.name for sample in samples[:VIDEOS]]
 
 
 def _stop_after(process: subprocess.Popen[bytes], log: Path, seconds: float, patience: float) -> int:
@@ -75,7 +84,7 @@ def _stop_after(process: subprocess.Popen[bytes], log: Path, seconds: float, pat
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     try:
-        return process.wait(timeout=30)
+        return process.wait(timeout=4 if log.exists() else 1)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return process.wait()

@@ -49,6 +49,8 @@ class Config:
     """Encode references by Phi_q too, so each frame once. paper eq. 5: by Phi_r. Weights without Phi_r share anyhow."""
     short_side: int | None = None
     """Resize videos so that the shorter side has this many pixels; None: their own size. MAST: 480p as it is."""
+    tf32: bool = False
+    """Whether fp32 products may be rounded to TF32; CUDA only. MAST: never (it is older than TF32)."""
 
     def __post_init__(self) -> None:
         if not (self.every_frame or self.recent or 0 in self.first):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import BuildContext, DataError, Prompts, Video, stage
+from harness.api.errors import UsageError
 from harness.ops.labels import VOID
 from harness_selfsup.config import Config
 from harness_selfsup.frames.grids import Size, resized_frame, upsampled, working_size
@@ -23,12 +24,19 @@ from harness_selfsup.network import Encoders, build_encoder, for_inference, load
 
 def build(context: BuildContext) -> SelfSup:
     """Propagation with the context's weights; without weights, by an untrained encoder."""
+    config: Config = context.config
+    if config.tf32 and not context.device.startswith("cuda"):
+        raise UsageError(
+            f"selfsup was asked for tf32 on device {context.device!r}; expected a CUDA device",
+            hint="leave it out, or use --device cuda:0",
+        )
     weights = context.weights
     encoders = Encoders(build_encoder(context.seed)) if weights is None else load_checkpoint(weights)
-    query = for_inference(encoders.query, context.device, context.precision)
-    if encoders.memory is None or context.config.shared_encoder:
-        return SelfSup(query, None, context.config)
-    return SelfSup(query, for_inference(encoders.memory, context.device, context.precision), context.config)
+    query = for_inference(encoders.query, context.device, context.precision, tf32=config.tf32)
+    if encoders.memory is None or config.shared_encoder:
+        return SelfSup(query, None, config)
+    phi_r = for_inference(encoders.memory, context.device, context.precision, tf32=config.tf32)
+    return SelfSup(query, phi_r, config)
 
 
 class SelfSup:

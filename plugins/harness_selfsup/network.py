@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from harness import DataError
 from harness.models.checkpoints import read_state
+from harness.models.memory_layout import fastest_layout
 
 Precision = Literal["fp32", "bf16", "fp16"]
 State = dict[str, Tensor]
@@ -152,27 +153,29 @@ def _check_fits(own: Mapping[str, Tensor], found: Mapping[str, Tensor], what: st
 class InferenceEncoder(nn.Module):
     """A frozen encoder with folded batch norms: fp32 Lab in, features (B, h, w, 64) in its own precision out."""
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
+    def __init__(self, encoder: Encoder, dtype: torch.dtype, layout: torch.memory_format) -> None:
         super().__init__()
         self.encoder = encoder
         self.dtype = dtype
+        self.layout = layout
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.encoder(images.to(self.dtype, memory_format=torch.channels_last))
-        return features.permute(0, 2, 3, 1)  # (B, h, w, 64): contiguous, for the convolutions run channels last
+        features = self.encoder(images.to(self.dtype, memory_format=self.layout))
+        return features.permute(0, 2, 3, 1).contiguous()  # (B, h, w, 64): as it is where channels lie last already
 
 
 def for_inference(
-    encoder: Encoder, device: str | torch.device = "cpu", precision: Precision = "fp32"
+    encoder: Encoder, device: str | torch.device = "cpu", precision: Precision = "fp32", *, tf32: bool = False
 ) -> InferenceEncoder:
-    """A copy of ``encoder`` for test time: batch norms folded, channels last."""
+    """A copy of ``encoder`` for test time: batch norms folded, numbers as convolutions like them there."""
     folded = copy.deepcopy(encoder).eval().requires_grad_(False)
     for module in list(folded.modules()):
         if isinstance(module, nn.Sequential):
             _fold(module)
     dtype = DTYPES[precision]
-    folded = folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return InferenceEncoder(folded, dtype).eval()
+    layout = fastest_layout(device, dtype, tf32=tf32)
+    folded = folded.to(device=device, dtype=dtype, memory_format=layout)  # type: ignore[call-overload]
+    return InferenceEncoder(folded, dtype, layout).eval()
 
 
 def _fold(layers: nn.Sequential) -> None:

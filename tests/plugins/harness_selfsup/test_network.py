@@ -6,7 +6,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from harness import DataError
+from harness import BuildContext, DataError
+from harness.api.errors import UsageError
+from harness_selfsup import harness_methods
+from harness_selfsup.config import Config
 from harness_selfsup.frames.lab import lab_by_table, to_lab
 from harness_selfsup.network import Encoder, Encoders, build_encoder, for_inference, load_checkpoint, state_of
 
@@ -158,3 +161,20 @@ def test_another_file_is_refused_by_name(tmp_path, fault):
     }
     with pytest.raises(DataError, match=expected[fault]):
         load_checkpoint(path)
+
+
+def test_channels_may_lie_first_and_features_are_the_same(monkeypatch):
+    image = torch.randn(1, 3, 24, 36, generator=torch.Generator().manual_seed(0))
+    last = for_inference(build_encoder())(image)
+    monkeypatch.setattr("harness_selfsup.network.fastest_layout", lambda *where, tf32: torch.contiguous_format)
+    first = for_inference(build_encoder())(image)
+    assert last.is_contiguous()
+    assert first.is_contiguous()
+    assert (first - last).abs().max() < 1e-4
+
+
+def test_tf32_is_refused_on_a_cpu():
+    (card, *_) = harness_methods()
+    asked = BuildContext("one-shot", Config(tf32=True), device="cpu", precision="fp32", weights=None, seed=0)
+    with pytest.raises(UsageError, match="selfsup was asked for tf32 on device 'cpu'"):
+        card.build(asked)

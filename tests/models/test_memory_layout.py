@@ -1,0 +1,22 @@
+"""Where channels lie last, and where not."""
+
+import pytest
+import torch
+
+from harness.models.memory_layout import fastest_layout
+
+LAST, FIRST = torch.channels_last, torch.contiguous_format
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "tf32", "expected"),
+    [
+        ("cpu", torch.float32, False, LAST),
+        ("cuda:0", torch.float32, False, FIRST),
+        ("cuda:0", torch.float32, True, LAST),
+        ("cuda:1", torch.bfloat16, False, LAST),
+        (torch.device("cuda"), torch.float16, False, LAST),
+    ],
+)
+def test_channels_lie_first_only_where_fp32_is_not_rounded_on_a_gpu(device, dtype, tf32, expected):
+    assert fastest_layout(device, dtype, tf32=tf32) is expected
