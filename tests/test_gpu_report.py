@@ -1,5 +1,6 @@
 """``make gpu`` without a GPU: what it writes, what it needs not, and that no step can stop it."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import site, steps
+from benchmarks.gpu.__main__ import in_order
 from benchmarks.gpu.report import write_report
 from benchmarks.gpu.rows import Rows
 from benchmarks.gpu.steps import Outcome, Step, all_steps, run_step
@@ -125,6 +127,20 @@ def test_every_step_has_a_name_of_its_own_and_the_machine_comes_first():
     made = all_steps("cuda:0", tiny=False, folder=Path("out"), train_seconds=60)
     assert len({step.name for step in made}) == len(made)
     assert made[0].name == "facts"
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in (ROOT / "benchmarks/gpu").glob("*.py")))
+def test_what_a_step_needs_of_the_harness_is_there(module):
+    importlib.import_module(f"benchmarks.gpu.{module}")
+
+
+def test_steps_run_in_the_order_asked_for_with_the_limits_given():
+    made = all_steps("cpu", tiny=True, folder=Path("out"), train_seconds=60)
+    assert in_order(made, "") == made
+    chosen = in_order(made, "training=30,facts")
+    assert [(step.name, step.limit) for step in chosen] == [("training", 30.0), ("facts", made[0].limit)]
+    with pytest.raises(SystemExit, match="no step named 'trainings'"):
+        in_order(made, "trainings")
 
 
 @pytest.mark.slow

@@ -10,9 +10,12 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.gpu.report import write_report
+from benchmarks.gpu.rows import FORMS
 from benchmarks.gpu.site import ROOT, missing_packages, write_site
 from benchmarks.gpu.steps import Outcome, Step, all_steps, run_step
 
@@ -35,8 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="harness-gpu-") as name:
         scratch = Path(name)
-        environment = _environment(scratch) | ({"OMP_NUM_THREADS": "1"} if tiny else {})
-        for step in all_steps(device, tiny=tiny, folder=folder, train_seconds=told.train_seconds):
+        environment = _environment(scratch) | {FORMS: told.forms} | ({"OMP_NUM_THREADS": "1"} if tiny else {})
+        steps = all_steps(device, tiny=tiny, folder=folder, train_seconds=told.train_seconds, tests=told.tests.split())
+        for step in in_order(steps, told.steps):
             left = told.budget - (time.monotonic() - start)
             seconds = min(left, step.limit * (2 if tiny else 1))
             why = _why_not(step, told, seconds)
@@ -55,12 +59,30 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(outcome.status in ("failed", "timed out") for outcome in outcomes))
 
 
+def in_order(steps: Sequence[Step], asked: str) -> list[Step]:
+    """The steps asked for in the order they are named, each with its own limit where one is given; or all of them."""
+    if not asked:
+        return list(steps)
+    known = {step.name: step for step in steps}
+    chosen = []
+    for entry in asked.split(","):
+        name, _, limit = entry.partition("=")
+        if name not in known:
+            raise SystemExit(f"no step named {name!r}; known: {', '.join(known)}")
+        chosen.append(replace(known[name], limit=float(limit)) if limit else known[name])
+    return chosen
+
+
 def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu", help="folder of the report")
     parser.add_argument("--budget", type=float, default=BUDGET, help=f"seconds in all; default: {BUDGET:.0f}")
     parser.add_argument("--device", default="", help="cuda:N or cpu; default: cuda:0 where there is one")
-    parser.add_argument("--steps", default="", help="only these steps, comma-separated")
+    parser.add_argument(
+        "--steps", default="", help="only these steps, in this order, comma-separated; NAME=SECONDS limits one"
+    )
+    parser.add_argument("--forms", default="", help="of whole frames, only forms that this regular expression finds")
+    parser.add_argument("--tests", default="", help="only these test files, separated by blanks")
     parser.add_argument("--skip", default=os.environ.get("HARNESS_GPU_SKIP", ""), help="steps to leave out")
     parser.add_argument("--train-seconds", type=float, default=60.0, help="of training, over all learners")
     parser.add_argument("--print", action="store_true", help="print the report at the end")
@@ -95,8 +117,6 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 def _why_not(step: Step, told: argparse.Namespace, seconds: float) -> str:
     """Why a step is not begun; empty if it is."""
-    if told.steps and step.name not in told.steps.split(","):
-        return "not asked for"
     if step.name in told.skip.split(","):
         return "left out as asked"
     return "the budget is spent" if seconds < LEAST else ""

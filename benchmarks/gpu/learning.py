@@ -64,7 +64,9 @@ def train(task: Task, card: Any, precision: str, seconds: float) -> dict[str, An
         lines = [line for line in _lines(out / "log.jsonl") if line.get("kind") == "train"]
         if not lines:
             return {"problem": f"exit {ended}: {log.read_text(errors='replace')[-1500:]}"}
-        return {**told(lines), "ended": ended} | ({} if ended in (0, 130, -signal.SIGKILL) else {"problem": f"exit {ended}"})
+        return {**told(lines), "ended": ended} | (
+            {} if ended in (0, 130, -signal.SIGKILL) else {"problem": f"exit {ended}"}
+        )
 
 
 def first_videos() -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.gpu.rows import Task, task_of
 
-RUNS = (("tvos", "fp32"), ("tvos", "bf16"), ("selfsup", "fp32"), ("selfsup", "bf16"))
+RUNS = (("tvos", "bf16"), ("selfsup", "bf16"), ("tvos", "fp32"), ("selfsup", "fp32"))
 
 
 def main(task: Task) -> None:
@@ -19,9 +19,9 @@ def main(task: Task) -> None:
     from harness.api.records import RunRecord
 
     until = time.monotonic() + task.seconds
-    for plugin, precision in RUNS[:1] if task.tiny else RUNS:
+    for plugin, precision in (("tvos", "fp32"),) if task.tiny else RUNS:
         left = until - time.monotonic()
-        if left < 15:
+        if left < 6:
             task.rows.add("skipped", what=f"record of {plugin} {precision}", why="out of time")
             continue
         with tempfile.TemporaryDirectory() as scratch:
@@ -29,7 +29,11 @@ def main(task: Task) -> None:
             command = [sys.executable, "-m", "harness", "run", "--plugin", plugin, "--bench"]
             command += ["mini-small", "--limit", "1"] if task.tiny else ["mini"]
             command += ["--device", task.device, "--precision", precision, "--out", str(out)]
-            done = subprocess.run(command, check=False, timeout=left)
+            try:
+                done = subprocess.run(command, check=False, timeout=left)
+            except subprocess.TimeoutExpired:
+                task.rows.add("skipped", what=f"record of {plugin} {precision}", why=f"not done after {left:.0f} s")
+                continue
             made = out / "record.json"
             if not made.exists():
                 task.rows.add("records", method=plugin, precision=precision, problem=f"exit {done.returncode}")

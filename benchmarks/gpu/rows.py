@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FORMS = "HARNESS_GPU_FORMS"
+"""A regular expression: of whole frames, only forms whose label it finds are run (and the plain one, to compare)."""
+
 
 @dataclass(frozen=True)
 class Rows:

@@ -53,18 +53,21 @@ class Outcome:
     log: str = ""
 
 
-def all_steps(device: str, *, tiny: bool, folder: Path, train_seconds: float) -> list[Step]:
-    """Every step, most worthy first."""
+def all_steps(device: str, *, tiny: bool, folder: Path, train_seconds: float, tests: Sequence[str] = ()) -> list[Step]:
+    """Every step, most worthy first; ``tests`` are the only test files to run, where some are named."""
     kernels = ["-m", "harness", "bench", "kernels", "--device", device, "--out", str(folder / "kernels.json")]
     kernels += ["--limit-size", "small", "--rounds", "1"] if tiny else ["--rounds", "20"]
     return [
         Step("facts", "The machine", 60, ["-m", "benchmarks.gpu.facts"]),
-        Step("tests", "Tests marked gpu", 150, _pytest(collect_only=not device.startswith("cuda")), own_rows=False),
+        Step(
+            "tests", "Tests marked gpu", 150, _pytest(tests, collect_only=not device.startswith("cuda")), own_rows=False
+        ),
         Step("decisions", "Kernels against float64, on what is decided", 75, ["-m", "benchmarks.gpu.decisions"]),
         Step("kernels", "Kernels against roofline and plain form", 75, kernels, own_rows=False),
         Step("frames-tvos", "Whole frames: TVOS, shipped weights", 100, ["-m", "benchmarks.gpu.frames", "tvos"]),
         Step("frames-selfsup", "Whole frames: selfsup", 60, ["-m", "benchmarks.gpu.frames", "selfsup"]),
         Step("tiles", "Tiles of the propagation, fused convolutions", 90, ["-m", "benchmarks.gpu.tiles"]),
+        Step("e2e", "Where an e2e frame goes", 20, ["-m", "benchmarks.gpu.e2e"]),
         Step("clocks", "The clocks against each other", 40, ["-m", "benchmarks.gpu.clocks"]),
         Step(
             "frames-tvos-others",
@@ -78,11 +81,11 @@ def all_steps(device: str, *, tiny: bool, folder: Path, train_seconds: float) ->
     ]
 
 
-def _pytest(*, collect_only: bool) -> list[str]:
+def _pytest(files: Sequence[str], *, collect_only: bool) -> list[str]:
     """pytest as on any machine, but for what versions that are not pinned here would break: warnings are shown."""
     checks = JAXTYPING if importlib.util.find_spec("beartype") and importlib.util.find_spec("jaxtyping") else ""
     command = ["-m", "pytest", "-o", f"addopts=-ra --strict-markers --import-mode=importlib {checks}", "-W", "default"]
-    command += ["-m", "gpu", *gpu_files(), "-p", "no:cacheprovider"]
+    command += ["-m", "gpu", *(files or gpu_files()), "-p", "no:cacheprovider"]
     if collect_only:
         return [*command, "--collect-only", "-q"]
     if importlib.util.find_spec("xdist"):
@@ -112,6 +115,8 @@ def run_step(
 ) -> Outcome:
     """Run one step for at most ``seconds``; its whole process group ends with it."""
     rows, log = Rows(scratch / f"{step.name}.jsonl"), scratch / f"{step.name}.log"
+    if step.name == "tests":  # several at a time: each would start a thread a core
+        environment = {"OMP_NUM_THREADS": "2", **environment}
     told = ["--device", device, "--seconds", str(max(5.0, seconds - 15)), "--folder", str(folder)]
     told += ["--rows", str(rows.path), *(["--tiny"] if tiny else [])]
     command = [sys.executable, *step.command, *(told if step.own_rows else [])]
