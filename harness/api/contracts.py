@@ -164,7 +164,7 @@ YOUTUBE_VOS = Scoring(
 YOUTUBE_VIS = Scoring(
     version="youtube-vis/1", metrics=("track_ap",), frames="all", objects="seen", matching="none", average="objects"
 )
-PROTOCOLS: dict[str, Scoring] = {
+RULES: dict[str, Scoring] = {
     "davis-2016": DAVIS_2016,
     "davis-2017": DAVIS_2017,
     "davis-2017-unsupervised": DAVIS_2017_UNSUPERVISED,
@@ -191,7 +191,7 @@ PROTOCOLS: dict[str, Scoring] = {
         note="every frame taken as an image: COCOeval with iouType segm and useCats = 0",
     ),
 }
-"""The rules a user can pick by name (``harness score --protocol``)."""
+"""The rules a user can pick by name (``harness score --rule``)."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.api.contracts import PROTOCOLS, Scoring
+from harness.api.contracts import RULES, Scoring
 from harness.api.errors import UsageError
 from harness.api.records import VideoResult
 from harness.catalog import Catalog
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos (a partial record).")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep record and per-frame results in this folder.")
 @click.option("--csv", "csv_folder", type=click.Path(path_type=Path), help="Write the official CSV files here.")
-@click.option("--protocol", help="Another toolkit's rule, by name (vos-benchmark, ...); named in the output.")
+@click.option(
+    "--rule", "--protocol", "rule", help="Another toolkit's rule, by name (vos-benchmark, ...); named in the output."
+)
 @click.option("--attributes", is_flag=True, help="Show a table by the dataset's attributes, where it has them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON on standard output.")
 def command(
@@ -43,7 +45,7 @@ def command(
     allow_partial: bool,
     out: Path | None,
     csv_folder: Path | None,
-    protocol: str | None,
+    rule: str | None,
     attributes: bool,
     as_json: bool,
 ) -> int:
@@ -65,7 +67,7 @@ def command(
         videos=names,
         data_root=data_root,
         allow_partial=allow_partial,
-        rule=_rule(protocol),
+        rule=_find_rule(rule),
     )
     done = 0
 
@@ -99,7 +101,7 @@ def _folder_for(out: Path, predictions: Path, trial: Trial) -> Iterator[RunFolde
         yield folder
 
 
-def _rule(protocol: str | None) -> Scoring | None:
-    if protocol is None or protocol in PROTOCOLS:
-        return PROTOCOLS.get(protocol or "")
-    raise UsageError.unknown("protocol", protocol, PROTOCOLS)
+def _find_rule(name: str | None) -> Scoring | None:
+    if name is None or name in RULES:
+        return RULES.get(name or "")
+    raise UsageError.unknown("rule", name, RULES)

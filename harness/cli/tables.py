@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.api.records import Interval, Latency, RunRecord, Timing, VideoSummary
 from harness.cli.terminal import one_line, table
 from harness.ranking.intervals import clustered_interval
+from harness.ranking.standings import timing_of
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -85,8 +86,8 @@ def _columns(record: RunRecord) -> list[str]:
 
 def speed_table(record: RunRecord) -> str:
     """Clocks, stages and kernels, with the conditions beside them."""
-    timing = record.timing
-    if timing is None or record.plugin.replays:
+    timing = timing_of(record)
+    if timing is None:
         return ""
     clocks = [
         ("model, steady", timing.model),

@@ -116,7 +116,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     source = elsewhere or catalog.methods.source(method.name)
     benchmark = catalog.benchmarks.get(request.bench)
     task = _task(request, method, benchmark)
-    scoring = request.protocol or benchmark.scorings[task.name]
+    scoring = request.rule or benchmark.scorings[task.name]
     for metric in scoring.metrics if benchmark.scored else ():
         catalog.metrics.get(metric)
     config = configure(method, request.preset, () if elsewhere else request.overrides)

@@ -27,7 +27,7 @@ class Request:
     allow_partial: bool = False
     executor: str = "inline"
     seed: int = 0
-    protocol: Scoring | None = None
+    rule: Scoring | None = None
     """Another scoring rule than the benchmark's own; named in the record."""
     python: Path | None = None
     """The interpreter of another environment, where the method lives; None: this one."""

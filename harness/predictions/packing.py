@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.api.contracts import PROTOCOLS, Benchmark, Scoring
+from harness.api.contracts import RULES, Benchmark, Scoring
 from harness.api.errors import DataError, IncompletePredictions, UsageError, VerificationFailed
 from harness.api.mask_files import encode_mask, ids_in, read_prediction
 from harness.api.records import RunRecord
@@ -130,10 +130,10 @@ def _rule_of(record: RunRecord | None, benchmark: Benchmark, server: Server) -> 
     """The rule the record was scored by, where it is not the benchmark's own."""
     if record is None or not benchmark.scored or record.benchmark.scoring == benchmark.scorings[server.task].version:
         return None
-    for rule in PROTOCOLS.values():
+    for rule in RULES.values():
         if rule.version == record.benchmark.scoring:
             return rule
-    known = sorted(rule.version for rule in PROTOCOLS.values())
+    known = sorted(rule.version for rule in RULES.values())
     raise VerificationFailed(f"the record names the rule {record.benchmark.scoring!r}; known: {', '.join(known)}")
 
 

@@ -64,7 +64,7 @@ def plan_scoring(
         videos=videos,
         data_root=data_root,
         allow_partial=allow_partial,
-        protocol=rule,
+        rule=rule,
     )
     chosen = _choose_task(request.task, benchmark)
     scoring = rule or benchmark.scorings[chosen.name]

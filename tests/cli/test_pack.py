@@ -198,7 +198,7 @@ def test_a_record_made_on_other_data_is_named(capsys, davis, tmp_path):
 
 
 def test_a_record_scored_by_another_rule_is_scored_by_that_rule_again(capsys, davis, masks, tmp_path):
-    arguments = ("score", masks, "--bench", "tiny-val", "--data-root", davis, "--protocol", "vos-benchmark")
+    arguments = ("score", masks, "--bench", "tiny-val", "--data-root", davis, "--rule", "vos-benchmark")
     assert harness(capsys, *arguments, "--out", tmp_path / "run")[0] == 0
     masks.rename(tmp_path / "run/masks")
     code, out, _ = pack(capsys, tmp_path / "run", "davis17", davis, "--force")

@@ -182,7 +182,7 @@ def test_another_toolkit_s_rule_is_named_in_the_output(capsys, davis, prediction
     code, out, _ = score(capsys, davis, predictions, "--protocol", "vos-benchmark")
     assert code == 0
     assert "rule vos-benchmark/1" in out
-    code, _, err = score(capsys, davis, predictions, "--protocol", "vos-bench")
+    code, _, err = score(capsys, davis, predictions, "--rule", "vos-bench")
     assert code == 2
     assert "did you mean 'vos-benchmark'" in err
 

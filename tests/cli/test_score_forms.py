@@ -205,14 +205,14 @@ def test_without_public_truth_nothing_is_scored(capsys, tmp_path, vis):
 
 
 def test_a_rule_of_masks_does_not_fit_tracks(capsys, tmp_path, vis):
-    code, _, err = score(capsys, "tiny-vis", vis, results(tmp_path / "results.json"), "--protocol", "davis-2017")
+    code, _, err = score(capsys, "tiny-vis", vis, results(tmp_path / "results.json"), "--rule", "davis-2017")
     assert code == 2
     assert "rule davis2017-semi/1 measures masks" in err
 
 
 def test_a_rule_of_tracks_does_not_fit_masks(capsys, tmp_path, davis):
     for rule, measured in (("youtube-vis", "track_ap"), ("coco-class-agnostic", "image_ap")):
-        code, out, err = score(capsys, "tiny-val", davis, davis / "Annotations/480p", "--protocol", rule)
+        code, out, err = score(capsys, "tiny-val", davis, davis / "Annotations/480p", "--rule", rule)
         assert (code, out) == (2, "")
         assert f"measures tracks ({measured}); expected one of masks" in err
 
@@ -221,11 +221,11 @@ def test_tracks_are_scored_by_class_agnostic_rules_by_name(capsys, tmp_path, vis
     path = results(tmp_path / "results.json", shift=1)
     entries = json.loads(path.read_text())
     path.write_text(json.dumps([{**entry, "category_id": 2} for entry in entries]))
-    code, out, _ = score(capsys, "tiny-vis", vis, path, "--protocol", "youtube-vis-class-agnostic", "--json")
+    code, out, _ = score(capsys, "tiny-vis", vis, path, "--rule", "youtube-vis-class-agnostic", "--json")
     assert code == 0
     assert json.loads(out)["benchmark"]["scoring"] == "youtube-vis-class-agnostic/1"
     assert json.loads(out)["scores"]["track_ap"]["AP"]["value"] == pytest.approx(5 / 10)
-    code, out, _ = score(capsys, "tiny-vis", vis, path, "--protocol", "coco-class-agnostic", "--json")
+    code, out, _ = score(capsys, "tiny-vis", vis, path, "--rule", "coco-class-agnostic", "--json")
     assert code == 0
     assert json.loads(out)["scores"]["image_ap"]["AP"]["value"] == pytest.approx(5 / 10)
 
@@ -236,7 +236,7 @@ def test_a_broken_code_is_named_by_every_rule(capsys, tmp_path, vis, rule):
     entries = json.loads(path.read_text())
     entries[1]["segmentations"][1] = {"size": [12, 16], "counts": "zz"}
     path.write_text(json.dumps(entries))
-    code, out, err = score(capsys, "tiny-vis", vis, path, "--protocol", rule)
+    code, out, err = score(capsys, "tiny-vis", vis, path, "--rule", rule)
     assert (code, out) == (3, "")
     assert "entry 1, frame 1" in err
 

@@ -25,7 +25,7 @@ def plan_of(tests_tools):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"precision": "bf16"}, {"threads": 97}, {"workers": 2}, {"protocol": OTHER_RULE}]
+    "change", [{"seed": 1}, {"precision": "bf16"}, {"threads": 97}, {"workers": 2}, {"rule": OTHER_RULE}]
 )
 def test_whatever_changes_a_result_changes_the_key(plan_of, change):
     assert plan_of(**change).key != plan_of().key

@@ -105,5 +105,5 @@ def refused(sample: Sample, frame: int, *, found: str, expected: str) -> DataErr
         f"video {sample.name!r}, frame {frame}{name}",
         found=found,
         expected=expected,
-        hint="mend the prediction of this frame, or choose another rule with --protocol",
+        hint="mend the prediction of this frame, or choose another with --rule",
     )

@@ -13,7 +13,7 @@ from harness.api.contracts import (
     DAVIS_2016,
     DAVIS_2017,
     DAVIS_2017_UNSUPERVISED,
-    PROTOCOLS,
+    RULES,
     VOS_BENCHMARK,
     VOS_BENCHMARK_ALL_FRAMES,
     YOUTUBE_VOS,
@@ -348,9 +348,9 @@ def test_the_hook_offers_both_metrics_and_every_protocol_names_installed_ones():
     metrics = {metric.name: metric for metric in harness_metrics()}
     assert all(isinstance(metric, Metric) for metric in metrics.values())
     installed = set(Catalog.load().metrics.names())
-    assert all(scoring.metrics and set(scoring.metrics) <= installed for scoring in PROTOCOLS.values())
-    assert set(metrics) <= {name for scoring in PROTOCOLS.values() for name in scoring.metrics}
-    assert len({scoring.version for scoring in PROTOCOLS.values()}) == len(PROTOCOLS)
+    assert all(scoring.metrics and set(scoring.metrics) <= installed for scoring in RULES.values())
+    assert set(metrics) <= {name for scoring in RULES.values() for name in scoring.metrics}
+    assert len({scoring.version for scoring in RULES.values()}) == len(RULES)
 
 
 def test_without_machine_code_the_plain_counter_is_used(monkeypatch):
