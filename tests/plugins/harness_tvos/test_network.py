@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from harness import DataError
-from harness_tvos import network as network_module
+from harness_tvos import harness_methods
 from harness_tvos.network import (
     EmbeddingNetwork,
     architecture_of,
@@ -207,13 +207,15 @@ def test_imagenet_weights_of_another_depth_are_refused() -> None:
         initialise_from_imagenet(build_network("r18"), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
 
 
-def test_the_shipped_weights_are_a_small_r18_that_states_its_licence() -> None:
-    file = Path(network_module.__file__).parent / "weights" / "tvos-r18-davis240p-mini.safetensors"
-    assert file.stat().st_size < 14e6
-    network = network_for(load_checkpoint(file))
-    assert network.architecture == "r18"
-    with safe_open(file, "pt") as weights:
-        metadata = weights.metadata()
+@pytest.mark.parametrize(
+    "weights", [each for each in harness_methods()[0].weights if each.path], ids=lambda each: each.name
+)
+def test_the_shipped_weights_are_small_and_state_their_licence(weights) -> None:
+    assert weights.path.stat().st_size < (2e6 if "lite0" in weights.name else 14e6)
+    network = network_for(load_checkpoint(weights.path))
+    assert network.architecture == ("lite0-s4" if "lite0" in weights.name else "r18")
+    with safe_open(weights.path, "pt") as file:
+        metadata = file.metadata()
     assert "CC BY-NC 4.0" in metadata["data_licence"]
     assert {"method", "data", "config", "iterations", "seed"} <= set(metadata)
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
