@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from harness.ops.onednn import FusedConvolution
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, of which the first is dilated, and a shortcut (ResNet-18 and -34)."""
@@ -99,3 +101,30 @@ def fold_pair(parent: nn.Module, convolution: str, norm: str) -> None:
     fused = fuse_conv_bn_eval(cast(nn.Conv2d, children[convolution]), cast(nn.BatchNorm2d, children[norm]))
     parent.register_module(convolution, fused)
     parent.register_module(norm, nn.Identity())
+
+
+class FusedBlock(nn.Module):
+    """A basic block or bottleneck with folded batch norms, in as many operations as it has convolutions, on a CPU."""
+
+    def __init__(self, block: BasicBlock | Bottleneck) -> None:
+        super().__init__()
+        convolutions = [block.conv1, block.conv2, *([block.conv3] if isinstance(block, Bottleneck) else [])]
+        self.inner = nn.ModuleList(FusedConvolution.of(convolution) for convolution in convolutions[:-1])
+        self.last = FusedConvolution.of(convolutions[-1])
+        downsample = block.downsample
+        self.downsample = None if downsample is None else FusedConvolution.of(cast(nn.Conv2d, downsample[0]))
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        y = x
+        for convolution in self.inner:
+            y = convolution(y, clip=True)
+        return cast(Tensor, self.last(y, x if self.downsample is None else self.downsample(x), clip=True))
+
+
+def fuse_blocks(network: nn.Module) -> None:
+    """Have each residual block of ``network``, whose batch norms are folded, add and clip in its convolutions."""
+    for name, module in list(network.named_children()):
+        if isinstance(module, BasicBlock | Bottleneck):
+            setattr(network, name, FusedBlock(module))
+        else:
+            fuse_blocks(module)

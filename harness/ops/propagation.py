@@ -7,12 +7,14 @@ over all j, and w a Gaussian of the distance of i and j on the image. w comes af
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from harness.ops.onednn import can_use, multiply
 
 Slots = Sequence[int] | Int[Tensor, " R"]
 """As a tensor, slots may end in -1s, which are no references: their number is data too."""
@@ -41,6 +43,7 @@ SURE = 1e5
 logits is larger."""
 NEGLIGIBLE = 20.0
 """Tiles whose keys together weigh less than e^-20 of the heaviest key are left out of what is done again."""
+LOG2E = math.log2(math.e)
 
 
 def propagate_streaming(
@@ -63,7 +66,9 @@ def propagate_streaming(
     work = _Work(query, keys, labels, places, apart, size, temperature)
     limits = Limits.of(labels.dtype, len(places) * len(query))
     every = torch.arange(len(query), device=query.device)
-    tiles = [work.all_keys(cells, limits) for cells in every.split(TILES[labels.device.type][0])]
+    is_cpu_of_halves = query.dtype == keys.dtype == torch.bfloat16 and query.device.type == "cpu"
+    sum_up = work.all_keys_in_halves if is_cpu_of_halves and can_use(torch.bfloat16) else work.all_keys
+    tiles = [sum_up(cells, limits) for cells in every.split(TILES[labels.device.type][0])]
     scores = torch.cat([tile.scores() for tile in tiles])
     for cells, tile in zip(every.split(len(tiles[0].peak)), tiles, strict=True):
         doubtful = (scores[cells].amax(1) < SURE * limits.error).nonzero()[:, 0]
@@ -119,22 +124,22 @@ class _Work:
         tops = range(0, height, rows)
         return [(r, slice(top, min(top + rows, height))) for r in range(len(self.places)) for top in tops]
 
-    def logits(self, query: Tensor, reference: int, lines: slice, scratch: Tensor) -> Float[Tensor, "M keys"]:
-        """Products with the keys of some rows, in memory of ``scratch``."""
-        pixels = slice(lines.start * self.size[1], lines.stop * self.size[1])
-        keys = self.keys[self.places[reference], pixels].to(self.labels.dtype)
-        return torch.mm(query, keys.t(), out=scratch[: len(query) * len(keys)].view(len(query), -1))
+    def key_rows(self, reference: int, lines: slice) -> Float[Tensor, "keys C"]:
+        """The features of some rows."""
+        return self.keys[self.places[reference], lines.start * self.size[1] : lines.stop * self.size[1]]
+
+    def logits(self, query: Tensor, reference: int, lines: slice) -> Float[Tensor, "M keys"]:
+        """Products with the keys of some rows."""
+        return multiply(query, self.key_rows(reference, lines).to(self.labels.dtype))
 
     def label_rows(self, reference: int, lines: slice) -> Float[Tensor, "keys K"]:
         """The labels of some rows."""
         pixels = slice(lines.start * self.size[1], lines.stop * self.size[1])
         return self.labels[self.places[reference], :, pixels].t()
 
-    def query_and_scratch(self, cells: Int[Tensor, " M"]) -> tuple[Float[Tensor, "M C"], Tensor]:
-        """The pixels' features times the temperature, and memory for their largest tile."""
-        largest = max(lines.stop - lines.start for _, lines in self.key_tiles()) * self.size[1]
-        query = self.query[cells].to(self.labels.dtype) * self.temperature
-        return query, self.labels.new_empty(len(cells) * largest)
+    def queries(self, cells: Int[Tensor, " M"]) -> Float[Tensor, "M C"]:
+        """The pixels' features times the temperature."""
+        return self.query[cells].to(self.labels.dtype) * self.temperature
 
     def apart(self, table: Float[Tensor, "R length"], cells: Int[Tensor, " M"], *, rows: bool) -> Tensor:
         """``table`` by the distance of the pixels to every row (R, M, H), or to every column (R, M, W)."""
@@ -145,20 +150,45 @@ class _Work:
 
     def all_keys(self, cells: Int[Tensor, " M"], limits: Limits) -> _Sums:
         """Normaliser and label sums of these pixels over all keys, the prior as a factor between ``limits``."""
-        query, scratch = self.query_and_scratch(cells)
+        query = self.queries(cells)
+        return self.summed(cells, limits, lambda reference, lines: self.logits(query, reference, lines))
+
+    def all_keys_in_halves(self, cells: Int[Tensor, " M"], limits: Limits) -> _Sums:
+        """The same with products in bf16, summed in fp32.
+
+        Only differences of a pixel's logits count, and bf16 has 8 bits: logits near 90 would be good to .25. So its
+        highest one in the last reference is taken off inside the product, before that is rounded.
+        """
+        query = self.queries(cells).to(self.query.dtype)
+        last = [
+            self.key_rows(reference, lines)
+            for reference, lines in self.key_tiles()
+            if reference == len(self.places) - 1
+        ]
+        highest = torch.stack([multiply(query, keys).amax(1) for keys in last]).amax(0)[:, None]
+
+        def logits(reference: int, lines: slice) -> Tensor:
+            return torch.addmm(-highest, query, self.key_rows(reference, lines).t()).to(self.labels.dtype)
+
+        sums = self.summed(cells, limits, logits)
+        sums.raise_by(highest.to(self.labels.dtype))
+        return sums
+
+    def summed(self, cells: Int[Tensor, " M"], limits: Limits, logits: Callable[[int, slice], Tensor]) -> _Sums:
+        """The sums over all keys, whose logits are given by reference and image rows."""
         factors = self.offsets.neg().exp_()
         factors = torch.where(factors < limits.negligible, 0.0, factors)
         by_row = self.apart(factors * 2.0**limits.lift, cells, rows=True)
         by_column = self.apart(factors, cells, rows=False)
         sums = _Sums.none(len(cells), self.labels, limits)
         for reference, lines in self.key_tiles():
-            logits = self.logits(query, reference, lines, scratch)
-            sums.fold(logits, by_row[reference, :, lines], by_column[reference], self.label_rows(reference, lines))
+            apart = by_row[reference, :, lines], by_column[reference]
+            sums.fold(logits(reference, lines), *apart, self.label_rows(reference, lines))
         return sums
 
     def again(self, cells: Int[Tensor, " M"], first: _Sums) -> Float[Tensor, "M K"]:
         """Scores of these pixels with the prior in the exponent; ``first``: their sums over all keys."""
-        query, scratch = self.query_and_scratch(cells)
+        query = self.queries(cells)
         by_row = self.apart(self.offsets, cells, rows=True)
         by_column = self.apart(self.offsets, cells, rows=False)
         least = least_exponent(self.labels.dtype)
@@ -168,7 +198,7 @@ class _Work:
             some = needed.nonzero()[:, 0]
             if not len(some):
                 continue
-            logits = self.logits(query[some], reference, lines, scratch)
+            logits = self.logits(query[some], reference, lines)
             planes = logits.view(len(some), -1, self.size[1])
             planes.sub_(by_row[reference, some, lines, None]).sub_(by_column[reference, some, None, :])
             higher = torch.maximum(peak[some], logits.amax(1, keepdim=True))
@@ -248,17 +278,26 @@ class _Sums:
         by_column: Float[Tensor, "M columns"],
         labels: Float[Tensor, "keys K"],
     ) -> None:
-        """Take in the keys of whole image rows; ``logits`` is overwritten."""
+        """Take in the keys of whole image rows; ``logits`` is overwritten.
+
+        Weights are powers of 2: PyTorch takes exp() on a CPU from MKL, where it costs four times its own exp2().
+        """
         highest = logits.amax(1, keepdim=True)
         self.highest.append(highest[:, 0])
         higher = torch.maximum(self.peak, highest)
-        shrink = (self.peak - higher).exp_()
+        before, now = self.peak * LOG2E, higher * LOG2E
+        shrink = (before - now).exp2_()
         self.peak = higher
-        weights = logits.sub_(higher).clamp_(min=self.limits.floor).exp_()
+        weights = torch.add(-now, logits, alpha=LOG2E, out=logits).clamp_(min=self.limits.floor * LOG2E).exp2_()
         self.total.mul_(shrink).add_(weights.sum(1, keepdim=True))  # the prior is not in it
         planes = weights.view(len(logits), by_row.shape[1], by_column.shape[1])
         planes.mul_(by_row[:, :, None]).mul_(by_column[:, None, :])
         self.sums.mul_(shrink).addmm_(weights, labels)
+
+    def raise_by(self, logits: Float[Tensor, "M 1"]) -> None:
+        """Add what was taken off the logits of each pixel."""
+        self.peak = self.peak + logits
+        self.highest = [each + logits[:, 0] for each in self.highest]
 
     def scores(self) -> Float[Tensor, "M K"]:
         """Label sums over the normaliser."""

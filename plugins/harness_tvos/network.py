@@ -20,7 +20,8 @@ from torch.nn import functional
 from harness import DataError
 from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import fold_lite_norms
-from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, layer, stem
+from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, fuse_blocks, layer, stem
+from harness.ops.onednn import FusedConvolution
 from harness_tvos.variants.lite import LiteNetwork, is_lite, lite_network_of
 
 Architecture = Literal["r18", "r50", "r101"]
@@ -233,11 +234,12 @@ def for_inference(
     normalised: bool = False,
     keep_plain: bool = False,
     compiled: bool = False,
+    fused: bool = True,
 ) -> InferenceNetwork:
-    """A copy of ``network`` for test time: batch norms folded, channels last (2.73 against 3.99 CPU-s at 480p).
+    """A copy of ``network`` for test time: batch norms folded, channels last, on a CPU ``fused`` blocks.
 
     ``normalised``: features get length 1. ``keep_plain``: the network as it is stays at hand, for comparison.
-    ``compiled``: torch.compile works on it, at its first image of each size.
+    ``compiled``: torch.compile works on it, at its first image of each size, and fuses by itself.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     plain = copy.deepcopy(folded).to(device) if keep_plain else None
@@ -247,6 +249,10 @@ def for_inference(
     if isinstance(folded, EmbeddingNetwork):
         fold_pair(folded.backbone, "0", "1")
         fold_pair(folded, "adjust_dim", "bn256")
+    if fused and not compiled and torch.device(device).type == "cpu":
+        fuse_blocks(folded)
+        if isinstance(folded, EmbeddingNetwork) and isinstance(folded.adjust_dim, nn.Conv2d):
+            folded.adjust_dim = FusedConvolution.of(folded.adjust_dim)
     dtype = DTYPES[precision]
     folded = folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     runs = cast(nn.Module, torch.compile(folded)) if compiled else folded
