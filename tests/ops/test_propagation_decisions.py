@@ -99,6 +99,17 @@ def test_features_in_bf16_are_decided_as_they_are_rounded():
     check_decisions(scores, (query.bfloat16().float(), keys.bfloat16().float(), labels), NEAR)
 
 
+@pytest.mark.parametrize("name", [name for name, (_, _, far) in SCENES.items() if far is not None])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_products_of_halves_are_rounded_below_their_peak(name, temperature):
+    sharpness, sigmas, far = SCENES[name]
+    query, keys, labels = scene(sharpness, far)
+    given = query.bfloat16(), keys.bfloat16(), labels
+    scores = propagate_streaming(*given, range(REFERENCES), sigmas, size=SIZE, temperature=temperature)
+    exact = temperature * given[0].float(), given[1].float(), labels
+    check_decisions(scores, exact, sigmas, weights=min(0.05, 2**-8 * sharpness))  # 2^-9 of a difference of logits
+
+
 def test_a_form_that_cuts_the_prior_off_fails_these_checks():
     given = scene(3_000.0, (0, 48))
     cut = propagate_streaming(*given, range(REFERENCES), NEAR, size=SIZE)
