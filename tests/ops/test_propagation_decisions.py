@@ -107,7 +107,7 @@ def test_products_of_halves_are_rounded_below_their_peak(name, temperature):
     given = query.bfloat16(), keys.bfloat16(), labels
     scores = propagate_streaming(*given, range(REFERENCES), sigmas, size=SIZE, temperature=temperature)
     exact = temperature * given[0].float(), given[1].float(), labels
-    check_decisions(scores, exact, sigmas, weights=min(0.05, 2**-8 * sharpness))  # 2^-9 of a difference of logits
+    check_decisions(scores, exact, sigmas, weights=min(0.05, 2**-8 * sharpness))  # 2^-8 of a difference of logits
 
 
 def test_a_form_that_cuts_the_prior_off_fails_these_checks():
