@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from harness.api.tasks import TASKS, TaskName
-
-if TYPE_CHECKING:
-    from harness.conformance.subject import Subject
 
 Status = Literal["passed", "failed", "skipped"]
 Scope = Literal["card", "task"]
@@ -32,14 +29,15 @@ class NotApplicable(Exception):
 class Check:
     """One promise of a plugin and how it is tested.
 
-    ``run`` returns nothing where the promise is kept, raises Broken where it is not and NotApplicable where there is
-    nothing to test. ``needs`` names the checks without which this one means nothing: it is skipped where one of them
-    failed. A check of scope ``card`` is made once a method, one of scope ``task`` once for each task it offers.
+    ``run`` is given a Subject. It returns nothing where the promise is kept, raises Broken where it is not and
+    NotApplicable where there is nothing to test. ``needs`` names the checks without which this one means nothing: it
+    is skipped where one of them failed. A check of scope ``card`` is made once a method, one of scope ``task`` once
+    for each task it offers.
     """
 
     name: str
     promise: str
-    run: Callable[[Subject], None]
+    run: Callable[[Any], None]
     scope: Scope = "task"
     tasks: tuple[TaskName, ...] = EVERY_TASK
     needs: tuple[str, ...] = ()
@@ -59,10 +57,10 @@ def check(
     tasks: tuple[TaskName, ...] = EVERY_TASK,
     needs: tuple[str, ...] = (),
     slow: bool = False,
-) -> Callable[[Callable[[Subject], None]], Check]:
+) -> Callable[[Callable[[Any], None]], Check]:
     """Make a function the Check of that name."""
 
-    def wrap(run: Callable[[Subject], None]) -> Check:
+    def wrap(run: Callable[[Any], None]) -> Check:
         return Check(name, promise, run, scope, tasks, needs, slow)
 
     return wrap

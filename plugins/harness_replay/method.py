@@ -11,7 +11,7 @@ from harness import DataError, Prompts, Tracks, Video
 from harness.api.errors import IncompletePredictions
 from harness.api.mask_files import read_prediction
 from harness.api.track_json import read_tracks
-from harness_replay import ReplayConfig
+from harness_replay.config import ReplayConfig
 
 
 class Replay:

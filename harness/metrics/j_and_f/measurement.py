@@ -12,9 +12,10 @@ from harness.api.errors import DataError
 from harness.api.records import VideoScores
 from harness.api.video import Sample
 from harness.metrics.j_and_f.boundary import boundary_accuracy
+from harness.metrics.j_and_f.counters import new_counter
 from harness.metrics.j_and_f.matching import match_proposals
 from harness.metrics.j_and_f.objects import VOID, ScoredObjects, refused
-from harness.metrics.j_and_f.pair_counts import INTERSECTION, PREDICTED, UNION, new_counter
+from harness.metrics.j_and_f.pair_counts import INTERSECTION, PREDICTED, UNION
 from harness.metrics.j_and_f.region import region_similarity
 from harness.metrics.j_and_f.statistics import summarise_series
 from harness.metrics.shapes import Bool, Float64, Int64

@@ -52,13 +52,6 @@ class Slots:
     objects: int
 
 
-def new_counter() -> PairCounter:
-    """The compiled counter, or the plain one where there is no machine code (Numba missing or switched off)."""
-    from harness.metrics.j_and_f.compiled_counter import CompiledCounter
-
-    return CompiledCounter() if CompiledCounter.is_usable() else PlainCounter()
-
-
 class PlainCounter:
     """The counts in NumPy and OpenCV."""
 

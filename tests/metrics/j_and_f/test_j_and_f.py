@@ -25,7 +25,8 @@ from harness.api.records import VideoScores
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.metrics.j_and_f import JAndF, harness_metrics
-from harness.metrics.j_and_f.pair_counts import PlainCounter, new_counter
+from harness.metrics.j_and_f.counters import new_counter
+from harness.metrics.j_and_f.pair_counts import PlainCounter
 from harness.metrics.j_and_f.youtube_vos import YouTubeVOS
 
 
@@ -359,7 +360,7 @@ def test_without_machine_code_the_plain_counter_is_used(monkeypatch):
 
 
 def test_the_plain_counter_is_used_where_numba_is_switched_off():
-    code = "from harness.metrics.j_and_f.pair_counts import new_counter; print(type(new_counter()).__name__)"
+    code = "from harness.metrics.j_and_f.counters import new_counter; print(type(new_counter()).__name__)"
     for switch, expected in (("1", "PlainCounter"), ("0", "CompiledCounter")):
         done = subprocess.run(
             [sys.executable, "-c", code], env={"NUMBA_DISABLE_JIT": switch}, capture_output=True, text=True, check=True
