@@ -1,43 +1,30 @@
-"""The floors of the house: who may import whom, which file names and calls are refused, how long a file may be."""
+"""The floors of the house: who may import whom, which file names and calls are refused, how long a file may be.
+
+A rule is one test over all files, which lists every offender; and every rule is seen to refuse.
+"""
 
 import ast
+import functools
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Room -> floor. A room imports from lower floors and from itself, never sideways. A name that is not here fails the
-# test, so a new module of the core is given its floor here, on purpose.
-FLOORS = {
-    "harness.version": 0,
-    "harness.api": 0,
-    "harness": 1,  # the plugin author's face: names of harness.api
-    "harness.ops": 1,
-    "harness.models": 2,
-    "harness.files": 2,
-    "harness.machine": 2,
-    "harness.ranking": 3,
-    "harness.datasets": 4,
-    "harness.metrics": 4,
-    "harness.executors": 4,
-    "harness.reporters": 4,
-    "harness.catalog": 4,
-    "harness.data": 5,
-    "harness.planning": 5,
-    "harness.new_plugin": 5,
-    "harness.hosting": 6,
-    "harness.leaderboard": 6,
-    "harness.running": 7,
-    "harness.predictions": 8,
-    "harness.training": 9,  # validates through the runner
-    "harness.benching": 9,
-    "harness.experiments": 9,
-    "harness.learning_curve": 9,
-    "harness.conformance": 9,
-    "harness.cli": 10,
-    "harness.__main__": 11,
-}
+
+def read_floors() -> dict[str, int]:
+    """Room -> floor, counted from the ground, as tests/floors.toml has them."""
+    floors = tomllib.loads((ROOT / "tests" / "floors.toml").read_text(encoding="utf-8"))["floor"]
+    return {
+        f"harness.{room}".rstrip("."): height
+        for height, floor in enumerate(reversed(floors))
+        for room in floor["rooms"]
+    }
+
+
+FLOORS = read_floors()
 PLUGIN_MAY_IMPORT = {"harness", "harness.api", "harness.ops", "harness.models"}
 SHELF_MAY_IMPORT = {
     "harness.datasets": PLUGIN_MAY_IMPORT,
@@ -48,6 +35,7 @@ SHELF_MAY_IMPORT = {
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 REFUSED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 LONGEST_FILE = 400
+MOST_FILES = 7
 
 SOURCES = sorted([*(ROOT / "harness").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 EVERY_FILE = sorted([*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
@@ -101,7 +89,7 @@ def broken_floors(module: str, imports: set[str]) -> list[str]:
             if room_of(name) not in PLUGIN_MAY_IMPORT | {room}
         ]
     if room not in FLOORS:
-        return [f"{room} has no floor: give it one at the top of tests/test_architecture.py"]
+        return [f"{room} has no floor: give it one in tests/floors.toml"]
     wrong = []
     for name in sorted(imports):
         target = room_of(name)
@@ -160,6 +148,7 @@ def refused_calls(tree: ast.AST, *, may_print: bool) -> list[str]:
     return wrong
 
 
+@functools.cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -168,28 +157,87 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_every_import_goes_to_a_lower_floor(path):
-    module = module_of(path)
-    assert broken_floors(module, imports_of(parsed(path), module, is_package=path.name == "__init__.py")) == []
+MODULES = {module_of(path): path for path in SOURCES}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_nothing_dangerous_is_called(path):
-    assert refused_calls(parsed(path), may_print=room_of(module_of(path)) == "harness.cli") == []
+def files_imported(tree: ast.AST) -> set[str]:
+    """The modules of ours imported anywhere in a file, each as exactly as it is named."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.update(name if name in MODULES else node.module for name in names)
+    return found & set(MODULES)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_a_file_says_in_its_first_line_what_it_is(path):
-    docstring = ast.get_docstring(parsed(path))
-    assert docstring
-    assert docstring.splitlines()[0].rstrip().endswith((".", ":", "?"))
+def circles_of(imports: Mapping[str, set[str]]) -> list[list[str]]:
+    """Every set of files that import each other, directly or by way of others."""
+    reached: dict[str, set[str]] = {}
+    for start in imports:
+        seen, todo = set(), list(imports[start])
+        while todo:
+            module = todo.pop()
+            if module not in seen:
+                seen.add(module)
+                todo += imports.get(module, ())
+        reached[start] = seen
+    found = {frozenset(b for b in reached[a] if a in reached.get(b, ())) for a in reached if a in reached[a]}
+    return sorted(sorted(circle) for circle in found)
 
 
-@pytest.mark.parametrize("path", EVERY_FILE, ids=named)
-def test_a_file_is_one_story(path):
-    assert path.stem not in REFUSED_NAMES
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+def offenders(complaints: Iterator[tuple[Path, object]]) -> str:
+    """One line an offender, for the message of an assertion."""
+    return "\n".join(f"{named(path)}: {complaint}" for path, complaint in complaints if complaint)
+
+
+def test_every_import_goes_to_a_lower_floor():
+    def broken(path: Path) -> list[str]:
+        module = module_of(path)
+        return broken_floors(module, imports_of(parsed(path), module, is_package=path.name == "__init__.py"))
+
+    assert offenders((path, broken(path)) for path in SOURCES) == ""
+
+
+def test_no_files_import_each_other_not_even_when_called():
+    imports = {module: files_imported(parsed(path)) - {module} for module, path in MODULES.items()}
+    assert circles_of(imports) == []
+
+
+def test_nothing_dangerous_is_called():
+    found = (
+        (path, refused_calls(parsed(path), may_print=room_of(module_of(path)) == "harness.cli")) for path in SOURCES
+    )
+    assert offenders(found) == ""
+
+
+def test_a_file_says_in_its_first_line_what_it_is():
+    def complaint(tree: ast.Module) -> str:
+        first = (ast.get_docstring(tree) or "").partition("\n")[0].rstrip()
+        return "" if first.endswith((".", ":", "?")) else f"begins {first!r}"
+
+    assert offenders((path, complaint(parsed(path))) for path in SOURCES) == ""
+
+
+def test_a_file_is_one_story():
+    def complaint(path: Path) -> str:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if path.stem in REFUSED_NAMES:
+            return f"a file named {path.stem} has no story"
+        return f"{lines} lines, at most {LONGEST_FILE}" if lines > LONGEST_FILE else ""
+
+    assert offenders((path, complaint(path)) for path in EVERY_FILE) == ""
+
+
+def test_a_plugin_has_at_most_seven_files_at_its_top():
+    packages = [path for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()]
+    tops = {path.name: sorted(file.name for file in path.iterdir() if file.is_file()) for path in packages}
+    assert {name: files for name, files in tops.items() if len(files) > MOST_FILES} == {}
+
+
+def test_every_room_that_has_a_floor_is_there():
+    assert [room for room in FLOORS if room not in MODULES] == []
 
 
 def test_the_face_defines_nothing_and_exports_what_it_imports():
@@ -273,3 +321,19 @@ def test_a_dangerous_line_is_refused(source):
 )
 def test_a_harmless_line_passes(source):
     assert refused_calls(ast.parse(source), may_print=False) == []
+
+
+def test_circles_are_seen_through_others_and_a_chain_is_none():
+    imports = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": {"f"}, "f": {"e"}, "g": {"a"}}
+    assert circles_of(imports) == [["a", "b", "c"], ["e", "f"]]
+
+
+def test_an_import_inside_a_function_counts_for_circles():
+    tree = ast.parse("def f():\n    from harness.metrics.j_and_f import boundary, region\n    import harness.catalog")
+    expected = {"harness.metrics.j_and_f.boundary", "harness.metrics.j_and_f.region", "harness.catalog"}
+    assert files_imported(tree) == expected
+
+
+def test_offenders_are_listed_one_a_line_and_the_innocent_are_not():
+    complaints = [(ROOT / "a.py", ["imports b"]), (ROOT / "b.py", []), (ROOT / "c.py", "begins ''")]
+    assert offenders(iter(complaints)) == "a.py: ['imports b']\nc.py: begins ''"

@@ -51,9 +51,9 @@ def listening(tree: ast.AST) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_module_listens(path):
-    assert listening(ast.parse(path.read_text(encoding="utf-8"))) == []
+def test_no_module_listens():
+    found = {path.relative_to(ROOT): listening(ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES}
+    assert {path: calls for path, calls in found.items() if calls} == {}
 
 
 @pytest.mark.parametrize(

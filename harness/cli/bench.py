@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say
 
 
@@ -20,27 +20,30 @@ def command() -> None:
     """Bench kernels, whole methods, and the effect of precision."""
 
 
-_device = click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
-_precision = click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-_threads = click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
-_out = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON into this file.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
-_task = click.option("--task", help="Task, where there are several; default: the first.")
-_preset = click.option("--preset", default="", help="Named config of the method; default: its own default.")
-_set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; repeat.")
-_weights = click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
+_out = click.option("--out", type=options.FILE, metavar="FILE", help="Write the JSON into this file.")
 
 
 @command.command("kernels")
-@click.option("--plugin", "plugins", multiple=True, help="Method whose kernels are benched; repeat; default: all.")
-@click.option("--kernel", "names", multiple=True, help="Only the kernel of this name; may be repeated.")
-@_device
-@_precision
-@_threads
-@click.option("--rounds", type=click.IntRange(min=1), help="Timed calls of each form; default: two seconds, 3 to 50.")
-@click.option("--limit-size", type=click.Choice(["small", "all"]), default="all", show_default=True)
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Whose kernels are benched; default: all.")
+@click.option("--kernel", "names", multiple=True, metavar="NAME", help="Only the kernel of this name.")
+@options.device
+@options.precision
+@options.threads
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Timed calls of each form; default: as many as take two seconds, 3 to 50.",
+)
+@click.option(
+    "--limit-size",
+    type=click.Choice(["small", "all"]),
+    default="all",
+    show_default=True,
+    help="small: the first example of each kernel only.",
+)
 @_out
-@_json
+@options.as_json
 def kernels(
     plugins: tuple[str, ...],
     names: tuple[str, ...],
@@ -62,7 +65,7 @@ def kernels(
     from harness.cli.bench_tables import kernels_told
     from harness.machine import resolve_device
 
-    _set_threads(threads)
+    options.use_threads(threads)
     wish = Wish(resolve_device(device), precision, names, limit_size, rounds)
     report = bench_kernels(methods, wish, lambda line: say(line, err=True))
     _finish(report, kernels_told, out, as_json=as_json)
@@ -70,20 +73,20 @@ def kernels(
 
 
 @command.command("methods")
-@click.option("--plugin", "plugins", multiple=True, help="Method to time; may be repeated; default: all.")
-@click.option("--height", type=int, default=480, show_default=True, help="Rows of the clip.")
-@click.option("--width", type=int, default=854, show_default=True, help="Columns of the clip.")
-@click.option("--frames", type=int, default=30, show_default=True, help="Frames of the clip.")
-@click.option("--objects", type=int, default=1, show_default=True, help="Objects in the clip.")
-@_task
-@_preset
-@_set
-@_weights
-@_device
-@_precision
-@_threads
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="The method; default: all but replays.")
+@click.option("--height", type=int, metavar="N", default=480, show_default=True, help="Rows of the clip.")
+@click.option("--width", type=int, metavar="N", default=854, show_default=True, help="Columns of the clip.")
+@click.option("--frames", type=int, metavar="N", default=30, show_default=True, help="Frames of the clip.")
+@click.option("--objects", type=int, metavar="N", default=1, show_default=True, help="Objects in the clip.")
+@options.task
+@options.preset
+@options.overrides
+@options.weights
+@options.device
+@options.precision
+@options.threads
 @_out
-@_json
+@options.as_json
 def methods(
     plugins: tuple[str, ...],
     height: int,
@@ -112,7 +115,7 @@ def methods(
     from harness.planning.request import Request
 
     clip = Clip(height, width, frames, objects)
-    _set_threads(threads)
+    options.use_threads(threads)
     same = Request(
         plugin="",
         bench="clip",
@@ -131,46 +134,65 @@ def methods(
 
 
 @command.command("precision")
-@click.option("--plugin", required=True, help="Method to run (harness ls plugins).")
-@click.option("--bench", required=True, help="Benchmark to run it on (harness ls benches).")
-@click.option("--precisions", default="fp32,bf16", show_default=True, help="Comma-separated; the first is the base.")
-@_task
-@_preset
-@_set
-@_weights
-@_device
-@click.option("--videos", default="", help="Only these videos, by name, comma-separated.")
-@click.option("--limit", type=int, help="Only the first N videos.")
-@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
-@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos.")
-@_threads
+@options.plugin
+@options.bench
+@options.names("--precisions", "Two or three of fp32, bf16, fp16; the first is the base; default: fp32,bf16.")
+@options.task
+@options.preset
+@options.overrides
+@options.weights
+@options.device
+@options.videos
+@options.limit
+@options.data_root
+@options.allow_partial
+@options.threads
 @_out
-@_json
+@options.as_json
 def precision(
-    precisions: str,
+    plugin: str,
+    bench: str,
+    precisions: tuple[str, ...],
+    task: str | None,
+    preset: str,
     overrides: tuple[str, ...],
+    weights: str | None,
     device: str,
-    videos: str,
+    videos: tuple[str, ...],
+    limit: int | None,
+    data_root: Path | None,
+    allow_partial: bool,
     threads: int | None,
     out: Path | None,
     as_json: bool,
-    **asked: Any,
 ) -> int:
     """Run a benchmark at each precision: scores, their paired difference, and the share of pixels that changed."""
     catalog = Catalog.load()
-    catalog.methods.get(asked["plugin"])
-    catalog.benchmarks.get(asked["bench"])
-    wanted = _precisions(precisions)
+    catalog.methods.get(plugin)
+    catalog.benchmarks.get(bench)
+    wanted = _precisions(precisions or ("fp32", "bf16"))
     from harness.benching.precision import bench_precision
     from harness.cli.bench_tables import precision_told
     from harness.cli.progress import progress_for
     from harness.machine import resolve_device
     from harness.planning.request import Request
 
-    _set_threads(threads)
-    names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    request = Request(videos=names, overrides=overrides, threads=threads, device=resolve_device(device), **asked)
-    folder = Path(os.environ.get("HARNESS_RUNS", "runs")) / "precision" / request.bench
+    options.use_threads(threads)
+    request = Request(
+        plugin=plugin,
+        bench=bench,
+        task=task,
+        preset=preset,
+        overrides=overrides,
+        weights=weights,
+        device=resolve_device(device),
+        videos=videos,
+        limit=limit,
+        data_root=data_root,
+        allow_partial=allow_partial,
+        threads=threads,
+    )
+    folder = options.runs_folder() / "precision" / request.bench
 
     def watch(name: str, plan: Any) -> Any:
         say(f"{plan.method.name} on {plan.benchmark.name}, {name}", err=True)
@@ -181,20 +203,12 @@ def precision(
     return max(row.exit_code for row in report.rows)
 
 
-def _precisions(text: str) -> list[Any]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    known = ("fp32", "bf16", "fp16")
-    unknown = [name for name in names if name not in known]
+def _precisions(names: tuple[str, ...]) -> list[Any]:
+    unknown = [name for name in names if name not in options.PRECISIONS]
     if unknown or len(set(names)) < 2 or len(set(names)) < len(names):
-        raise UsageError(f"--precisions {text!r}: expected two or three different ones of {', '.join(known)}")
-    return names
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(max(1, threads))
+        found, known = ",".join(names), ", ".join(options.PRECISIONS)
+        raise UsageError(f"--precisions {found!r}: expected two or three different ones of {known}")
+    return list(names)
 
 
 def _finish(report: Any, told: Callable[[Any], str], out: Path | None, *, as_json: bool) -> None:

@@ -8,19 +8,20 @@ import click
 
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say
 
 
 @click.command("check")
 @click.argument("plugin")
 @click.option("--task", type=click.Choice(list(TASKS)), help="Only this task; default: every task of the card.")
-@click.option("--preset", default="", help="Named config of the method; default: its own default.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
-@click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
+@options.preset
+@options.overrides
+@options.weights
+@options.device
 @click.option("--quick", is_flag=True, help="Leave out the checks that take long, and most examples of kernels.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML into this file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+@click.option("--junit", type=options.FILE, metavar="FILE", help="Write JUnit XML into this file.")
+@options.as_json
 def command(
     plugin: str,
     task: str | None,

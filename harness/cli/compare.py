@@ -14,6 +14,7 @@ from harness.api.contracts import Column
 from harness.api.errors import GateFailed, UsageError
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import one_line, say, table
 from harness.files import read_json
 from harness.leaderboard.verification import read_record
@@ -25,9 +26,9 @@ from harness.ranking.standings import has_throughput
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("head", type=click.Path(path_type=Path))
 @click.option(
-    "--gate", "gate_file", type=click.Path(path_type=Path), help="TOML file of rules; exit code 1 if one fails."
+    "--gate", "gate_file", type=options.PATH, metavar="FILE", help="TOML file of rules; exit code 1 if one fails."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+@options.as_json
 def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> None:
     """Compare run HEAD with run BASE (run folders or record files): accuracy by video, speed under equal conditions."""
     gate = None if gate_file is None else read_gate(gate_file)

@@ -16,6 +16,7 @@ from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, DataProblems, UsageError
 from harness.api.video import Sample
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say
 
 
@@ -25,11 +26,6 @@ def command() -> None:
 
 
 _bench = click.argument("bench")
-_root = click.option(
-    "--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies."
-)
-_partial = click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 
 
 @dataclass
@@ -46,9 +42,9 @@ class Findings:
 
 @command.command("check")
 @_bench
-@_root
-@_partial
-@_json
+@options.data_root
+@options.allow_partial
+@options.as_json
 def check(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> int:
     """Read every frame and mask of BENCH and list every problem; exit code 3 if there is any."""
     benchmark = Catalog.load().benchmarks.get(bench)
@@ -128,9 +124,9 @@ def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[s
 
 @command.command("fingerprint")
 @_bench
-@_root
-@_partial
-@_json
+@options.data_root
+@options.allow_partial
+@options.as_json
 def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> None:
     """Print one SHA-256 over every byte of BENCH that may change a result, as records of full runs carry it."""
     from harness.files import digest_of
@@ -149,7 +145,7 @@ def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json
 
 @command.command("fetch")
 @_bench
-@_root
+@options.data_root
 @click.option("--accept-licence", is_flag=True, help="You have read the licence shown and accept it.")
 @click.option("--keep-archives", is_flag=True, help="Keep the archives after unpacking.")
 def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archives: bool) -> None:

@@ -15,6 +15,7 @@ from harness.api.errors import DataError, HarnessError, UsageError, Verification
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say
 from harness.files import write_atomically
 from harness.leaderboard.verification import is_suffix, read_published, read_record, verify_place, verify_record
@@ -24,24 +25,26 @@ GENERATED = ("README.md", "json/**/*.json")
 RECORDS, PUBLISHED = Path("leaderboard/records"), Path("leaderboard/published")
 T = TypeVar("T")
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 _records = click.option(
     "--records",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
+    metavar="DIR",
     default=RECORDS,
     show_default=True,
     help="Folder of <benchmark>/<task>/<method>[-<suffix>].json.",
 )
 _published = click.option(
     "--published",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
+    metavar="DIR",
     default=PUBLISHED,
     show_default=True,
     help="Folder of the figures printed in papers.",
 )
 _out = click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
+    metavar="DIR",
     default=Path("leaderboard"),
     show_default=True,
     help="Folder of the generated files.",
@@ -52,7 +55,8 @@ _reporters = click.option(
     multiple=True,
     default=("markdown", "json"),
     show_default=True,
-    help="What to write with; may be given several times.",
+    metavar="NAME",
+    help="What to write with.",
 )
 
 
@@ -65,15 +69,16 @@ def command() -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
+    metavar="DIR",
     default=Path("leaderboard"),
     show_default=True,
     help="The leaderboard's folder.",
 )
-@click.option("--name", "suffix", default="", help="Ending of the file name, instead of the preset.")
+@click.option("--name", "suffix", default="", metavar="SUFFIX", help="Ending of the file name, instead of the preset.")
 @click.option("--partial", is_flag=True, help="Take a record of some videos only; it is listed apart, never ranked.")
 @click.option("--replace", is_flag=True, help="Take the place of a newer, better or different record.")
-@_json
+@options.as_json
 def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_json: bool) -> None:
     """Check the record of SOURCE (a run folder or a record.json) and put it into the leaderboard."""
     source = source / "record.json" if source.is_dir() else source
@@ -105,7 +110,7 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
 @_published
 @_out
 @_reporters
-@_json
+@options.as_json
 def build(records: Path, published: Path, out: Path, reporters: Sequence[str], as_json: bool) -> None:
     """Check every record, then write the tables; nothing is written when one record is wrong."""
     _refuse_missing(records, published)
@@ -122,7 +127,7 @@ def build(records: Path, published: Path, out: Path, reporters: Sequence[str], a
 @_published
 @_out
 @_reporters
-@_json
+@options.as_json
 def check(records: Path, published: Path, out: Path, reporters: Sequence[str], as_json: bool) -> None:
     """Check every record and that the generated files are what they should be; exit code 8 otherwise."""
     _refuse_missing(records, published)

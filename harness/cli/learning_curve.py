@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,43 +10,64 @@ from typing import Any
 import click
 
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import one_line, say, table
 
 
 @click.command("learning-curve")
-@click.option("--plugin", required=True, help="Method that learns at test time (selfsup-adapted).")
-@click.option("--bench", required=True, help="Benchmark whose truth it is drawn against (harness ls benches).")
-@click.option("--every", type=int, default=10, show_default=True, help="Iterations between two points.")
-@click.option("--seeds", type=int, default=1, show_default=True, help="Learn with seeds 0 to N - 1.")
-@click.option("--preset", default="", help="Named config of the method; default: its own default.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
-@click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
-@click.option("--videos", default="", help="Only these videos, by name, comma-separated.")
-@click.option("--limit", type=int, help="Only the first N videos.")
-@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
-@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of curve.json and curve.png.")
-@click.option("--json", "as_json", is_flag=True, help="Print the curve as JSON on standard output.")
+@options.plugin
+@options.bench
+@click.option("--every", type=int, default=10, show_default=True, metavar="N", help="Iterations between two points.")
+@click.option(
+    "--seeds",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Learn with seeds 0 to N - 1; mean and spread are shown.",
+)
+@options.preset
+@options.overrides
+@options.weights
+@options.videos
+@options.limit
+@options.data_root
+@options.allow_partial
+@options.device
+@options.precision
+@options.threads
+@click.option(
+    "--out",
+    type=options.FOLDER,
+    metavar="DIR",
+    help="The folder; default: runs/learning-curve/BENCH/PLUGIN-KEY, below HARNESS_RUNS where that is set.",
+)
+@options.as_json
 def command(
+    plugin: str,
+    bench: str,
     every: int,
     seeds: int,
-    videos: str,
+    preset: str,
+    overrides: tuple[str, ...],
+    weights: str | None,
+    videos: tuple[str, ...],
+    limit: int | None,
+    data_root: Path | None,
+    allow_partial: bool,
     device: str,
+    precision: Any,
     threads: int | None,
     out: Path | None,
     as_json: bool,
-    **asked: Any,
 ) -> int:
     """Score a method's masks after every so many of its iterations, against the truth and what it learns from.
 
     Both files are written anew after each video, so that what is done is kept when it is interrupted.
     """
     catalog = Catalog.load()
-    catalog.methods.get(asked["plugin"])  # wrong names are answered before torch is imported
-    catalog.benchmarks.get(asked["bench"])
+    catalog.methods.get(plugin)  # wrong names are answered before torch is imported
+    catalog.benchmarks.get(bench)
     if seeds < 1:
         raise click.UsageError(f"--seeds {seeds} leaves nothing to do; expected 1 or more")
     from harness.learning_curve.measure import learning_curve
@@ -55,12 +75,22 @@ def command(
     from harness.planning.plan import resolve
     from harness.planning.request import Request
 
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(max(1, threads))
-    names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    request = Request(videos=names, device=resolve_device(device), threads=threads, task="one-shot", **asked)
+    options.use_threads(threads)
+    request = Request(
+        plugin=plugin,
+        bench=bench,
+        task="one-shot",
+        preset=preset,
+        overrides=overrides,
+        weights=weights,
+        device=resolve_device(device),
+        precision=precision,
+        videos=videos,
+        limit=limit,
+        data_root=data_root,
+        allow_partial=allow_partial,
+        threads=threads,
+    )
     plan = resolve(request, catalog)
     folder = out or _default_folder(plan)
     say(f"folder {folder}", err=True)
@@ -78,7 +108,7 @@ def command(
 
 def _default_folder(plan: Any) -> Path:
     name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8]) if part)
-    return Path(os.environ.get("HARNESS_RUNS", "runs")) / "learning-curve" / plan.benchmark.name / name
+    return options.runs_folder() / "learning-curve" / plan.benchmark.name / name
 
 
 def _write(curve: Any, folder: Path) -> None:

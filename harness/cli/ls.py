@@ -9,15 +9,13 @@ from typing import Any
 import click
 
 from harness.catalog import Catalog, Shelf
+from harness.cli import options
 from harness.cli.terminal import say, table
 
 
 @click.group("ls")
 def command() -> None:
     """List plugins, benches, metrics, experiments or runs."""
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 
 
 def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
@@ -30,7 +28,7 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
 
 
 @command.command("plugins")
-@_json_option
+@options.as_json
 def plugins(as_json: bool) -> None:
     """List methods, and every plugin that is broken or named twice."""
     catalog = Catalog.load()
@@ -67,7 +65,7 @@ def problems(catalog: Catalog) -> list[str]:
 
 
 @command.command("benches")
-@_json_option
+@options.as_json
 def benches(as_json: bool) -> None:
     """List benchmarks with their tasks."""
     catalog = Catalog.load()
@@ -87,7 +85,7 @@ def benches(as_json: bool) -> None:
 
 
 @command.command("metrics")
-@_json_option
+@options.as_json
 def metrics(as_json: bool) -> None:
     """List metrics with the figures they report."""
     catalog = Catalog.load()
@@ -106,7 +104,7 @@ def metrics(as_json: bool) -> None:
 
 
 @command.command("experiments")
-@_json_option
+@options.as_json
 def experiments(as_json: bool) -> None:
     """List the papers' tables that harness reproduce can run."""
     from harness.experiments.format import cells_of, read_experiment, shipped
@@ -129,12 +127,14 @@ def experiments(as_json: bool) -> None:
 @click.option(
     "--runs",
     "base",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     envvar="HARNESS_RUNS",
     default="runs",
+    show_default=True,
+    metavar="DIR",
     help="Folder to look below.",
 )
-@_json_option
+@options.as_json
 def runs(base: Path, as_json: bool) -> None:
     """List the runs below a folder, finished and interrupted."""
     rows = [_run_row(plan.parent) for plan in sorted(base.glob("**/plan.json"))]

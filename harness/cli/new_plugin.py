@@ -14,7 +14,9 @@ from harness.cli.terminal import say
 @click.command("new-plugin")
 @click.argument("name")
 @click.option("--task", required=True, type=click.Choice(list(TASKS)), help="What the method is for.")
-@click.option("--out", type=click.Path(path_type=Path), help="The plugin's folder; default: vos-NAME, here.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="The plugin's folder; default: vos-NAME, here."
+)
 @click.option("--force", is_flag=True, help="Write into a folder that exists; files of the same names are replaced.")
 def command(name: str, task: str, out: Path | None, force: bool) -> None:
     """Write a plugin: a whole distribution for one task, with a method that runs, tests and CI.

@@ -9,6 +9,7 @@ import click
 
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -18,11 +19,27 @@ if TYPE_CHECKING:
 
 @click.command("pack")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--server", "server_name", required=True, help="davis17, davis17-unsup, youtube-vos or youtube-vis.")
-@click.option("--bench", default="", help="Benchmark of predictions that have no record; default: the server's first.")
-@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
-@click.option("--out", type=click.Path(path_type=Path), help="The zip; default: RUN-SERVER.zip beside RUN.")
-@click.option("--force", is_flag=True, help="Pack predictions of a benchmark that the server does not score.")
+@click.option(
+    "--server", "server_name", required=True, metavar="NAME", help="davis17, davis17-unsup, youtube-vos or youtube-vis."
+)
+@click.option(
+    "--bench",
+    default="",
+    metavar="NAME",
+    help="The benchmark of predictions that have no record; default: the first that the server scores.",
+)
+@options.data_root
+@click.option(
+    "--out",
+    type=options.PATH,
+    metavar="FILE",
+    help="The zip; default: RUN-SERVER.zip beside RUN; a zip that is there is replaced.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Pack predictions of a benchmark that the server does not score, to try the form.",
+)
 def command(run: Path, server_name: str, bench: str, data_root: Path | None, out: Path | None, force: bool) -> int:
     """Make the zip that a server takes of RUN: a run's folder, or a folder or zip of masks, or a results.json.
 

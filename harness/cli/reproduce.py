@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,38 +10,51 @@ import click
 
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say, table
 
 
 @click.command("reproduce")
 @click.argument("experiment")
-@click.option("--bench", default="", help="Run every cell on this benchmark; default: the paper's.")
-@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
-@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos.")
-@click.option("--videos", default="", help="Only these videos, by name, comma-separated.")
-@click.option("--limit", type=int, help="Only the first N videos.")
-@click.option("--weights", multiple=True, metavar="ROW=FILE", help="Checkpoint of a row; may be repeated.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a constant of every cell; repeat.")
-@click.option("--rows", default="", help="Only these rows, by name, comma-separated.")
-@click.option("--columns", default="", help="Only these columns, by name, comma-separated.")
-@click.option("--seeds", type=int, help="Run every cell with seeds 0 to N - 1; default: as the file says.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: runs/experiments/EXPERIMENT.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
+@click.option("--bench", default="", metavar="NAME", help="Run every cell on this benchmark; default: the paper's.")
+@options.data_root
+@options.allow_partial
+@options.videos
+@options.limit
+@click.option(
+    "--weights", multiple=True, metavar="ROW=FILE", help="The checkpoint of a row, or a name on the card, or none."
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a constant of every cell.")
+@options.names("--rows", "Only these rows.")
+@options.names("--columns", "Only these columns.")
+@click.option("--seeds", type=int, metavar="N", help="Every cell with seeds 0 to N - 1; default: as the file says.")
+@options.device
+@options.precision
+@options.threads
+@click.option(
+    "--out",
+    type=options.PATH,
+    metavar="DIR",
+    help="The folder; default: runs/experiments/EXPERIMENT, below HARNESS_RUNS where that is set.",
+)
+@options.as_json
 def command(
     experiment: str,
     bench: str,
-    videos: str,
+    data_root: Path | None,
+    allow_partial: bool,
+    videos: tuple[str, ...],
+    limit: int | None,
     weights: tuple[str, ...],
-    rows: str,
-    columns: str,
+    overrides: tuple[str, ...],
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    seeds: int | None,
     device: str,
+    precision: Any,
     threads: int | None,
     out: Path | None,
     as_json: bool,
-    **asked: Any,
 ) -> int:
     """Run EXPERIMENT, a paper's table (harness ls experiments, or a TOML file), and show measured beside published.
 
@@ -61,20 +73,22 @@ def command(
     from harness.files import write_atomically
     from harness.machine import resolve_device
 
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(max(1, threads))
+    options.use_threads(threads)
     choice = Choice(
-        out=out or Path(os.environ.get("HARNESS_RUNS", "runs")) / "experiments" / path.stem,
+        out=out or options.runs_folder() / "experiments" / path.stem,
         bench=bench,
-        videos=_names(videos),
+        videos=videos,
         weights=dict(_row_and_file(pair) for pair in weights),
-        rows=_names(rows),
-        columns=_names(columns),
+        rows=rows,
+        columns=columns,
         device=resolve_device(device),
         threads=threads,
-        **asked,
+        data_root=data_root,
+        allow_partial=allow_partial,
+        limit=limit,
+        overrides=overrides,
+        seeds=seeds,
+        precision=precision,
     )
     say(f"folder {choice.out}", err=True)
     outcome = run_grid(path.stem, read, choice, catalog, _watch)
@@ -86,10 +100,6 @@ def command(
         say("\n".join([page.title, "", table(page.rows, page.heads), "", *page.lines]))
     say(f"written {choice.out / 'results.json'} and table.md", err=True)
     return outcome.exit_code
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _row_and_file(pair: str) -> tuple[str, str]:

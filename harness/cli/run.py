@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +9,101 @@ import click
 
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say
 
 
 @click.command("run")
-@click.option("--plugin", required=True, help="Method to run (harness ls plugins).")
-@click.option("--bench", required=True, help="Benchmark to run it on (harness ls benches).")
-@click.option("--task", help="Task, where method and benchmark share several.")
-@click.option("--preset", default="", help="Named config of the method; default: its own default.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
-@click.option("--weights", help="Checkpoint file, or a name the card lists, or none (random).")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda:N, or several: cuda:0,cuda:1.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option("--videos", default="", help="Only these videos, by name, comma-separated (a partial record).")
-@click.option("--limit", type=int, help="Only the first N videos (a partial record).")
-@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
-@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos (a partial record).")
-@click.option("--executor", default="inline", show_default=True, help="Where the videos are worked through.")
-@click.option("--workers", type=int, default=1, show_default=True, help="Videos at a time on a CPU (process).")
-@click.option("--python", type=click.Path(path_type=Path), help="Interpreter of the method's environment (process).")
-@click.option("--first-frame-seconds", type=float, default=600.0, show_default=True, help="Limit to the first mask.")
-@click.option("--frame-seconds", type=float, default=120.0, show_default=True, help="Limit to each later mask.")
-@click.option("--resume", type=click.Choice(["auto", "never"]), default="auto", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/BENCH/TASK/PLUGIN-KEY.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
-@click.option("--attributes", is_flag=True, help="Show a table by the dataset's attributes, where it has them.")
-@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON on standard output.")
+@options.plugin
+@options.bench
+@options.task
+@options.preset
+@options.overrides
+@options.weights
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="NAME",
+    help="cpu or cuda:N; with --executor process also several, cuda:0,cuda:1: one worker each.",
+)
+@options.precision
+@options.videos
+@options.limit
+@options.data_root
+@options.allow_partial
+@click.option(
+    "--executor",
+    default="inline",
+    show_default=True,
+    metavar="NAME",
+    help="Where the videos are worked through: inline is this process, process a process of the method's own.",
+)
+@click.option(
+    "--workers",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Videos at a time on a CPU, with --executor process; part of the conditions.",
+)
+@click.option(
+    "--python",
+    type=options.PATH,
+    metavar="PATH",
+    help="With --executor process: the interpreter of the environment where the method lives.",
+)
+@click.option(
+    "--first-frame-seconds",
+    type=float,
+    default=600.0,
+    show_default=True,
+    metavar="S",
+    help="With --executor process: limit to building the method, and to the first mask of a video.",
+)
+@click.option(
+    "--frame-seconds",
+    type=float,
+    default=120.0,
+    show_default=True,
+    metavar="S",
+    help="With --executor process: limit to each later mask.",
+)
+@options.resume
+@click.option(
+    "--out",
+    type=options.PATH,
+    metavar="DIR",
+    help="The run's folder; default: runs/BENCH/TASK/PLUGIN-KEY, below HARNESS_RUNS where that is set.",
+)
+@options.seed
+@options.threads
+@options.attributes
+@options.as_json
 def command(
-    videos: str,
+    plugin: str,
+    bench: str,
+    task: str | None,
+    preset: str,
     overrides: tuple[str, ...],
+    weights: str | None,
+    device: str,
+    precision: Any,
+    videos: tuple[str, ...],
+    limit: int | None,
+    data_root: Path | None,
+    allow_partial: bool,
+    executor: str,
+    workers: int,
+    python: Path | None,
+    first_frame_seconds: float,
+    frame_seconds: float,
     resume: str,
     out: Path | None,
+    seed: int,
     threads: int | None,
     attributes: bool,
     as_json: bool,
-    **asked: Any,
 ) -> int:
     """Run a method on a benchmark: masks, scores, clocks, record.
 
@@ -53,8 +111,27 @@ def command(
     """
     from harness.planning.request import Request
 
-    names = tuple(name.strip() for name in videos.split(",") if name.strip())
-    request = Request(videos=names, overrides=overrides, threads=threads, **asked)
+    request = Request(
+        plugin=plugin,
+        bench=bench,
+        task=task,
+        preset=preset,
+        overrides=overrides,
+        weights=weights,
+        device=device,
+        precision=precision,
+        videos=videos,
+        limit=limit,
+        data_root=data_root,
+        allow_partial=allow_partial,
+        executor=executor,
+        seed=seed,
+        python=python,
+        workers=workers,
+        threads=threads,
+        first_frame_seconds=first_frame_seconds,
+        frame_seconds=frame_seconds,
+    )
     record, folder = execute(request, Catalog.load(), out, fresh=resume == "never")
     return finish(record, folder, as_json=as_json, attributes=attributes)
 
@@ -73,10 +150,7 @@ def execute(request: Any, catalog: Catalog, out: Path | None, *, fresh: bool) ->
     from harness.planning.plan import resolve
     from harness.running.runner import run
 
-    if request.threads is not None:
-        import torch
-
-        torch.set_num_threads(max(1, request.threads))
+    options.use_threads(request.threads)
     if request.python is None:
         names = [resolve_device(name.strip()) for name in request.device.split(",")]
         plan = resolve(replace(request, device=",".join(names)), catalog)
@@ -95,9 +169,8 @@ def execute(request: Any, catalog: Catalog, out: Path | None, *, fresh: bool) ->
 
 
 def _default_folder(plan: Any) -> Path:
-    base = Path(os.environ.get("HARNESS_RUNS", "runs"))
     name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8]) if part)
-    return base / plan.benchmark.name / plan.task.name / name
+    return options.runs_folder() / plan.benchmark.name / plan.task.name / name
 
 
 def finish(record: RunRecord, folder: Path | None, *, as_json: bool, attributes: bool = False) -> int:

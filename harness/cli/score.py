@@ -14,6 +14,7 @@ from harness.api.contracts import RULES, Scoring
 from harness.api.errors import UsageError
 from harness.api.records import VideoResult
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say
 from harness.predictions.official_csv import write_official_csv
 
@@ -24,23 +25,39 @@ if TYPE_CHECKING:
 
 @click.command("score")
 @click.argument("pred_dir", type=click.Path(path_type=Path))
-@click.option("--bench", required=True, help="Benchmark whose truth and rule are used (harness ls benches).")
-@click.option("--task", help="Task, where the benchmark scores several; default: its first.")
-@click.option("--videos", default="", help="Only these videos, by name, comma-separated (a partial record).")
-@click.option("--data-root", type=click.Path(path_type=Path), envvar="HARNESS_DATA", help="Where the dataset lies.")
-@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos (a partial record).")
-@click.option("--out", type=click.Path(path_type=Path), help="Keep record and per-frame results in this folder.")
-@click.option("--csv", "csv_folder", type=click.Path(path_type=Path), help="Write the official CSV files here.")
+@options.bench
+@click.option("--task", metavar="TASK", help="Where the benchmark scores several; default: its first.")
+@options.videos
+@options.data_root
+@options.allow_partial
 @click.option(
-    "--rule", "--protocol", "rule", help="Another toolkit's rule, by name (vos-benchmark, ...); named in the output."
+    "--out",
+    type=options.PATH,
+    metavar="DIR",
+    help="Keep record and per-frame results there: a new or empty folder, or that of earlier scores, which are thrown "
+    "away first; default: nothing is kept.",
 )
-@click.option("--attributes", is_flag=True, help="Show a table by the dataset's attributes, where it has them.")
-@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON on standard output.")
+@click.option(
+    "--csv",
+    "csv_folder",
+    type=options.PATH,
+    metavar="DIR",
+    help="Write the two CSV files of davis2017-evaluation there.",
+)
+@click.option(
+    "--rule",
+    "--protocol",
+    "rule",
+    metavar="NAME",
+    help=f"Another toolkit's rule, named in the output: {', '.join(RULES)}.",
+)
+@options.attributes
+@options.as_json
 def command(
     pred_dir: Path,
     bench: str,
     task: str | None,
-    videos: str,
+    videos: tuple[str, ...],
     data_root: Path | None,
     allow_partial: bool,
     out: Path | None,
@@ -58,13 +75,12 @@ def command(
 
     catalog = Catalog.load()
     benchmark = catalog.benchmarks.get(bench)
-    names = tuple(name.strip() for name in videos.split(",") if name.strip())
     trial = plan_scoring(
         pred_dir,
         benchmark,
         catalog,
         task,
-        videos=names,
+        videos=videos,
         data_root=data_root,
         allow_partial=allow_partial,
         rule=_find_rule(rule),

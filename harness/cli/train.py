@@ -10,45 +10,101 @@ from typing import Any
 import click
 
 from harness.catalog import Catalog
+from harness.cli import options
 from harness.cli.terminal import say, table
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command("train")
-@click.option("--plugin", required=True, help="Method to train (harness ls plugins).")
-@click.option("--data", required=True, metavar="A,B", help="What to learn from (harness ls benches).")
-@click.option("--data-root", type=_FOLDER, envvar="HARNESS_DATA", help="Where the data lie.")
-@click.option("--allow-partial", is_flag=True, help="Accept a tree that lacks videos.")
-@click.option("--videos", default="", help="Only these videos, by name, comma-separated.")
-@click.option("--preset", default="", help="Named config of the training; default: its own default.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one constant; may be repeated.")
-@click.option("--iterations", type=int, help="Steps of the whole training: short for --set iterations=N.")
-@click.option("--init", type=click.Path(path_type=Path), help="Weights file to begin from; default: random.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:N; under torchrun: cuda.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--workers", type=int, help="Processes that make batches; default: 0 on a CPU, 4 for a GPU.")
-@click.option("--threads", type=int, help="CPU threads for torch; default: torch's own choice.")
-@click.option("--validate", metavar="BENCH", help="Benchmark scored on the way, or none; default: the card's.")
-@click.option("--validate-every", type=int, metavar="N", help="Iterations between validations; default: a tenth.")
-@click.option("--validate-root", type=_FOLDER, help="Where that benchmark lies; default: --data-root.")
+@click.option("--plugin", required=True, metavar="NAME", help="The method; one whose card declares a training.")
+@options.names(
+    "--data",
+    "What to learn from: a benchmark (davis17-train, mini-train, ...), unlabelled or still-images; several are put "
+    "together.",
+    required=True,
+)
+@options.data_root
+@options.allow_partial
+@options.videos
+@options.preset
+@options.overrides
+@click.option("--iterations", type=int, metavar="N", help="Steps of the whole training: short for --set iterations=N.")
+@click.option(
+    "--init", type=options.PATH, metavar="FILE", help="Weights to begin from; default: random, made of the seed."
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="NAME",
+    help="cpu or cuda:N; under torchrun cuda, one GPU a process.",
+)
+@options.precision
+@options.seed
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Processes that make batches ahead; default: 0 on a CPU, 4 for a GPU.",
+)
+@options.threads
+@click.option(
+    "--validate", metavar="BENCH", help="Benchmark scored on the way, or none; default: the one the card names."
+)
+@click.option(
+    "--validate-every", type=int, metavar="N", help="Iterations between validations; default: a tenth of all."
+)
+@click.option(
+    "--validate-root", type=options.FOLDER, metavar="DIR", help="Where that benchmark lies; default: --data-root."
+)
 @click.option("--validate-limit", type=int, metavar="N", help="Validate on its first N videos only.")
-@click.option("--checkpoint-every", type=int, default=200, show_default=True, help="Iterations between checkpoints.")
-@click.option("--log-every", type=int, default=20, show_default=True, help="Iterations between lines of the log.")
-@click.option("--out", type=_FOLDER, help="Training's folder; default: runs/train/PLUGIN/DATA-KEY.")
-@click.option("--resume", type=click.Choice(["auto", "never"]), default="auto", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print what came out as JSON on standard output.")
+@click.option(
+    "--checkpoint-every",
+    type=int,
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Iterations between checkpoints.",
+)
+@click.option(
+    "--log-every",
+    type=int,
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Iterations between lines of the log.",
+)
+@click.option(
+    "--out",
+    type=options.FOLDER,
+    metavar="DIR",
+    help="The training's folder; default: runs/train/PLUGIN/DATA-KEY, below HARNESS_RUNS where that is set.",
+)
+@options.resume
+@options.as_json
 def command(
-    data: str,
-    videos: str,
+    plugin: str,
+    data: tuple[str, ...],
+    data_root: Path | None,
+    allow_partial: bool,
+    videos: tuple[str, ...],
+    preset: str,
+    overrides: tuple[str, ...],
+    iterations: int | None,
+    init: Path | None,
     device: str,
+    precision: Any,
+    seed: int,
     workers: int | None,
     threads: int | None,
+    validate: str | None,
+    validate_every: int | None,
+    validate_root: Path | None,
+    validate_limit: int | None,
+    checkpoint_every: int,
+    log_every: int,
     out: Path | None,
     resume: str,
     as_json: bool,
-    **asked: Any,
 ) -> int:
     """Train a method that can be trained: weights, log, curve.
 
@@ -56,35 +112,45 @@ def command(
     train ... --device cuda.
     """
     catalog = Catalog.load()
-    catalog.methods.get(asked["plugin"])  # wrong names are answered before torch is imported
-    for name in _names(data):
+    catalog.methods.get(plugin)  # wrong names are answered before torch is imported
+    for name in data:
         catalog.benchmarks.get(name)
     from harness.training.plan import TrainingRequest, resolve_training
     from harness.training.processes import joined
 
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(max(1, threads))
+    options.use_threads(threads)
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if device.startswith("cuda") else 0
     with joined(device) as processes:
         request = TrainingRequest(
-            data=_names(data), videos=_names(videos), device=processes.device, workers=workers, **asked
+            plugin=plugin,
+            data=data,
+            data_root=data_root,
+            allow_partial=allow_partial,
+            videos=videos,
+            preset=preset,
+            overrides=overrides,
+            iterations=iterations,
+            init=init,
+            device=processes.device,
+            precision=precision,
+            seed=seed,
+            workers=workers,
+            validate=validate,
+            validate_every=validate_every,
+            validate_root=validate_root,
+            validate_limit=validate_limit,
+            checkpoint_every=checkpoint_every,
+            log_every=log_every,
         )
         plan = resolve_training(request, catalog, world=processes.world)
         folder = out or _default_folder(plan)
         return _train(plan, folder, catalog, processes, fresh=resume == "never", as_json=as_json)
 
 
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in listed.split(",") if name.strip())
-
-
 def _default_folder(plan: Any) -> Path:
-    base = Path(os.environ.get("HARNESS_RUNS", "runs"))
     name = "-".join(part for part in (plan.data, plan.request.preset, plan.key[:8]) if part)
-    return base / "train" / plan.method.name / name
+    return options.runs_folder() / "train" / plan.method.name / name
 
 
 def _train(plan: Any, folder: Path, catalog: Catalog, processes: Any, *, fresh: bool, as_json: bool) -> int:

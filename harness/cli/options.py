@@ -1,0 +1,90 @@
+"""The options that several commands have, each written once; docs/commands.md is made of what they say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+PRECISIONS = ("fp32", "bf16", "fp16")
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+PATH = click.Path(path_type=Path)
+
+
+class Names(click.ParamType):
+    """Names with commas between them, as a tuple; spaces around a name are no part of it."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """``"a, b"`` -> ``("a", "b")``."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def runs_folder() -> Path:
+    """Where runs go unless a folder is named."""
+    return Path(os.environ.get("HARNESS_RUNS", "runs"))
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch compute with so many threads; None leaves the choice to it, and does not import it."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(max(1, threads))
+
+
+def names(option: str, help_text: str, *, metavar: str = "A,B", required: bool = False) -> Option:
+    """An option of several names."""
+    default = None if required else ""
+    return click.option(option, type=Names(), default=default, required=required, metavar=metavar, help=help_text)
+
+
+plugin = click.option("--plugin", required=True, metavar="NAME", help="The method; harness ls plugins.")
+bench = click.option("--bench", required=True, metavar="NAME", help="The benchmark; harness ls benches.")
+task = click.option(
+    "--task", metavar="TASK", help="Where method and benchmark share several; default: the benchmark's first."
+)
+preset = click.option("--preset", default="", metavar="NAME", help="A named config; default: the plugin's own default.")
+overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one constant of the config; VALUE as in TOML.",
+)
+weights = click.option(
+    "--weights", metavar="NAME", help="A checkpoint file, or a name that the method's card lists, or none (random)."
+)
+device = click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu or cuda:N.")
+precision = click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="What is computed in."
+)
+videos = names("--videos", "Only these videos, by name; what comes out is partial.")
+limit = click.option("--limit", type=int, metavar="N", help="Only the first N videos; what comes out is partial.")
+data_root = click.option("--data-root", type=PATH, envvar="HARNESS_DATA", metavar="DIR", help="Where the dataset lies.")
+allow_partial = click.option(
+    "--allow-partial", is_flag=True, help="Accept a tree that lacks videos; what comes out is partial."
+)
+threads = click.option(
+    "--threads", type=int, metavar="N", help="CPU threads for torch, part of the conditions; default: its own choice."
+)
+seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of every random number.")
+resume = click.option(
+    "--resume",
+    type=click.Choice(["auto", "never"]),
+    default="auto",
+    show_default=True,
+    help="auto goes on from what was interrupted; never throws it away.",
+)
+attributes = click.option(
+    "--attributes", is_flag=True, help="Also a table by the dataset's attributes (DAVIS 2016: OCC, FM, ...)."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
