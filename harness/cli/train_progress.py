@@ -19,7 +19,7 @@ from harness.training.plan import TrainingPlan
 def watching(plan: TrainingPlan) -> Iterator[Watch]:
     """What the loop tells, shown as suits standard error."""
     if not on_terminal():
-        yield Watch(on_line=lambda line: say(line_of(line), err=True), on_change=_tell_change)
+        yield Watch(on_line=lambda line: say(line_of(line), err=True), on_change=_tell_change, on_note=_tell)
         return
     console = Console(stderr=True)
     columns = (
@@ -36,6 +36,7 @@ def watching(plan: TrainingPlan) -> Iterator[Watch]:
             on_line=lambda line: bars.console.print(line_of(line), markup=False, highlight=False),
             on_iteration=lambda done, total: bars.update(task, completed=done, total=total),
             on_change=_tell_change,
+            on_note=lambda note: bars.console.print(one_line(note), markup=False, highlight=False),
         )
 
 
@@ -58,6 +59,10 @@ def line_of(line: Mapping[str, Any]) -> str:
     if waiting > 0.1 * line["seconds_an_iteration"]:
         speed += f" ({waiting:.3f} s of it for the batch)"
     return one_line(f"[{line['iteration']}] {losses}, lr {line['lr']:.3g}, {speed}")
+
+
+def _tell(note: str) -> None:
+    say(one_line(note), err=True)
 
 
 def _tell_change(changed: list[str]) -> None:

@@ -17,6 +17,7 @@ from harness.api.errors import HarnessError, MethodFailed, PluginError
 from harness.api.learning import Learner
 from harness.catalog import Catalog
 from harness.machine import PeakMemory, allows_tf32, working_on
+from harness.running.digests import OnNote, ignore_note, tell_if_slow
 from harness.training.checkpoint import State, read_checkpoint, restore, write_checkpoint, write_weights
 from harness.training.curve import draw_curve
 from harness.training.folder import TrainingFolder
@@ -38,6 +39,8 @@ class Watch:
     on_iteration: Callable[[int, int], None] = lambda done, total: None
     on_change: Callable[[list[str]], None] = lambda changed: None
     """What of code and machine changed since the training was last worked on."""
+    on_note: OnNote = ignore_note
+    """What takes long before the first iteration."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ def train(
     folder = TrainingFolder(out)
     with folder if processes.is_first else nullcontext():
         if processes.is_first:
-            watch.on_change(folder.claim(plan.depends_on, plan.made_with(), fresh=fresh))
+            with tell_if_slow(lambda: f"hashing the data of {len(plan.samples)} videos", watch.on_note):
+                depends_on = plan.depends_on
+            watch.on_change(folder.claim(depends_on, plan.made_with(), fresh=fresh))
         processes.wait()
         with working_on(processes.device, tf32=allows_tf32(plan.config)):
             loop = Loop(plan, folder, catalog, processes, watch, _build(plan, processes))
