@@ -9,20 +9,26 @@ Importing this module needs Triton, which comes with PyTorch for CUDA.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from typing import Any, NamedTuple, no_type_check
 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
+from jaxtyping import Float, Float16
 from torch import Tensor
 
 from harness.ops.propagation import LEAST, Sigmas, Slots, on_device, places_of
 
+MOST_CELLS = 724
+"""Up to here whole numbers of `places_on_grid` are exact in fp16 (724^2 * 2 / 512 = 2,048)."""
 MERGED = 64  # queries of one program that puts the splits together
 LEAST_2 = math.floor(LEAST * math.log2(math.e))
 """`LEAST` for powers of two."""
+LIFT_2 = 14
+"""Weights that meet the labels in fp16 are at most 2^14, so that they have all their bits down to 2^-28 of the heaviest
+and are there down to 2^-38."""
 
 
 class Tile(NamedTuple):
@@ -40,14 +46,14 @@ class Tile(NamedTuple):
 # The first that fits the GPU's shared memory is taken: nothing is tuned while a method runs. Their order was measured,
 # registers and shared memory are held by tests/ops/test_compiled_for_hopper.py.
 HELD = (
+    Tile(128, 128, 8, 2, 0, 1),
     Tile(128, 64, 8, 3, 0, 1),
     Tile(128, 64, 8, 2, 0, 1),
     Tile(64, 64, 4, 2, 0, 2),
-    Tile(64, 32, 4, 2, 0, 2),
     Tile(32, 32, 4, 1, 0, 2),
 )
 LOOPED = (
-    Tile(128, 64, 8, 3, 128, 1),
+    Tile(128, 128, 8, 3, 128, 1),
     Tile(64, 64, 4, 2, 128, 2),
     Tile(64, 32, 4, 1, 64, 2),
 )
@@ -72,8 +78,8 @@ def propagate_fused(
     """Propagate in one pass on the GPU and a small one after it; features fp32, fp16 or bf16, labels and sums fp32.
 
     Products of fp32 features take three TF32 products each, or one where PyTorch is told that TF32 is allowed; weights
-    of 16-bit features are rounded to bf16 before they meet the labels. Rings that are not contiguous are refused, and
-    so are slots that they do not have where these are numbers; a tensor of slots is trusted.
+    of 16-bit features, bf16 too, are rounded to fp16 before they meet the labels. Rings that are not contiguous are
+    refused, and so are slots that they do not have where these are numbers; a tensor of slots is trusted.
     """
     query = query.contiguous()
     for name, tensor in (("keys", keys), ("labels", labels)):
@@ -130,12 +136,12 @@ def _propagate(
         labels,
         slots,
         sigmas,
+        *places_on_grid(size, query.device),
         peaks,
         total,
         sums,
         temperature * math.log2(math.e),
         pixels,
-        size[1],
         len(slots),
         classes,
         SLOTS=triton.next_power_of_2(len(slots)),
@@ -143,7 +149,7 @@ def _propagate(
         PRECISION="tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3",
         QUERIES=tile.queries,
         KEYS=tile.keys,
-        HALF=query.is_cuda and query.dtype != torch.float32,  # the interpreter has no bf16
+        LIFT=0 if query.dtype == torch.float32 else LIFT_2,
         **parts_of(channels, tile.chunk // query.element_size()),
         num_warps=tile.warps,
         num_stages=tile.stages,
@@ -164,6 +170,25 @@ def _propagate(
     return scores
 
 
+@functools.cache
+def places_on_grid(size: tuple[int, int], device: torch.device) -> tuple[Float16[Tensor, "N 16"], ...]:
+    """Rows whose products are squared distances on the grid, exactly: (-2y, -2x, 512, 1, a, b) for queries and
+    (y, x, a, b, 512, 1) for keys, where y^2 + x^2 = 512 a + b. The kernel multiplies them on the tensor cores.
+
+    They stay where they are for good: CUDA graphs hold their addresses.
+    """
+    height, width = size
+    if max(size) > MOST_CELLS:
+        raise ValueError(f"found a grid of {height} x {width} cells; expected at most {MOST_CELLS} a side")
+    cell = torch.arange(height * width, device=device)
+    y, x = cell // width, cell % width
+    square = y**2 + x**2
+    a, b, one, none = square // 512, square % 512, torch.ones_like(cell), torch.zeros_like(cell)
+    queries = (-2 * y, -2 * x, 512 * one, one, a, b)
+    keys = (y, x, a, b, 512 * one, one)
+    return tuple(torch.stack([*rows, *[none] * 10], 1).half() for rows in (queries, keys))
+
+
 def parts_of(channels: int, chunk: int) -> dict[str, Any]:
     """How the kernel cuts so many channels up: by so many at most in a loop, or (0) at once as 80 = 64 + 16."""
     if chunk:
@@ -181,7 +206,7 @@ def _slots(device: torch.device, tile: Tile) -> int:
     return processors * tile.residents
 
 
-@triton.jit(do_not_specialize=["pixels", "width", "references", "classes"])
+@triton.jit(do_not_specialize=["pixels", "references", "classes"])
 @no_type_check
 def _fold_references(
     query,
@@ -189,12 +214,13 @@ def _fold_references(
     labels,
     slots,
     sigmas,
+    places_q,
+    places_k,
     peaks_out,
     total_out,
     sums_out,
     scale,
     pixels,
-    width,
     references,
     classes,
     SLOTS: tl.constexpr,
@@ -206,23 +232,27 @@ def _fold_references(
     CHUNK: tl.constexpr,
     HEAD: tl.constexpr,
     TAIL: tl.constexpr,
-    HALF: tl.constexpr,
+    LIFT: tl.constexpr,
 ):
-    """One tile of queries against its share of all keys; logits are to the base 2."""
+    """One tile of queries against its share of all keys; exponents are to the base 2.
+
+    What lies beyond the last query, key or class is the last one again, which weighs nothing or is not kept: masks in
+    the loop would cost as much as the exponentials.
+    """
     split = tl.program_id(1)
     i = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
-    is_query = i < pixels
-    yi = (i // width).to(tl.float32)
-    xi = (i % width).to(tl.float32)
+    some_i = tl.minimum(i, pixels - 1)[:, None]
+    axis = tl.arange(0, 16)
+    place_q = tl.load(places_q + some_i * 16 + axis)
     label = tl.arange(0, CLASSES)
-    is_label = label < classes
+    some_label = tl.minimum(label, classes - 1)[None, :]
+    queries = query + some_i * CHANNELS
     head = tl.arange(0, HEAD)
-    queries = query + i[:, None] * CHANNELS
+    tail = HEAD + tl.arange(0, max(TAIL, 16))
     if CHUNK == 0:
-        q_head = tl.load(queries + head, mask=is_query[:, None] & (head < CHANNELS), other=0.0)
+        q_head = _load_part(queries, head, HEAD <= CHANNELS, head < CHANNELS)
         if TAIL > 0:
-            tail = HEAD + tl.arange(0, TAIL)
-            q_tail = tl.load(queries + tail, mask=is_query[:, None] & (tail < CHANNELS), other=0.0)
+            q_tail = _load_part(queries, tail, HEAD + TAIL == CHANNELS, tail < CHANNELS)
     peak = tl.full((QUERIES,), -float("inf"), tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
     near_peak = tl.full((QUERIES,), -float("inf"), tl.float32)
@@ -237,50 +267,60 @@ def _fold_references(
     for reference in range(first // tiles, tl.cdiv(last, tiles)):
         slot = tl.load(slots + reference)
         sigma = tl.load(sigmas + reference).to(tl.float32)
-        narrowness = 1.4426950408889634 / (sigma * sigma)
+        narrowness = 1.4426950408889634 / (sigma * sigma * scale)
         frame_keys = keys + slot * pixels * CHANNELS
         frame_labels = labels + slot * classes * pixels
         for tile in range(tl.maximum(first - reference * tiles, 0), tl.minimum(last - reference * tiles, tiles)):
             j = tile * KEYS + tl.arange(0, KEYS)
-            is_key = j < pixels
-            key = frame_keys + j[None, :] * CHANNELS
+            some_j = tl.minimum(j, pixels - 1)
+            key = frame_keys + some_j[None, :] * CHANNELS
             if CHUNK == 0:
-                k = tl.load(key + head[:, None], mask=is_key[None, :] & (head < CHANNELS)[:, None], other=0.0)
+                k = _load_part(key, head[:, None], HEAD <= CHANNELS, (head < CHANNELS)[:, None])
                 logits = tl.dot(q_head, k, input_precision=PRECISION)
                 if TAIL > 0:
-                    k = tl.load(key + tail[:, None], mask=is_key[None, :] & (tail < CHANNELS)[:, None], other=0.0)
+                    k = _load_part(key, tail[:, None], HEAD + TAIL == CHANNELS, (tail < CHANNELS)[:, None])
                     logits = tl.dot(q_tail, k, logits, input_precision=PRECISION)
             else:
                 logits = tl.zeros((QUERIES, KEYS), tl.float32)
                 for begin in range(0, CHANNELS, CHUNK):
                     channel = begin + tl.arange(0, CHUNK)
                     is_channel = channel < CHANNELS
-                    q = tl.load(queries + channel, mask=is_query[:, None] & is_channel, other=0.0)
-                    k = tl.load(key + channel[:, None], mask=is_key[None, :] & is_channel[:, None], other=0.0)
+                    q = _load_part(queries, channel, CHANNELS % CHUNK == 0, is_channel)
+                    k = _load_part(key, channel[:, None], CHANNELS % CHUNK == 0, is_channel[:, None])
                     logits = tl.dot(q, k, logits, input_precision=PRECISION)
-            logits = tl.where(is_key[None, :], logits * scale, -float("inf"))
-            higher = tl.maximum(peak, tl.max(logits, 1))
-            total = total * tl.exp2(peak - higher) + tl.sum(tl.exp2(logits - higher[:, None]), 1)
+            squared = tl.dot(place_q, tl.load(places_k + some_j[None, :] * 16 + axis[:, None]))
+            logits = tl.where((j < pixels)[None, :], logits, -float("inf"))
+            higher = tl.maximum(peak, tl.max(logits, 1) * scale)
+            total = total * tl.exp2(peak - higher) + tl.sum(tl.exp2(logits * scale - higher[:, None]), 1)
             peak = higher
-            dy = yi[:, None] - (j // width).to(tl.float32)[None, :]
-            dx = xi[:, None] - (j % width).to(tl.float32)[None, :]
-            logits -= (dy * dy + dx * dx) * narrowness
-            higher = tl.maximum(near_peak, tl.max(logits, 1))
-            weights = tl.exp2(logits - higher[:, None])
+            logits -= squared * narrowness
+            higher = tl.maximum(near_peak, tl.max(logits, 1) * scale)
+            weights = tl.exp2(logits * scale - (higher - LIFT)[:, None])
             sums *= tl.exp2(near_peak - higher)[:, None]
             near_peak = higher
-            y = tl.load(
-                frame_labels + label[None, :] * pixels + j[:, None], mask=is_key[:, None] & is_label[None, :], other=0.0
-            )
-            if HALF:
-                sums = tl.dot(weights.to(tl.bfloat16), y.to(tl.bfloat16), sums)
+            y = tl.load(frame_labels + some_label * pixels + some_j[:, None])
+            if LIFT:
+                sums = tl.dot(weights.to(tl.float16), y.to(tl.float16), sums)
             else:
                 sums = tl.dot(weights, y, sums, input_precision=PRECISION)
     out = split * pixels + i
+    is_query = i < pixels
     tl.store(peaks_out + out, peak, mask=is_query)
     tl.store(peaks_out + tl.num_programs(1) * pixels + out, near_peak, mask=is_query)
     tl.store(total_out + out, total, mask=is_query)
-    tl.store(sums_out + out[:, None] * classes + label[None, :], sums, mask=is_query[:, None] & is_label[None, :])
+    sums *= 2.0**-LIFT
+    tl.store(
+        sums_out + out[:, None] * classes + label[None, :], sums, mask=is_query[:, None] & (label < classes)[None, :]
+    )
+
+
+@triton.jit
+@no_type_check
+def _load_part(rows, channel, IS_WHOLE: tl.constexpr, is_channel):
+    """Some channels of some rows; 0 where there are no more, for which only parts that are not whole must look."""
+    if IS_WHOLE:
+        return tl.load(rows + channel)
+    return tl.load(rows + channel, mask=is_channel, other=0.0)
 
 
 @triton.jit(do_not_specialize=["pixels", "classes", "splits"])

@@ -69,7 +69,7 @@ def compile_propagation(folder: pathlib.Path, tile, features: str, channels: int
         "PRECISION": products,
         "QUERIES": tile.queries,
         "KEYS": tile.keys,
-        "HALF": features != "fp32",
+        "LIFT": 0 if features == "fp32" else propagation.LIFT_2,
         **propagation.parts_of(channels, tile.chunk // (4 if features == "fp32" else 2)),
     }
     return compile_kernel(
@@ -112,7 +112,7 @@ def test_the_first_tile_of_the_propagation_that_fits(tmp_path, features, product
     kinds = set(re.findall(multiply + r"(\w+)", made.ptx))
     assert kinds == {
         {"fp32": "tf32"}.get(features, features.replace("fp", "f")),
-        *([] if features == "fp32" else ["bf16"]),
+        *([] if features == "fp32" else ["f16"]),
     }
 
 
