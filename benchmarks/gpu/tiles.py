@@ -133,14 +133,13 @@ def time_network(task: Task, architecture: Any, precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     images = torch.randn(1, 3, 480, 854, device="cuda")
     for form in ("as it is", "fused", "channels first"):
-        network = for_inference(build_network(architecture), "cuda", "fp32" if precision == "tf32" else precision)  # type: ignore[arg-type]
+        kind: Any = "fp32" if precision == "tf32" else precision
+        network = for_inference(build_network(architecture), "cuda", kind, fused=False)
         if form == "fused":
             fuse_activations(network.network)
         given, inner = images.to(network.dtype), network.network
-        if form == "channels first":
-            inner = inner.to(memory_format=torch.contiguous_format)
-        else:
-            given = given.to(memory_format=torch.channels_last)
+        layout = torch.contiguous_format if form == "channels first" else torch.channels_last
+        inner, given = inner.to(memory_format=layout), given.to(memory_format=layout)  # type: ignore[call-overload]
         row = {"architecture": architecture, "precision": precision, "form": form}
         for benchmarked in (False, True):
             torch.backends.cudnn.benchmark = benchmarked

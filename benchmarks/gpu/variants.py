@@ -69,7 +69,7 @@ def _forms(card: Method, name: str, weights: str | None, settings: Sequence[str]
     if "cuda_graph" in options:
         yield form("bf16 graph", "bf16", "cuda_graph=true")
     if "fused_convolutions" in options:
-        yield form("bf16 fused graph", "bf16", "fused_convolutions=true", "cuda_graph=true")
+        yield form("bf16 graph, not fused", "bf16", "fused_convolutions=false", "cuda_graph=true")
     if "tf32" in options:
         yield form("tf32", "fp32", "tf32=true")
     yield form("fp16", "fp16")

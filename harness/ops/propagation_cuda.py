@@ -54,7 +54,7 @@ HELD = (
 )
 LOOPED = (
     Tile(128, 128, 8, 3, 128, 1),
-    Tile(64, 64, 4, 2, 128, 2),
+    Tile(128, 64, 8, 3, 128, 1),
     Tile(64, 32, 4, 1, 64, 2),
 )
 INTERPRETED = Tile(512, 1024, 4, 1, 0, 1)
@@ -89,17 +89,23 @@ def propagate_fused(
         places_of(slots, len(keys))
     slots, sigmas = on_device(slots, torch.int64, query.device), on_device(sigmas, torch.float64, query.device)
     with torch.cuda.device(query.device) if query.is_cuda else contextlib.nullcontext():
-        for chosen in tiles_for(query) if tile is None else (tile,):
+        if tile is not None:
+            tiles: tuple[Tile, ...] = (tile,)
+        elif query.is_cuda:
+            tiles = tiles_for(query.dtype, query.shape[1], torch.cuda.get_device_capability(query.device)[0])
+        else:
+            tiles = (INTERPRETED,)
+        for chosen in tiles:
             with contextlib.suppress(triton.OutOfResources):
                 return _propagate(query, keys, labels, slots, sigmas, size, temperature, chosen, splits)
     raise RuntimeError(f"no tile for {query.shape[1]} channels of {query.dtype} fits {query.device}")
 
 
-def tiles_for(query: Float[Tensor, "N C"]) -> tuple[Tile, ...]:
-    """The tiles to try, best first."""
-    if not query.is_cuda:
-        return (INTERPRETED,)
-    return HELD if query.dtype != torch.float32 and query.shape[1] <= MOST_HELD else LOOPED
+def tiles_for(dtype: torch.dtype, channels: int, capability: int) -> tuple[Tile, ...]:
+    """The tiles to try, best first; ``capability``: the GPU's major number, 9 for Hopper."""
+    if dtype != torch.float32 and channels <= MOST_HELD:
+        return HELD
+    return LOOPED if capability >= 9 else LOOPED[1:]  # without wgmma, the first one spills all over
 
 
 def splits_that_fill(tiles: int, slots: int) -> int:

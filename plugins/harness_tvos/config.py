@@ -64,8 +64,8 @@ class Config:
     """Whether fp32 products may be rounded to TF32; CUDA only. code: never (it is older than TF32)."""
     compile: bool = False
     """Whether torch.compile works on the network; the record's conditions say so."""
-    fused_convolutions: bool = False
-    """CUDA: whether convolutions of residual blocks add the shortcut and apply the ReLU themselves (cuDNN)."""
+    fused_convolutions: bool = True
+    """CUDA, halves or TF32: whether convolutions of residual blocks add the shortcut and apply the ReLU (cuDNN)."""
     cuda_graph: bool = False
     """Whether a frame is one CUDA graph, from the frame on the device to the mask; CUDA with Triton only."""
     untrained_architecture: Literal["r18", "r50", "r101"] = "r50"

@@ -20,7 +20,6 @@ from harness_tvos.kernels import embed, has_triton, propagate, upsample
 from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, written_over
 from harness_tvos.network import build_network, for_inference, image_statistics, load_checkpoint, network_for
 from harness_tvos.speed.acceleration import Graphs, refuse_what_needs_cuda
-from harness_tvos.speed.fused_blocks import fuse_activations
 from harness_tvos.variants.transferred import build_layer3_network, layer3_network_for
 
 
@@ -34,9 +33,9 @@ def build(context: BuildContext) -> TVOS:
         context.precision,
         normalised=config.normalise_features,
         compiled=config.compile,
+        fused=config.fused_convolutions,
+        tf32=config.tf32,
     )
-    if config.fused_convolutions and not config.compile:  # what torch.compile made is left as it is
-        fuse_activations(network)
     model = TVOS(network, config, context.device)
     if context.device.startswith("cuda") and not config.compile:  # which would compile for sizes that never come
         model.rehearse()

@@ -22,6 +22,7 @@ from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import fold_lite_norms
 from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, fuse_blocks, layer, stem
 from harness.ops.onednn import FusedConvolution
+from harness_tvos.speed.fused_blocks import fuse_activations, layout_for
 from harness_tvos.variants.lite import LiteNetwork, is_lite, lite_network_of
 
 Architecture = Literal["r18", "r50", "r101"]
@@ -185,22 +186,33 @@ class InferenceNetwork(nn.Module):
     it was, where that was asked for.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype, *, normalised: bool, plain: nn.Module | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        dtype: torch.dtype,
+        *,
+        normalised: bool,
+        plain: nn.Module | None,
+        layout: torch.memory_format = torch.channels_last,
+    ) -> None:
         super().__init__()
         self.network = network
         self.dtype = dtype
+        self.layout = layout
         self.normalised = normalised
         self.plain = plain
         self._others: dict[torch.dtype, nn.Module] = {}
 
     def forward(self, images: Tensor) -> Tensor:
         dtype = self.dtype if images.dtype == torch.float32 else images.dtype
-        network = self.network
+        network, layout = self.network, self.layout
         if dtype != self.dtype:
+            layout = layout_for(images.device, dtype, tf32=False)
             if dtype not in self._others:
-                self._others[dtype] = copy.deepcopy(network).to(dtype)
+                other = copy.deepcopy(network).to(dtype=dtype, memory_format=layout)  # type: ignore[call-overload]
+                self._others[dtype] = cast(nn.Module, other)
             network = self._others[dtype]
-        features = network(images.to(dtype, memory_format=torch.channels_last))  # (B, C, ceil(H/8), ceil(W/8))
+        features = network(images.to(dtype, memory_format=layout))  # (B, C, ceil(H/8), ceil(W/8))
         return with_length_one(features) if self.normalised else features
 
     def unfolded(self, images: Tensor) -> Tensor:
@@ -235,11 +247,14 @@ def for_inference(
     keep_plain: bool = False,
     compiled: bool = False,
     fused: bool = True,
+    tf32: bool = False,
 ) -> InferenceNetwork:
-    """A copy of ``network`` for test time: batch norms folded, channels last, on a CPU ``fused`` blocks.
+    """A copy of ``network`` for test time: batch norms folded, channels last but for exact fp32 on CUDA.
 
     ``normalised``: features get length 1. ``keep_plain``: the network as it is stays at hand, for comparison.
-    ``compiled``: torch.compile works on it, at its first image of each size, and fuses by itself.
+    ``compiled``: torch.compile works on it, at its first image of each size, and fuses by itself. ``fused``: its
+    convolutions add shortcuts and clip; on CUDA in halves and TF32 (``tf32`` says whether fp32 is rounded to it), where
+    ResNet-50 at 480p in bf16 takes .78 ms as a graph instead of 1.28 (H200).
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     plain = copy.deepcopy(folded).to(device) if keep_plain else None
@@ -254,6 +269,9 @@ def for_inference(
         if isinstance(folded, EmbeddingNetwork) and isinstance(folded.adjust_dim, nn.Conv2d):
             folded.adjust_dim = FusedConvolution.of(folded.adjust_dim)
     dtype = DTYPES[precision]
-    folded = folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout = layout_for(device, dtype, tf32=tf32)
+    folded = folded.to(device=device, dtype=dtype, memory_format=layout)  # type: ignore[call-overload]
+    if fused and not compiled and torch.device(device).type == "cuda" and layout is torch.channels_last:
+        fuse_activations(folded)
     runs = cast(nn.Module, torch.compile(folded)) if compiled else folded
-    return InferenceNetwork(runs, dtype, normalised=normalised, plain=plain).eval()
+    return InferenceNetwork(runs, dtype, normalised=normalised, plain=plain, layout=layout).eval()

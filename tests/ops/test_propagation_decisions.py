@@ -117,6 +117,7 @@ def test_a_form_that_cuts_the_prior_off_fails_these_checks():
     assert wrong > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["as they come", "a very sharp match across the frame"])
 def test_the_triton_kernel_in_its_interpreter(tmp_path, name):
     if importlib.util.find_spec("triton") is None:

@@ -1,5 +1,7 @@
 """How the Triton propagation cuts its work up: channels in parts, keys among programs, the first tile that fits."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -44,15 +46,11 @@ def test_splits_leave_a_twentieth_idle_at_most_where_they_can(tiles, slots, spli
     assert splits_that_fill(tiles, slots) == splits
 
 
-def query(channels: int, dtype: torch.dtype) -> torch.Tensor:
-    return torch.empty(2, channels, dtype=dtype)
-
-
-def test_halves_are_held_as_far_as_they_fit(monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-    assert tiles_for(query(256, torch.bfloat16)) == HELD
-    assert tiles_for(query(1024, torch.bfloat16)) == LOOPED
-    assert tiles_for(query(80, torch.float32)) == LOOPED
+def test_halves_are_held_as_far_as_they_fit():
+    assert tiles_for(torch.bfloat16, 256, 9) == HELD
+    assert tiles_for(torch.bfloat16, 1024, 9) == LOOPED
+    assert tiles_for(torch.float32, 80, 9) == LOOPED
+    assert tiles_for(torch.float32, 80, 8) == LOOPED[1:]
 
 
 def test_the_next_tile_is_tried_where_one_does_not_fit(monkeypatch):
@@ -65,11 +63,25 @@ def test_the_next_tile_is_tried_where_one_does_not_fit(monkeypatch):
         return torch.zeros(1, 2)
 
     monkeypatch.setattr(fused, "_propagate", propagate)
-    monkeypatch.setattr(fused, "tiles_for", lambda query: HELD)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(fused, "tiles_for", lambda *_: HELD)
     given = torch.zeros(2, 16), torch.zeros(1, 2, 16), torch.zeros(1, 1, 2), (0,), (8.0,)
     fused.propagate_fused(*given, size=(1, 2))
     assert tried == list(HELD[:3])
-    monkeypatch.setattr(fused, "tiles_for", lambda query: HELD[:1])
+    monkeypatch.setattr(fused, "tiles_for", lambda *_: HELD[:1])
     tried.clear()
     with pytest.raises(RuntimeError, match="no tile for 16 channels"):
         fused.propagate_fused(*given, size=(1, 2))
+
+
+@pytest.mark.parametrize("size", [(3, 5), (60, 107), (724, 724)])
+def test_products_of_places_are_squared_distances(size):
+    queries, keys = fused.places_on_grid(size, torch.device("cpu"))
+    some = torch.randint(len(keys), (50,), generator=torch.Generator().manual_seed(0))
+    y, x = some // size[1], some % size[1]
+    exact = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
+    assert torch.equal((queries[some].float() @ keys[some].float().t()).long(), exact)
+    with pytest.raises(ValueError, match="at most 724 a side"):
+        fused.places_on_grid((725, 2), torch.device("cpu"))

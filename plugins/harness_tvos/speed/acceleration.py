@@ -23,7 +23,7 @@ KEPT = 8
 
 def refuse_what_needs_cuda(config: Config, device: str, *, has_triton: bool) -> None:
     """UsageError for options that the device does not have."""
-    asked = [name for name in ("tf32", "fused_convolutions", "cuda_graph") if getattr(config, name)]
+    asked = [name for name in ("tf32", "cuda_graph") if getattr(config, name)]
     if asked and not device.startswith("cuda"):
         raise UsageError(
             f"tvos was asked for {' and '.join(asked)} on device {device!r}; expected a CUDA device",

@@ -211,19 +211,24 @@ def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [float(line) < 1e-4 for line in done.stdout.split()] == [True] * 15
+    assert [float(line) < 2e-4 for line in done.stdout.split()] == [True] * 15
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_triton_kernel_equals_plain_on_a_gpu(dtype):
+def test_triton_kernel_equals_double_precision_on_a_gpu(dtype):
+    # Of features as they are rounded: what is judged is the kernel. Weights of halves have 11 bits (fp16).
+    error = 2e-5 if dtype == torch.float32 else 2e-4
     for example in examples("cuda"):
-        query, keys, *rest = example.args
-        given = query.to(dtype), keys.to(dtype), *rest
-        plain = propagate.reference(*given, **example.kwargs)
-        fast = propagate(*given, **example.kwargs)
-        assert (fast - plain).abs().max() < propagate.tolerance
-        assert (fast.argmax(0) == plain.argmax(0)).float().mean() >= 0.9999
+        query, keys, labels, *rest = example.args
+        given = query.to(dtype), keys.to(dtype)
+        exact = propagate.reference(*(each.double() for each in (*given, labels)), *rest, **example.kwargs)
+        fast = propagate(*given, labels, *rest, **example.kwargs)
+        assert (fast - exact).abs().max() < error
+        best, second = exact.topk(2, dim=0).values
+        is_other = fast.argmax(0) != exact.argmax(0)
+        assert not (is_other & (best - second > 2 * error)).any()
+        assert is_other.float().mean() < 1e-3
 
 
 @pytest.mark.gpu

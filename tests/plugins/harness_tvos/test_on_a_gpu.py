@@ -14,7 +14,6 @@ from harness_tvos import harness_methods
 from harness_tvos.config import OFFICIAL, PRESETS, Config
 from harness_tvos.method import TVOS
 from harness_tvos.network import build_network, for_inference, load_checkpoint, network_for
-from harness_tvos.speed.fused_blocks import fuse_activations
 
 pytestmark = pytest.mark.gpu
 
@@ -147,10 +146,9 @@ def test_convolutions_that_add_and_clip_themselves_give_the_same_features(precis
     network = build_network(architecture, seed=1).train()
     with torch.no_grad():
         network(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
-    plain, fused = (for_inference(network, "cuda", precision) for _ in range(2))
-    fuse_activations(fused.network)
+    plain, fused = (for_inference(network, "cuda", precision, fused=each, tf32=True) for each in (False, True))
     images = torch.randn(1, 3, 120, 214, generator=torch.Generator().manual_seed(1)).cuda()
-    with working_on("cuda"), torch.inference_mode():
+    with working_on("cuda", tf32=True), torch.inference_mode():
         expected, found = plain(images).float(), fused(images).float()
     error = float((found - expected).abs().max() / expected.abs().max())
-    assert error < {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2}[precision]
+    assert error < {"fp32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}[precision]
