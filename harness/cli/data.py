@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.api.contracts import Benchmark
-from harness.api.errors import DataError, DataProblems, UsageError
+from harness.api.errors import DataError, UsageError
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say
+from harness.data.inspection import Findings, is_whole, read_everything
 
 
 @click.group("data")
@@ -28,18 +28,6 @@ def command() -> None:
 _bench = click.argument("bench")
 
 
-@dataclass
-class Findings:
-    """What reading everything has shown."""
-
-    videos: int = 0
-    frames: int = 0
-    truths: int = 0
-    prompts: int = 0
-    tracks: int = 0
-    problems: list[DataError] = field(default_factory=list)
-
-
 @command.command("check")
 @_bench
 @options.data_root
@@ -48,7 +36,7 @@ class Findings:
 def check(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> int:
     """Read every frame and mask of BENCH and list every problem; exit code 3 if there is any."""
     benchmark = Catalog.load().benchmarks.get(bench)
-    found = read_everything(benchmark, data_root, partial=allow_partial)
+    found = read_everything(benchmark, data_root, partial=allow_partial, on_video=_tell_video)
     if as_json:
         say(json.dumps(_as_json(benchmark, data_root, found), indent=2))
     else:
@@ -56,43 +44,8 @@ def check(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool
     return DataError.exit_code if found.problems else 0
 
 
-def read_everything(benchmark: Benchmark, root: Path | None, *, partial: bool) -> Findings:
-    """Open the benchmark and read every frame, truth and prompt of what could be opened, past every problem."""
-    found = Findings()
-    samples: Sequence[Sample] = ()
-    try:
-        samples = benchmark.open(root, partial)
-    except DataProblems as error:
-        samples = error.usable
-        found.problems.extend(error.problems)
-    except DataError as error:
-        found.problems.append(error)
-    for sample in samples:
-        say(f"{sample.name}: {sample.length} frames", err=True)
-        found.videos += 1
-        found.tracks += len(sample.extra.get("tracks", ()))
-        found.problems.extend({problem.message: problem for problem in _problems_of(sample, found)}.values())
-    return found
-
-
-def _problems_of(sample: Sample, found: Findings) -> Iterator[DataError]:
-    for t in range(sample.length):
-        try:
-            sample.read_frame(t)
-            found.frames += 1
-        except DataError as error:
-            yield error
-        if sample.read_truth is None:
-            continue
-        try:
-            found.truths += sample.read_truth(t) is not None
-        except DataError as error:
-            yield error
-    for t in sample.prompt_frames if sample.read_prompt else ():
-        try:
-            found.prompts += sample.read_prompt is not None and sample.read_prompt(t) is not None
-        except DataError as error:
-            yield error
+def _tell_video(sample: Sample) -> None:
+    say(f"{sample.name}: {sample.length} frames", err=True)
 
 
 def _show(benchmark: Benchmark, found: Findings) -> None:
@@ -158,7 +111,7 @@ def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archive
         return
     if data_root is None:
         raise UsageError(f"{bench}: no --data-root was given, expected the folder to unpack into")
-    if _is_whole(benchmark, data_root):
+    if is_whole(benchmark, data_root):
         say(f"{bench} is whole below {data_root}: there is nothing to fetch")
         return
     say(f"{benchmark.title}\n  licence:  {benchmark.licence}\n  homepage: {benchmark.homepage}", err=True)
@@ -169,15 +122,6 @@ def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archive
     with _download_progress() as on_bytes:
         written = fetch_benchmark(benchmark, data_root, on_bytes, keep=keep_archives)
     say(f"{written} files written below {data_root}; next: harness data check {bench} --data-root {data_root}")
-
-
-def _is_whole(benchmark: Benchmark, root: Path) -> bool:
-    """Whether the benchmark opens without a problem (counts and first masks; ``check`` reads everything)."""
-    try:
-        benchmark.open(root, False)
-    except DataError:
-        return False
-    return True
 
 
 @contextmanager

@@ -20,7 +20,8 @@ def shown(video, prompts):
     for t in range(len(video)):
         frame = video[t]
         assert frame.dtype == torch.uint8
-        mask = frame.new_zeros(video.size) if t == 0 else mask
+        if t == 0:
+            mask = frame.new_zeros(video.size)
         if t in prompts:
             mask = torch.where((prompts[t] > 0) & (prompts[t] < 255), prompts[t], mask)
         yield mask.clone()
