@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import cast
 
 from harness.api.errors import EnvironmentProblem, UsageError
 from harness.api.tasks import TASKS, TaskName
 from harness.catalog import Catalog
 
 TEMPLATES = Path(__file__).parent / "templates" / "plugin"
-LAYERS: Mapping[TaskName, tuple[str, ...]] = {
-    "object-zvos": ("shared", "motion", "object-zvos"),
-    "instance-zvos": ("shared", "motion", "regions", "instance-zvos"),
-    "one-shot": ("shared", "one-shot"),
-    "vis": ("shared", "motion", "regions", "vis"),
-}
-"""The folders of templates whose files make up a plugin for a task."""
-KERNELS: Mapping[TaskName, str] = {
-    "object-zvos": "departure",
-    "instance-zvos": "departure",
-    "one-shot": "likelihood",
-    "vis": "departure",
-}
 LONGEST_NAME = 30
 """So that the lines of the files written stay below 120 characters."""
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a plugin for a task starts from, as tasks.toml has it; texts for its README and pyproject.toml."""
+
+    layers: tuple[str, ...]
+    """The folders of templates whose files make it up."""
+    dependencies: tuple[str, ...]
+    idea: str
+    paper: str
+    score: str
+    departures: str
+    files: Mapping[str, str]
+    """What is in each file of the package that not every plugin has."""
+
+
+def read_starts() -> dict[TaskName, Start]:
+    """Every task's start."""
+    text = (Path(__file__).parent / "tasks.toml").read_text(encoding="utf-8")
+    return {
+        cast(TaskName, task): Start(
+            **entry | {"layers": tuple(entry["layers"]), "dependencies": tuple(entry["dependencies"])}
+        )
+        for task, entry in tomllib.loads(text).items()
+    }
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,7 @@ def render(names: Names, task: TaskName) -> dict[str, str]:
         trim_blocks=True,
         autoescape=False,  # Python, TOML and Markdown, and the names in them are checked
     )
-    protocol = TASKS[task].protocol.__name__
+    start = read_starts()[task]
     facts = {
         "name": names.name,
         "distribution": names.distribution,
@@ -114,20 +129,14 @@ def render(names: Names, task: TaskName) -> dict[str, str]:
         "class_name": names.class_name,
         "task": task,
         "task_title": TASKS[task].title,
-        "protocol": protocol,
         "entry": TASKS[task].entry,
-        "kernel": KERNELS[task],
-        "imported": ", ".join(_sorted_names("BuildContext", "Citation", "Kernel", "Method", protocol, "hookimpl")),
+        "start": start,
+        "dependencies": ", ".join(f'"{requirement}"' for requirement in start.dependencies),
     }
     return {
         path.replace("PACKAGE", names.package): templates.get_template(source).render(facts)
-        for path, source in _files(LAYERS[task])
+        for path, source in _files(start.layers)
     }
-
-
-def _sorted_names(*names: str) -> list[str]:
-    """As import sorters order them: constants, classes, functions."""
-    return sorted(names, key=lambda name: (not name.isupper(), name.islower(), name))
 
 
 def _files(layers: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -15,10 +15,11 @@ import pytest
 
 from harness.api.errors import UsageError
 from harness.catalog import Broken, Catalog, Source
-from harness.new_plugin.write import LAYERS, LONGEST_NAME, TEMPLATES, names_of, refuse_taken, render, write_plugin
+from harness.new_plugin.write import LONGEST_NAME, TEMPLATES, names_of, read_starts, refuse_taken, render, write_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
-TASKS = tuple(LAYERS)
+STARTS = read_starts()
+TASKS = tuple(STARTS)
 LONG = "a" * LONGEST_NAME
 
 
@@ -346,5 +347,5 @@ def test_force_does_not_follow_a_link_out_of_the_folder(tmp_path, link):
 
 
 def test_every_template_belongs_to_a_layer():
-    layers = {layer for layers in LAYERS.values() for layer in layers}
+    layers = {layer for start in STARTS.values() for layer in start.layers}
     assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} == layers
