@@ -19,6 +19,7 @@ import torch
 from harness.api.contracts import Method
 from harness.api.errors import ContractError, DataError, HarnessError, MethodFailed
 from harness.api.learning import Snapshot
+from harness.api.mask_files import ids_in
 from harness.api.records import VideoTiming
 from harness.api.tasks import Task
 from harness.api.video import Horizon, Prompts, Sample, Tracks, Video
@@ -142,12 +143,11 @@ def open_view(
     """The view of a video under a made-up ``name``; DataError where a prompted task finds no first mask."""
     make_video, make_prompts = kinds or (Video, Prompts)
     horizon = Horizon(last=lookahead(plan.method, sample.length))
-    masks: dict[int, torch.Tensor] = {}
+    arrays: dict[int, np.ndarray] = {}
     if plan.task.prompted:
         if sample.read_prompt is None:
             raise DataError(f"video {sample.name} of {plan.benchmark.name} has no first mask for task one-shot")
         arrays = {frame: np.array(sample.read_prompt(frame)) for frame in sample.prompt_frames}
-        masks = {frame: torch.from_numpy(array).to(device) for frame, array in arrays.items()}
     video = make_video(
         name=name,
         length=sample.length,
@@ -157,7 +157,9 @@ def open_view(
         horizon=horizon,
         frame_names=frame_names,
     )
-    return View(video, make_prompts(masks, horizon=horizon), horizon)
+    masks = {frame: torch.from_numpy(array).to(device) for frame, array in arrays.items()}
+    ids = {frame: ids_in(array) for frame, array in arrays.items()}
+    return View(video, make_prompts(masks, horizon=horizon, ids=ids), horizon)
 
 
 def lookahead(card: Method, length: int) -> int:

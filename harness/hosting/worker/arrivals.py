@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 
+from harness.api.mask_files import ids_in
 from harness.api.video import Horizon, Prompts, Video
 from harness.hosting.frames import KEPT_BYTES, FrameRing
 from harness.hosting.worker.messages import Message
@@ -16,9 +17,10 @@ from harness.hosting.worker.shared import SharedSlots
 class ArrivingPrompts(Prompts):
     """Prompts that become known as the run reaches their frames."""
 
-    def arrive(self, frame: int, mask: torch.Tensor) -> None:
-        """Add the prompt of ``frame``."""
+    def arrive(self, frame: int, mask: torch.Tensor, ids: Collection[int]) -> None:
+        """Add the prompt of ``frame``, and the values it holds."""
         self._masks[frame] = mask
+        self._ids[frame] = ids
 
 
 class Arrivals:
@@ -61,7 +63,8 @@ class Arrivals:
 
     def take_prompt(self, frame: int) -> None:
         """Move what lies in the prompt slot to the device, as the prompt of ``frame``."""
-        self.prompts.arrive(frame, torch.from_numpy(self._slots.prompt).clone().to(self._device))
+        mask = self._slots.prompt
+        self.prompts.arrive(frame, torch.from_numpy(mask).clone().to(self._device), ids_in(mask))
 
     def _read(self, frame: int) -> torch.Tensor:
         kept = self._ring.get(frame)
