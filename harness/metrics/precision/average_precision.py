@@ -158,24 +158,22 @@ def _match_group(
     group: Group, ranges: Float64[np.ndarray, "A 2"]
 ) -> tuple[UInt8[np.ndarray, "A T D"], Int64[np.ndarray, " A"]]:
     """What each detection is for each range and threshold, and how many truths count for each range."""
+    truths = len(group.truth_areas)
     outcomes = np.empty((len(ranges), len(THRESHOLDS), len(group.scores)), np.uint8)
-    counts, taken = np.empty(len(ranges), np.int64), np.empty(len(group.truth_areas), np.uint8)
-    for a, (low, high) in enumerate(ranges):
-        out_of_range = (group.truth_areas < low) | (group.truth_areas > high)
-        is_ignored = group.is_crowd | out_of_range
-        order = np.argsort(is_ignored, kind="stable")
-        counts[a] = len(order) - np.count_nonzero(is_ignored)
-        is_out = (group.areas < low) | (group.areas > high)
-        match(
-            np.ascontiguousarray(group.overlaps),
-            *group.overlaps.shape,
-            order,
-            is_ignored.view(np.uint8),
-            group.is_crowd.view(np.uint8),
-            is_out.view(np.uint8),
-            THRESHOLDS,
-            len(THRESHOLDS),
-            taken,
-            outcomes[a],
-        )
+    counts, order, flags = np.empty(len(ranges), np.int64), np.empty(truths, np.int64), np.empty((2, truths), np.uint8)
+    match(
+        np.ascontiguousarray(group.overlaps),
+        *group.overlaps.shape,
+        group.areas,
+        group.truth_areas,
+        group.is_crowd.view(np.uint8),
+        np.ascontiguousarray(ranges),
+        len(ranges),
+        THRESHOLDS,
+        len(THRESHOLDS),
+        order,
+        flags,
+        outcomes,
+        counts,
+    )
     return outcomes, counts

@@ -19,7 +19,8 @@ LOOPS = Loops(__file__)
 ANGLES, RADII = 12, 5
 HALF_TURN = ANGLES // 2
 _BINS = ANGLES * RADII
-_IN_EIGHTS = _BINS - _BINS % 8
+_BLOCK = 64
+"""Columns whose terms lie in the cache together."""
 _RADIUS_EDGES = np.logspace(np.log10(1 / 8), np.log10(2.0), RADII)
 """In units of the mean distance."""
 _EPSILON = 2.2204e-16
@@ -101,9 +102,10 @@ def costs_between(a: Float64[np.ndarray, "P 60"], b: Float64[np.ndarray, "Q 60"]
     if not fill_costs.is_compiled:
         return costs_plain(a, b)
     across = np.ascontiguousarray(b.T)
-    alone = across * across / (across + _EPSILON)  # the terms where a is 0
     costs = np.empty((len(a), len(b)), np.float64)
-    fill_costs(np.ascontiguousarray(a), across, alone, len(a), len(b), np.empty((9, len(b)), np.float64), costs)
+    numbers, values = np.empty((_BINS, len(a)), np.int64), np.empty((_BINS * len(a), 2), np.float64)
+    terms = np.empty((_BINS * len(a), _BLOCK), np.float64)  # as much as there are different heights in a is touched
+    fill_costs(np.ascontiguousarray(a), across, len(a), len(b), numbers, values, terms, np.empty((8, _BLOCK)), costs)
     return costs
 
 
@@ -191,32 +193,68 @@ def costs_plain(a: Float64[np.ndarray, "P 60"], b: Float64[np.ndarray, "Q 60"]) 
     return np.stack([0.5 * np.sum((row - b) ** 2 / (row + b + _EPSILON), axis=1) for row in a])
 
 
-@LOOPS.entry("f8*, f8*, f8*, i8, i8, f8*, f8* -> i8")
+@LOOPS.entry("f8*, f8*, i8, i8, i8*, f8*, f8*, f8*, f8* -> i8")
 @no_type_check
-def fill_costs(a, across, alone, rows, columns, sums, costs):
-    """The chi-squared costs, summed in NumPy's order (eight running sums, then the rest): equal costs stay equal."""
-    a = as_array(a, (rows, _BINS))
-    across, alone = as_array(across, (_BINS, columns)), as_array(alone, (_BINS, columns))
-    sums = as_array(sums, (9, columns))
-    costs = as_array(costs, (rows, columns))
-    for i in range(rows):
-        sums[:, :] = 0.0
-        for k in range(_BINS):
-            if k == _IN_EIGHTS:
-                for j in range(columns):
-                    sums[8, j] = ((sums[0, j] + sums[1, j]) + (sums[2, j] + sums[3, j])) + (
-                        (sums[4, j] + sums[5, j]) + (sums[6, j] + sums[7, j])
-                    )
-            running = sums[k % 8 if k < _IN_EIGHTS else 8]
-            value = a[i, k]
-            row, row_alone = across[k], alone[k]
-            if value == 0.0:
-                for j in range(columns):
-                    running[j] += row_alone[j]
-            else:
-                for j in range(columns):
-                    difference = value - row[j]
-                    running[j] += difference * difference / (value + row[j] + _EPSILON)
-        for j in range(columns):
-            costs[i, j] = 0.5 * sums[8, j]
+def fill_costs(a, across, rows, columns, numbers, values, terms, sums, costs):
+    """The chi-squared costs, summed in NumPy's order (eight running sums, then the rest): equal costs stay equal.
+
+    A bin of ``a`` has few different heights, since histograms hold whole numbers: the terms of each are divided once a
+    block of columns, not once a row.
+    """
+    a, across = as_array(a, (rows, _BINS)), as_array(across, (_BINS, columns))
+    numbers, values = as_array(numbers, (_BINS, rows)), as_array(values, (_BINS * rows, 2))
+    terms, costs = as_array(terms, (_BINS * rows, _BLOCK)), as_array(costs, (rows, columns))
+    sums = as_array(sums, (8, _BLOCK))
+    heights = _number_heights(a, numbers, values)
+    for begin in range(0, columns, _BLOCK):
+        width = min(_BLOCK, columns - begin)
+        for n in range(heights):
+            value, row, term = values[n, 0], across[np.int64(values[n, 1]), begin : begin + width], terms[n]
+            for j in range(width):
+                difference = value - row[j]
+                term[j] = difference * difference / (value + row[j] + _EPSILON)
+        for i in range(rows):
+            _add_terms(numbers, terms, i, sums, costs[i, begin : begin + width])
     return 0
+
+
+@LOOPS.inner
+@no_type_check
+def _number_heights(a, numbers, values):
+    """Number the different (height, bin) of all histograms; return how many there are."""
+    heights = 0
+    for k in range(_BINS):
+        first = heights
+        for i in range(a.shape[0]):
+            n = first
+            while n < heights and values[n, 0] != a[i, k]:
+                n += 1
+            if n == heights:
+                values[n, 0], values[n, 1] = a[i, k], k
+                heights += 1
+            numbers[k, i] = n
+    return heights
+
+
+@LOOPS.inner
+@no_type_check
+def _add_terms(numbers, terms, i, sums, costs):
+    """Half the sum of the terms of one histogram, for one block of columns: 8 sums of every eighth term, then 4."""
+    for first in range(8):
+        total = sums[first]
+        a, b, c, d = (
+            terms[numbers[first, i]],
+            terms[numbers[first + 8, i]],
+            terms[numbers[first + 16, i]],
+            terms[numbers[first + 24, i]],
+        )
+        e, f, g = terms[numbers[first + 32, i]], terms[numbers[first + 40, i]], terms[numbers[first + 48, i]]
+        for j in range(costs.size):
+            total[j] = (((((a[j] + b[j]) + c[j]) + d[j]) + e[j]) + f[j]) + g[j]
+    a, b = terms[numbers[56, i]], terms[numbers[57, i]]
+    c, d = terms[numbers[58, i]], terms[numbers[59, i]]
+    for j in range(costs.size):
+        total = ((sums[0, j] + sums[1, j]) + (sums[2, j] + sums[3, j])) + (
+            (sums[4, j] + sums[5, j]) + (sums[6, j] + sums[7, j])
+        )
+        costs[j] = 0.5 * ((((total + a[j]) + b[j]) + c[j]) + d[j])

@@ -37,7 +37,8 @@ def cheapest_path_by_search(
     """The same by Dijkstra's search alone."""
     costs = np.ascontiguousarray(costs)
     nodes, path = np.zeros((4, costs.size), np.int32), np.empty(sum(costs.shape), np.int64)
-    length = search(costs, *costs.shape, np.full(costs.size, np.inf), nodes, path, len(path))
+    distances, keys = np.full(costs.size, np.inf), np.empty(costs.size, np.float64)
+    length = search(costs, *costs.shape, distances, keys, nodes, path, len(path))
     return _as_rows_and_columns(path[:length], costs)
 
 
@@ -90,36 +91,39 @@ def _fill_distances(costs, distances):
             row[y] = left
 
 
-@LOOPS.entry("f8*, i8, i8, f8*, i4*, i8*, i8 -> i8")
+@LOOPS.entry("f8*, i8, i8, f8*, f8*, i4*, i8*, i8 -> i8")
 @no_type_check
-def search(costs, rows, columns, distances, nodes, path, most):
-    """Dijkstra's search; out-edges in the order right, down, diagonal; a node's first cheapest predecessor stays."""
+def search(costs, rows, columns, distances, keys, nodes, path, most):
+    """Dijkstra's search; out-edges in the order right, down, diagonal; a node's first cheapest predecessor stays.
+
+    ``keys`` holds the distances of the heap's nodes beside them, where they are compared.
+    """
     flat, distances = as_array(costs, (rows * columns,)), as_array(distances, (rows * columns,))
-    nodes = as_array(nodes, (4, rows * columns))
+    keys, nodes = as_array(keys, (rows * columns,)), as_array(nodes, (4, rows * columns))
     path = as_array(path, (most,))
     predecessors, colours, places, heap = nodes[0], nodes[1], nodes[2], nodes[3]
     last = rows * columns - 1
-    distances[0], heap[0], size = 0.0, 0, 1
+    distances[0], keys[0], heap[0], size = 0.0, 0.0, 0, 1
     while heap[0] != last:
         node = np.int64(heap[0])
         colours[node] = _BLACK
         size -= 1
-        heap[0] = heap[size]
+        heap[0], keys[0] = heap[size], keys[size]
         places[heap[0]] = 0
-        _sift_down(heap, places, distances, size)
+        _sift_down(heap, keys, places, size)
         can_right, can_down = node % columns < columns - 1, node // columns < rows - 1
         if can_right:
-            size = _relax(flat, distances, predecessors, colours, places, heap, size, node, node + 1)
+            size = _relax(flat, distances, predecessors, colours, places, heap, keys, size, node, node + 1)
         if can_down:
-            size = _relax(flat, distances, predecessors, colours, places, heap, size, node, node + columns)
+            size = _relax(flat, distances, predecessors, colours, places, heap, keys, size, node, node + columns)
         if can_right and can_down:
-            size = _relax(flat, distances, predecessors, colours, places, heap, size, node, node + columns + 1)
+            size = _relax(flat, distances, predecessors, colours, places, heap, keys, size, node, node + columns + 1)
     return _walk_back(predecessors, last, path)
 
 
 @LOOPS.inner
 @no_type_check
-def _relax(flat, distances, predecessors, colours, places, heap, size, node, target):
+def _relax(flat, distances, predecessors, colours, places, heap, keys, size, node, target):
     """Go from a node to a target where that is nearer than before; return the size of the heap."""
     if colours[target] == _BLACK or distances[node] + flat[target] >= distances[target]:
         return size
@@ -129,7 +133,8 @@ def _relax(flat, distances, predecessors, colours, places, heap, size, node, tar
         colours[target] = _GREY
         heap[size], places[target] = target, size
         size += 1
-    _sift_up(heap, places, distances, places[target])
+    keys[places[target]] = distances[target]
+    _sift_up(heap, keys, places, np.int64(places[target]))
     return size
 
 
@@ -147,34 +152,34 @@ def _walk_back(predecessors, last, path):
 
 @LOOPS.inner
 @no_type_check
-def _sift_up(heap, places, distances, place):
-    node = heap[place]
+def _sift_up(heap, keys, places, place):
+    node, key = heap[place], keys[place]
     while place > 0:
         parent = (place - 1) // _ARITY
-        if distances[node] >= distances[heap[parent]]:
+        if key >= keys[parent]:
             break
-        heap[place] = heap[parent]
+        heap[place], keys[place] = heap[parent], keys[parent]
         places[heap[place]] = place
         place = parent
-    heap[place] = node
+    heap[place], keys[place] = node, key
     places[node] = place
 
 
 @LOOPS.inner
 @no_type_check
-def _sift_down(heap, places, distances, size):
-    node = heap[0]
-    place = 0
+def _sift_down(heap, keys, places, size):
+    node, key = heap[0], keys[0]
+    place = np.int64(0)
     while _ARITY * place + 1 < size:
         first = _ARITY * place + 1
         nearest = first
         for child in range(first + 1, min(first + _ARITY, size)):
-            if distances[heap[child]] < distances[heap[nearest]]:
+            if keys[child] < keys[nearest]:
                 nearest = child
-        if distances[heap[nearest]] >= distances[node]:
+        if keys[nearest] >= key:
             break
-        heap[place] = heap[nearest]
+        heap[place], keys[place] = heap[nearest], keys[nearest]
         places[heap[place]] = place
         place = nearest
-    heap[place] = node
+    heap[place], keys[place] = node, key
     places[node] = place
