@@ -59,7 +59,7 @@ class ClipSource:
             frames = [np.asarray(sample.read_frame(t), np.uint8) for t in frame_numbers(rng, sample.length, config)]
         height, width = frames[0].shape[:2]
         box = crop_box(rng, height, width, config)
-        frames = [_resized(frame, box, config.size) for frame in frames]
+        frames = [_resized(frame, box, config) for frame in frames]
         if rng.random() < config.flip:
             frames = [frame[:, ::-1] for frame in frames]
         if rng.random() < config.jitter:
@@ -102,13 +102,12 @@ def _random_shape(rng: np.random.Generator, height: int, width: int, config: Tra
     return min(height, round(width / aspect)), min(width, round(height * aspect))
 
 
-def _resized(frame: Image, box: Box, size: int) -> Image:
+def _resized(frame: Image, box: Box, config: TrainingConfig) -> Image:
     top, left, rows, columns = box
     part = frame[top : top + rows, left : left + columns]
-    shrinks = min(rows, columns) > size
-    return np.asarray(
-        cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8
-    )
+    by_area = config.shrink == "area" and min(rows, columns) > config.size
+    size, how = (config.size, config.size), cv2.INTER_AREA if by_area else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, size, interpolation=how), np.uint8)
 
 
 def jittered(rng: np.random.Generator, image: Image, strength: tuple[float, float, float, float]) -> Image:

@@ -49,6 +49,12 @@ class TrainingConfig:
     crop: Literal["random-resized", "whole", "zoomed"] = "random-resized"
     """random-resized: a box of ``area`` and ``aspect``, resized; whole: the frame, resized (MAST); zoomed: a square
     that, resized, magnifies the frame by ``zoom``. One box for all frames of a clip. paper 4.1: random crop."""
+    shrink: Literal["area", "linear"] = "area"
+    """How a box larger than ``size`` is resized: over all of its pixels, or from four each (MAST). ours: area, which
+    has no aliases."""
+    norms: Literal["joint", "apart"] = "joint"
+    """Whether batch norms see all frames of the clips at once, or one place of the clip after the other. MAST: apart,
+    every frame is a pass of its own. ours: joint, so that references and targets are normalised alike."""
     area: tuple[float, float] = (0.5, 1.0)
     """Fraction of the frame. ours."""
     aspect: tuple[float, float] = (0.75, 4 / 3)
@@ -57,8 +63,8 @@ class TrainingConfig:
     """ours."""
     flip: float = 0.0
     """How often the whole clip is mirrored. ours."""
-    drop: float = 1.0
-    """How often one of a and b is dropped: then it alone is regressed; else both are. MAST: always (paper: p .5)."""
+    drop: float = 0.5
+    """How often one of a and b is dropped: then it alone is regressed; else both are. paper 4.1 (MAST: always)."""
     drop_scale: float = 1.5
     """Factor on the channels that are left. MAST."""
     jitter: float = 0.3
@@ -109,19 +115,24 @@ class TrainingConfig:
 PAIRWISE = TrainingConfig()
 MEMORY = replace(PAIRWISE, iterations=10_000, batch=16, references=5, momentum_encoder=True, lr=1e-4, halve_at=())
 """paper 3.2 and 4.1, but for the batch, which is not said: 16 clips of 6 frames are as many frames as 48 pairs."""
+MAST_ITERATIONS = 119_300
+"""20 epochs of 5,965 batches: the 469,887 frames of its ytvos.csv make 71,583 pairs an epoch on the average."""
 MAST_PAIRWISE = replace(
     PAIRWISE,
-    iterations=92_000,
+    iterations=MAST_ITERATIONS,
     batch=12,
     size=256,
     radius=6,
-    halve_at=(0.36, 0.54, 0.73, 0.91),
+    halve_at=tuple((samples + 1) / (12 * MAST_ITERATIONS) for samples in (400_000, 600_000, 800_000, 1_000_000)),
     crop="whole",
+    shrink="linear",
+    norms="apart",
+    drop=1.0,
     jitter=0.0,
     feature_norm=False,
     feature_spread=0.0,
 )
-"""MAST: 1.1 M samples, the rate halved after .4, .6, .8 and 1.0 M; reported not to converge on torch above 1.1."""
+"""MAST: the rate halved after .4, .6, .8 and 1.0 M samples; reported not to converge on torch above 1.1."""
 SMALL_PAIRWISE = replace(
     PAIRWISE,
     iterations=700,
@@ -132,6 +143,7 @@ SMALL_PAIRWISE = replace(
     crop="zoomed",
     zoom=(0.7, 1.8),
     flip=0.5,
+    drop=1.0,
     intervals=(1, 2, 4),
     interval_probabilities=(0.4, 0.3, 0.3),
     warm_up=30,

@@ -201,6 +201,12 @@ class ReconstructionLearner:
         return query, memory
 
     def _encoded(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
+        """Features (B, K, C, h, w) of the frames, references first; batch norms see them as the config says."""
+        if self.config.norms == "apart":
+            return torch.cat([self._encoded_together(encoder, frames) for frames in lab.split(1, 1)], 1)
+        return self._encoded_together(encoder, lab)
+
+    def _encoded_together(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
         images = lab.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         return encoder(images).float().unflatten(0, lab.shape[:2])
 

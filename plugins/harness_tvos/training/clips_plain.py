@@ -7,21 +7,22 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from harness import DataError, Sample
 from harness_tvos.config import OFFICIAL, Config
 from harness_tvos.frames.references import reference_frames
 from harness_tvos.training.clips import Clip, Image, annotated, read_pair
 from harness_tvos.training.config import TrainingConfig
-from harness_tvos.training.labels import CENTROIDS, central, commonest, through_palette
+from harness_tvos.training.labels import CENTROIDS, central, commonest, nearest_classes, painted
 from harness_tvos.training.warp import recoloured
 
 UNIFORM_REACH = 40  # paper 3.3: the preceding 40 frames
-SHRINK = {"majority": commonest, "nearest": central, "palette": through_palette}
+SHRINK = {"majority": commonest, "nearest": central, "palette": nearest_classes}
 
 
 class PlainClips:
-    """A clip for every frame of every video, in a new order each epoch; the target is the last of its frames."""
+    """A clip for every frame of every video, in the order of the epoch; the target is the last of its frames."""
 
     def __init__(self, samples: Sequence[Sample], config: TrainingConfig, seed: int) -> None:
         self.frames = [annotated(sample) for sample in samples]
@@ -50,27 +51,34 @@ class PlainClips:
     def place_of(self, iteration: int, place: int) -> tuple[int, int]:
         """Which video, and which of its annotated frames, begins a clip."""
         epoch, step = divmod(iteration, self.epoch)
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.starts[-1])
+        order = np.random.default_rng((self.seed, epoch if self.config.reshuffle else 0)).permutation(self.starts[-1])
         number = int(order[(step * self.config.batch + place) % len(order)])
         video = int(np.searchsorted(self.starts, number, side="right")) - 1
         return video, number - int(self.starts[video])
 
     def _augmented(self, pairs: list[tuple[Image, Image]], rng: np.random.Generator, side: int) -> Clip:
         wanted = max(self.config.short_side or min(pairs[0][1].shape), side)
-        frames = np.stack([enlarged(image, wanted, cv2.INTER_LINEAR) for image, _ in pairs])
-        ids = np.stack([enlarged(ids, wanted, cv2.INTER_NEAREST) for _, ids in pairs])
-        if ids.max() >= CENTROIDS:
-            raise DataError(f"found object id {ids.max()}; TVOS learns from ids 0 to {CENTROIDS - 1} and void")
-        top, left = (int(rng.integers(0, length - side + 1)) for length in ids.shape[1:])
-        frames, ids = (x[:, top : top + side, left : left + side] for x in (frames, ids))
+        most = max(int(ids.max()) for _, ids in pairs)
+        if most >= CENTROIDS:
+            raise DataError(f"found object id {most}; TVOS learns from ids 0 to {CENTROIDS - 1} and void")
+        frames = np.stack([resized(image, wanted, Pillow.Resampling.BILINEAR) for image, _ in pairs])
+        masks = np.stack([self._resized_mask(ids, wanted) for _, ids in pairs])
+        top, left = (int(rng.integers(0, length - side + 1)) for length in masks.shape[1:3])
+        frames, masks = (x[:, top : top + side, left : left + side] for x in (frames, masks))
         for axis, chance in ((2, self.config.flip), (1, self.config.flip_vertically)):
             if rng.random() < chance:
-                frames, ids = np.flip(frames, axis), np.flip(ids, axis)
+                frames, masks = np.flip(frames, axis), np.flip(masks, axis)
         if self.config.colour_jitter:
             frames = jittered(frames, rng, self.config.colour_jitter)
         nothing = np.zeros((0, side // 8, side // 8, 2), np.float32)
-        labels = SHRINK[self.config.labels](ids)
+        labels = SHRINK[self.config.labels](masks)
         return Clip(np.ascontiguousarray(frames), labels, nothing, nothing[..., 0].astype(np.bool_))
+
+    def _resized_mask(self, ids: Image, short_side: int) -> Image:
+        """The ids, or where the palette decides their colours, which mix at borders as those of frames do."""
+        if self.config.labels == "palette":
+            return resized(painted(ids), short_side, Pillow.Resampling.BILINEAR)
+        return resized(ids, short_side, Pillow.Resampling.NEAREST)
 
 
 def epoch_of(samples: Sequence[Sample], config: TrainingConfig) -> int:
@@ -90,14 +98,17 @@ def clip_frames(start: int, length: int, config: TrainingConfig) -> tuple[int, .
     return tuple(start + t for t in (*reference_frames(span - 1, rule), span - 1))
 
 
-def enlarged(image: Image, short_side: int, interpolation: int) -> Image:
-    """An image resized so that its shorter side is ``short_side``; itself where it is so already."""
+def resized(image: Image, short_side: int, how: Pillow.Resampling) -> Image:
+    """An image whose shorter side is ``short_side``, the longer one cut to whole pixels, as torchvision has Pillow do.
+
+    Pillow looks at all pixels where it shrinks; OpenCV's bilinear resizing looks at four.
+    """
     height, width = image.shape[:2]
-    factor = short_side / min(height, width)
-    if factor == 1:
+    shorter = min(height, width)
+    if shorter == short_side:
         return image
-    size = (max(round(width * factor), short_side), max(round(height * factor), short_side))
-    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+    size = int(short_side * width / shorter), int(short_side * height / shorter)
+    return np.asarray(Pillow.fromarray(image).resize(size, how), np.uint8)
 
 
 def jittered(frames: NDArray[np.uint8], rng: np.random.Generator, strength: float) -> NDArray[np.uint8]:

@@ -45,8 +45,12 @@ class TrainingConfig:
     the rule of test time. paper Table 2, rows."""
     references: int = 9
     """paper 3.4: 9 previous frames; 1, 3 and 9 are rows of Table 2."""
+    reshuffle: bool = False
+    """Whether each epoch has an order of its own. code: no, its DistributedSampler is never told the epoch, so the
+    clips that do not fill a batch are the same in all epochs."""
     short_side: int = 0
-    """Frames are first resized to this shorter side; 0: as they are. code: 384 for YouTube-VOS."""
+    """Frames are first resized to this shorter side by Pillow, with "palette" the coloured masks too; 0: as they are.
+    code: 384 for YouTube-VOS."""
     crop: int = 256
     """Side of the crops, a multiple of 8. code."""
     late_crop: int = 0
@@ -60,9 +64,9 @@ class TrainingConfig:
     colour_jitter: float = 0.0
     """Strength for brightness, contrast, saturation and hue, one draw a plain clip. code: .4 where switched on, off by
     default."""
-    labels: Literal["majority", "nearest", "palette"] = "majority"
-    """How the ids of 8 x 8 pixels become a cell's: the commonest, the one at its centre, or the nearest palette colour
-    to their mean. code: palette, which puts a class 8 on borders of object 1; ours: majority."""
+    labels: Literal["majority", "nearest", "palette"] = "palette"
+    """How the ids of 8 x 8 pixels become a cell's: the nearest palette colour to the mean of their colours, the
+    commonest, or the one at its centre. code: palette, which puts a class 8 on borders of object 1; ours: majority."""
 
     targets: Literal["last", "each"] = "last"
     """Which frames of a clip are targets. code: the last."""
@@ -171,6 +175,7 @@ SMALL = TrainingConfig(
     architecture="r18",
     closed_residuals=True,
     clips="mixed",
+    labels="majority",
     batch=4,
     references=3,
     crop=128,
@@ -206,7 +211,7 @@ LITE0 = replace(
 PRESETS = {
     "official": OFFICIAL,
     "official-youtube-vos": replace(OFFICIAL, short_side=384, epochs=30),
-    "official-palette": replace(OFFICIAL, labels="palette"),
+    "official-majority": replace(OFFICIAL, labels="majority", reshuffle=True),
     "paper": replace(OFFICIAL, flip_vertically=0.0),
     "table2-1": replace(OFFICIAL, references=1),
     "table2-3": replace(OFFICIAL, references=3),

@@ -24,15 +24,20 @@ def central(ids: Ids) -> Ids:
     return _blocks(ids)[..., STRIDE // 2, :, STRIDE // 2]
 
 
-def through_palette(ids: Ids) -> Ids:
-    """Each cell's mean colour in the VOC palette, as bilinear shrinking takes it, to the nearest of 22 colours.
+def painted(ids: Ids) -> NDArray[np.uint8]:
+    """The colours (..., H, W, 3) of ids in the VOC palette."""
+    return palette().astype(np.uint8)[ids]
+
+
+def nearest_classes(colours: NDArray[np.uint8]) -> Ids:
+    """Each cell's mean of painted ids (..., H, W, 3), as bilinear shrinking takes it, to the nearest of 22 colours.
 
     So an exact half of background and object 1, (64, 0, 0), becomes class 8, whose colour that is
     (microsoft/transductive-vos 1312e43). Bilinear shrinking by 8 is the mean of the 2 x 2 pixels at the centre.
     """
-    colours = palette()
-    blocks = _blocks(ids)[..., 3:5, :, 3:5]  # (..., h, 2, w, 2)
-    means = colours[blocks].mean((-4, -2))  # (..., h, w, 3)
+    height, width = colours.shape[-3:-1]
+    cells = colours.reshape(*colours.shape[:-3], height // STRIDE, STRIDE, width // STRIDE, STRIDE, 3)
+    means = cells[..., 3:5, :, 3:5, :].mean((-4, -2))  # (..., h, w, 3)
     distances = np.square(means[..., None, :] - centroids()).sum(-1)
     return distances.argmin(-1).astype(np.uint8)
 

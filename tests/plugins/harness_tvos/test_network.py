@@ -82,6 +82,15 @@ def test_initial_convolutions_have_the_official_spread_and_follow_the_seed() -> 
     assert not torch.equal(one, other)
 
 
+def test_adjust_dim_begins_as_pytorch_leaves_it() -> None:
+    # U(-a, a) with a = 1 / sqrt(1024), whose deviation is a / sqrt(3) = .018; N(0, sqrt(2 / 256)) would have .088.
+    one, same, other = (build_network("r50", seed=seed).adjust_dim.weight for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert one.abs().max() <= 1 / 32
+    assert one.std().item() == pytest.approx(1 / 32 / 3**0.5, rel=0.01)
+
+
 def test_an_official_checkpoint_loads_with_prefix_wrapper_and_missing_counters(tmp_path: Path) -> None:
     network = with_lived_in_norms(build_network("r50", seed=3))
     kept = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from harness import DataError, Sample
-from harness_selfsup.training.clips import ClipSource, crop_box, frame_numbers, jittered
+from harness_selfsup.training.clips import ClipSource, _resized, crop_box, frame_numbers, jittered
 from harness_selfsup.training.config import MEMORY, PAIRWISE, PRESETS, TrainingConfig
 
 TINY = replace(PAIRWISE, batch=4, size=16, jitter=0.0)
@@ -129,11 +130,11 @@ def test_videos_limits_what_is_learnt_from() -> None:
 
 
 def test_lightness_is_never_dropped() -> None:
-    source = ClipSource([numbered(20)], TINY, seed=0)
+    source = ClipSource([numbered(20)], replace(TINY, drop=1.0), seed=0)
     drawn = [source.dropped_channel(iteration) for iteration in range(200)]
     assert set(drawn) == {1, 2}
     assert 70 < drawn.count(1) < 130
-    half = ClipSource([numbered(20)], replace(TINY, drop=0.5), seed=0)
+    half = ClipSource([numbered(20)], TINY, seed=0)
     assert {half.dropped_channel(iteration) for iteration in range(200)} == {None, 1, 2}
 
 
@@ -173,3 +174,12 @@ def test_presets_are_the_papers() -> None:
     assert (PAIRWISE.iterations, PAIRWISE.batch, PAIRWISE.size, PAIRWISE.radius) == (120_000, 48, 384, 12)
     assert (MEMORY.iterations, MEMORY.references, MEMORY.momentum) == (10_000, 5, 0.999)
     assert set(PRESETS) >= {"pairwise", "memory", "small-pairwise", "small-memory"}
+
+
+def test_frames_are_shrunk_over_all_pixels_or_from_four_as_in_mast() -> None:
+    lines = np.zeros((64, 64, 3), np.uint8)
+    lines[:, ::4] = 240
+    area, linear = (_resized(lines, (0, 0, 64, 64), replace(TINY, size=16, shrink=how)) for how in ("area", "linear"))
+    assert (area == 60).all()
+    assert set(np.unique(linear)) == {0}  # the columns between the lines
+    assert np.array_equal(linear, cv2.resize(lines, (16, 16)))

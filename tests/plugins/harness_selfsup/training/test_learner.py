@@ -28,7 +28,9 @@ from harness_selfsup.training.learner import (
 )
 from harness_selfsup.training.network import TrainedEncoder, keep_features, scale_features
 
-PAIRS = replace(PAIRWISE, iterations=4, batch=2, size=16, radius=2, intervals=(1,), interval_probabilities=(1.0,))
+PAIRS = replace(
+    PAIRWISE, drop=1.0, iterations=4, batch=2, size=16, radius=2, intervals=(1,), interval_probabilities=(1.0,)
+)
 CLIPS = replace(PAIRS, references=2, momentum_encoder=True, lr=1e-4, halve_at=())
 
 
@@ -260,3 +262,18 @@ def test_a_network_without_norm_is_the_bare_encoder() -> None:
         before = network.eval()(images)
         scale_features(network, 2.0)
         assert torch.allclose(network(images), 2 * before, atol=1e-5)
+
+
+def test_batch_norms_see_each_place_of_the_clips_apart_as_in_mast() -> None:
+    together, apart = (learner(replace(PAIRS, norms=norms, feature_norm=False)) for norms in ("joint", "apart"))
+    assert all(
+        torch.equal(one, other) for one, other in zip(*(x.query.parameters() for x in (together, apart)), strict=True)
+    )
+    lab = together._lab(together.batch(0).clips)
+    alone = copy.deepcopy(apart.query)
+    expected = torch.stack([alone(lab[:, k]) for k in range(2)], 1)
+    features, _ = apart._features(lab)
+    assert torch.allclose(torch.stack([features[0], features[1]], 1), expected, atol=1e-5)
+    joint, _ = together._features(lab)
+    assert not torch.allclose(joint[0], features[0], atol=1e-2)
+    assert all(torch.equal(a, b) for a, b in zip(apart.query.buffers(), alone.buffers(), strict=True))

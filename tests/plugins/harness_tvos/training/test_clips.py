@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 from harness import DataError
 from harness_tvos.training.clips import read_pair, share_of
-from harness_tvos.training.clips_plain import PlainClips, clip_frames, enlarged, jittered
+from harness_tvos.training.clips_plain import PlainClips, clip_frames, jittered, resized
 from harness_tvos.training.config import OFFICIAL, PRESETS
 
 TINY = replace(OFFICIAL, batch=2, crop=32, references=3, flip=0.0, flip_vertically=0.0)
@@ -48,12 +49,22 @@ def test_an_epoch_begins_a_clip_at_every_frame_once(disc_video):
     assert source.epoch == 12 // 2
     drawn = [source.place_of(iteration, place) for iteration in range(6) for place in range(2)]
     assert sorted(drawn) == [(0, t) for t in range(5)] + [(1, t) for t in range(7)]
-    assert drawn != [source.place_of(iteration, place) for iteration in range(6, 12) for place in range(2)]
+
+
+def test_the_order_of_an_epoch_is_that_of_all_as_released_or_its_own(disc_video):
+    def epochs(config):
+        source = PlainClips([disc_video("a", length=5), disc_video("b", length=7)], config, seed=0)
+        return [[source.place_of(iteration, 0) for iteration in range(start, start + 6)] for start in (0, 6, 12)]
+
+    first, second, third = epochs(TINY)
+    assert first == second == third
+    first, second, third = epochs(replace(TINY, reshuffle=True))
+    assert first != second != third != first
 
 
 def test_a_clip_shows_the_frames_and_labels_of_the_video(disc_video):
     video = disc_video(height=64)
-    config = replace(TINY, crop=64)
+    config = replace(TINY, crop=64, labels="majority")
     source = PlainClips([video], config, seed=3)
     clip = source.clip(0, 0, 64)
     _, start = source.place_of(0, 0)
@@ -77,7 +88,7 @@ def test_flips_turn_frames_and_labels_together(disc_video):
 
 
 def test_frames_smaller_than_the_crop_are_enlarged_first(disc_video):
-    clip = PlainClips([disc_video()], TINY, seed=0).clip(0, 0, 128)
+    clip = PlainClips([disc_video()], replace(TINY, labels="majority"), seed=0).clip(0, 0, 128)
     assert clip.frames.shape == (4, 128, 128, 3)
     assert set(np.unique(clip.labels)) == {0, 1}
 
@@ -85,7 +96,29 @@ def test_frames_smaller_than_the_crop_are_enlarged_first(disc_video):
 def test_the_short_side_of_youtube_vos_is_384():
     config = PRESETS["official-youtube-vos"]
     assert (config.short_side, config.epochs) == (384, 30)
-    assert enlarged(np.zeros((720, 1280, 3), np.uint8), 384, 1).shape == (384, 683, 3)
+    assert resized(np.zeros((720, 1280, 3), np.uint8), 384, Pillow.Resampling.BILINEAR).shape == (384, 682, 3)
+    assert resized(np.zeros((640, 480, 3), np.uint8), 384, Pillow.Resampling.BILINEAR).shape == (512, 384, 3)
+
+
+def test_frames_are_shrunk_over_all_of_their_pixels():
+    lines = np.zeros((64, 64, 3), np.uint8)
+    lines[:, ::4] = 240  # every fourth column: OpenCV's four pixels see all of one and nothing of the next
+    shrunk = resized(lines, 16, Pillow.Resampling.BILINEAR)
+    assert np.abs(shrunk[:, 1:-1].astype(int) - 60).max() <= 16
+    untouched = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    assert resized(untouched, 4, Pillow.Resampling.BILINEAR) is untouched
+
+
+def test_coloured_masks_are_shrunk_and_mix_as_released(disc_video):
+    video = disc_video(height=64)
+    config = replace(TINY, crop=32, short_side=32, references=1)
+    clip = PlainClips([video], config, seed=0).clip(0, 0, 32)
+    by_ids = PlainClips([video], replace(config, labels="nearest"), seed=0).clip(0, 0, 32)
+    assert np.array_equal(clip.frames, by_ids.frames)
+    assert set(np.unique(by_ids.labels)) == {0, 1}
+    assert set(np.unique(clip.labels)) >= {0, 1}
+    where = clip.labels != by_ids.labels
+    assert where.mean() < 0.3
 
 
 def test_colour_jitter_changes_every_frame_alike(disc_video):

@@ -15,7 +15,10 @@ def test_the_official_constants():
     assert (OFFICIAL.optimizer, OFFICIAL.lr, OFFICIAL.final_lr, OFFICIAL.weight_decay) == ("sgd", 0.02, 4e-5, 3e-4)
     assert (OFFICIAL.flip, OFFICIAL.flip_vertically, OFFICIAL.colour_jitter) == (0.5, 0.5, 0.0)
     assert (PRESETS["paper"].flip, PRESETS["paper"].flip_vertically) == (0.5, 0.0)
-    assert PRESETS["official-palette"].labels == "palette"
+    assert (OFFICIAL.labels, OFFICIAL.reshuffle) == ("palette", False)
+    assert (PRESETS["official-majority"].labels, PRESETS["official-majority"].reshuffle) == ("majority", True)
+    assert {PRESETS[name].labels for name in ("paper", "table2-1", "official-youtube-vos")} == {"palette"}
+    assert {PRESETS[name].labels for name in ("small", "lite0")} == {"majority"}  # what the shipped weights learnt from
 
 
 def test_the_official_learning_rate_is_a_cosine_in_steps_of_an_epoch():
