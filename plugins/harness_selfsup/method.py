@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harness import BuildContext, DataError, Prompts, Video, stage
 from harness.api.errors import UsageError
-from harness.ops.labels import VOID
+from harness.ops.labels import VOID, overlay
 from harness_selfsup.config import Config
 from harness_selfsup.frames.grids import Size, resized_frame, upsampled, working_size
 from harness_selfsup.frames.lab import to_lab
@@ -69,7 +69,7 @@ class SelfSup:
             else:
                 mask = memory.ids[self.classes(memory, query, frame - first, video.size)]
             if prompt is not None:
-                mask = overlaid(mask, prompt)
+                mask = overlay(mask, prompt)
                 memory.add_objects(prompt)
             memory.write(frame - first, kept, mask)
             yield mask
@@ -144,9 +144,3 @@ def slipped(offsets: list[Tensor | None]) -> list[Tensor | None]:
     """The last offsets for every long-term reference, as the released code of MAST takes them for labels."""
     last = next((found for found in reversed(offsets) if found is not None), None)
     return [None if found is None else last for found in offsets]
-
-
-def overlaid(mask: Tensor, prompt: Tensor) -> Tensor:
-    """``mask`` with the objects of ``prompt`` exactly as prompted."""
-    kept = mask.masked_fill(torch.isin(mask, prompt.unique()), 0)
-    return torch.where(prompt > 0, prompt, kept)

@@ -60,25 +60,14 @@ class Memory:
             self.labels = nn.functional.pad(self.labels, (0, 0, 0, len(new)))
 
 
-def merged(prompt: Tensor) -> Tensor:
-    """Every object of ``prompt`` under the highest id: how the released YouTube-VOS code takes a later annotation."""
-    return torch.where(prompt > 0, prompt.max(), prompt)
-
-
-def overlaid(mask: Tensor, prompt: Tensor) -> Tensor:
-    """``mask`` with the objects of ``prompt`` exactly as prompted."""
-    kept = mask.masked_fill(torch.isin(mask, prompt.unique()), 0)
-    return torch.where(prompt > 0, prompt, kept)
-
-
-def overlaid_labels(labels: Tensor, prompted: Tensor) -> Tensor:
-    """The same for labels (K, h, w): ``prompted`` where it shows objects, and ``labels`` of the other objects else."""
+def overlay_labels(labels: Tensor, prompted: Tensor) -> Tensor:
+    """Labels (K, h, w): ``prompted`` where it shows objects, and ``labels`` of the other objects else."""
     others = labels * ~prompted.flatten(1).any(1)[:, None, None]
     others[0] = 1 - others[1:].sum(0)
-    return written_over(others, prompted)
+    return write_over(others, prompted)
 
 
-def written_over(labels: Tensor, prompted: Tensor) -> Tensor:
+def write_over(labels: Tensor, prompted: Tensor) -> Tensor:
     """``prompted`` where it shows objects, and of ``labels`` the share that it leaves to the background."""
     combined = labels * prompted[0]
     combined[1:] += prompted[1:]

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from harness import BuildContext, Prompts, Video, stage
-from harness.ops.labels import VOID, one_hot, resize_nearest
+from harness.ops.labels import VOID, one_hot, overlay, resize_nearest
 from harness.ops.propagation import Sigmas, Slots
 from harness_tvos.config import Config
 from harness_tvos.frames.references import Schedule, frames_kept
 from harness_tvos.frames.sizes import Size, grid_of, hard_labels, resized_image, soft_labels, working_size
 from harness_tvos.kernels import embed, has_triton, propagate, upsample
-from harness_tvos.memory import Memory, merged, overlaid, overlaid_labels, written_over
+from harness_tvos.memory import Memory, overlay_labels
 from harness_tvos.network import build_network, for_inference, image_statistics, load_checkpoint, network_for
 from harness_tvos.speed.acceleration import Graphs, refuse_what_needs_cuda
+from harness_tvos.variants import accidents
 from harness_tvos.variants.transferred import build_layer3_network, layer3_network_for
 
 
@@ -106,15 +107,10 @@ class TVOS:
 
     def prompted(self, video: Video, prompts: Prompts) -> Iterator[tuple[int, Tensor | None]]:
         """Every frame with its prompt, where that shows an object; void is background."""
-        found = 0
-        for frame in range(len(video)):
-            prompt = prompts.get(frame)
-            if prompt is not None:
-                found += 1
-                prompt = prompt.masked_fill(prompt == VOID, 0)
-                is_skipped = self.config.official_bugs and found == 3
-                prompt = prompt if prompt.any() and not is_skipped else None
-            yield frame, prompt
+        given = ((frame, prompts.get(frame)) for frame in range(len(video)))
+        for frame, prompt in accidents.skip_third(given) if self.config.official_bugs else given:
+            shown = None if prompt is None else prompt.masked_fill(prompt == VOID, 0)
+            yield frame, shown if shown is not None and shown.any() else None
 
     def begun(self, image: Tensor, prompt: Tensor, frames: int) -> Memory:
         """Memory of the first prompted frame, of a video that has so many frames from there on."""
@@ -172,16 +168,16 @@ class TVOS:
     def with_later_objects(self, mask: Tensor, prompt: Tensor, memory: Memory, own: int) -> Tensor:
         """Lay a later prompt over the mask (H, W) and the labels predicted for its frame, which lies at ``own``."""
         memory.add_objects(prompt)
+        if self.config.official_bugs:
+            accidents.write_merged(memory, own, prompt)
+            return mask
         ids = memory.ids.tolist()
         labels = memory.labels_at(own)  # (K, h, w)
-        if self.config.official_bugs:
-            memory.relabel(own, written_over(labels, hard_labels(merged(prompt), ids, (memory.grid,))))
-            return mask
         is_soft = self.config.prompt_labels == "soft"
         size = self.size_of(prompt.shape)
         prompted = soft_labels(prompt, ids, size) if is_soft else hard_labels(prompt, ids, (memory.grid,))
-        memory.relabel(own, overlaid_labels(labels, prompted))
-        return overlaid(mask, prompt)
+        memory.relabel(own, overlay_labels(labels, prompted))
+        return overlay(mask, prompt)
 
     def size_of(self, size: Sequence[int]) -> Size:
         """What the network sees of frames of this size."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.ops.labels import one_hot, resize_bilinear, resize_nearest
+from harness.ops.labels import one_hot, overlay, resize_bilinear, resize_nearest
 
 
 def test_planes_follow_the_given_ids():
@@ -36,3 +36,10 @@ def test_the_nearest_pixel_is_the_one_under_the_centre():
     row = torch.tensor([[1, 2, 3, 4, 5, 6]], dtype=torch.uint8)
     assert resize_nearest(row, (1, 2)).tolist() == [[2, 5]]
     assert resize_nearest(row, (1, 4)).tolist() == [[1, 3, 4, 6]]
+
+
+def test_a_prompt_is_laid_over_a_mask_and_its_objects_are_nowhere_else():
+    mask = torch.tensor([[1, 2, 0, 3]], dtype=torch.uint8)
+    prompt = torch.tensor([[0, 0, 2, 2]], dtype=torch.uint8)
+    assert overlay(mask, prompt).tolist() == [[1, 0, 2, 2]]
+    assert mask.tolist() == [[1, 2, 0, 3]]

@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness import Video
-from harness.ops.labels import VOID
+from harness.ops.labels import VOID, overlay
 from harness_selfsup.adaptation.augment import changed, draw
 from harness_selfsup.adaptation.config import AdaptedConfig
 from harness_selfsup.adaptation.unet import untrained
-from harness_selfsup.method import overlaid
 from harness_selfsup.network import DTYPES, Precision
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -52,7 +51,7 @@ class Lessons:
             return
         mask = propagated
         if prompt is not None:
-            mask = overlaid(propagated, without_void(prompt)).masked_fill(prompt == VOID, VOID)
+            mask = overlay(propagated, without_void(prompt)).masked_fill(prompt == VOID, VOID)
         small = functional.interpolate(mask[None, None], size=(self.size, self.size), mode="nearest-exact")[0, 0]
         self.maps[frame] = class_map(small, tuple(self.entered))
         if prompt is not None:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from harness import BuildContext, OneShotVOS, Prompts, Snapshot, Video, stage
+from harness.ops.labels import overlay
 from harness_selfsup.adaptation.appearance import AppearanceModel, Lessons, without_void
 from harness_selfsup.adaptation.config import AdaptedConfig, CausalConfig
 from harness_selfsup.method import build as build_propagation
-from harness_selfsup.method import overlaid
 
 
 def build(context: BuildContext) -> Adapted:
@@ -123,4 +123,4 @@ def segmented(
         mask = torch.zeros(video.size, dtype=torch.uint8, device=image.device)
     else:
         mask = model.segment(image, lessons.ids_at(frame))
-    return mask if prompt is None else overlaid(mask, without_void(prompt))
+    return mask if prompt is None else overlay(mask, without_void(prompt))
