@@ -214,7 +214,8 @@ class PeakMemory:
 class LapMemory:
     """A method's peak memory over the laps of a video; on CUDA without the frames that the harness keeps for it.
 
-    A frame that is decoded while a lap runs is counted. On a CPU it is what ``PeakMemory`` says from here on.
+    Frames that come while a lap runs, from as many threads as keep up, are left out too: what is said of such a lap is
+    no more than the method took. On a CPU it is what ``PeakMemory`` says from here on.
     """
 
     def __init__(self, device: str) -> None:
@@ -231,13 +232,13 @@ class LapMemory:
 
             torch.cuda.reset_peak_memory_stats(self._device)
 
-    def end(self) -> None:
-        """The lap is over; what it allocated is known, whether or not the device is done."""
+    def end(self, kept: int) -> None:
+        """The lap is over, with so many bytes kept; what it allocated is known, whether or not the device is done."""
         if self._on_cpu is None:
             import torch
 
             peak = torch.cuda.memory_stats_as_nested_dict(self._device)["allocated_bytes"]["all"]["peak"]
-            self._most = max(self._most or 0.0, (peak - self._kept) / 2**20)
+            self._most = max(self._most or 0.0, (peak - max(self._kept, kept)) / 2**20)
 
     def read(self) -> float | None:
         """MiB at the peak; None where there was no lap, or the system cannot tell."""

@@ -156,10 +156,10 @@ def test_memory_of_laps_leaves_out_what_the_harness_keeps(monkeypatch):
     )
     memory = LapMemory("cuda:0")
     assert memory.read() is None
-    for kept in (100, 300, 0):
-        memory.begin(kept * 2**20)
-        memory.end()
-    assert memory.read() == 800  # 900 - 100, 1000 - 300, 700
+    for before, after in ((200, 100), (100, 300), (0, 0)):
+        memory.begin(before * 2**20)
+        memory.end(after * 2**20)
+    assert memory.read() == 700  # 900 - 200, 1000 - 300 of which 200 came meanwhile, 700
 
 
 def test_conditions_name_machine_threads_and_precision():
