@@ -41,11 +41,14 @@ class Tile(NamedTuple):
     chunk: int
     """Bytes of a pixel's features in one product, in a loop; 0: those of the queries stay in shared memory whole."""
     residents: int
+    ahead: bool = False
+    """Whether products of the next keys run while this tile's exponentials do, for one tile of registers more."""
 
 
 # The first that fits the GPU's shared memory is taken: nothing is tuned while a method runs. Their order was measured,
 # registers and shared memory are held by tests/ops/test_compiled_for_hopper.py.
 HELD = (
+    Tile(128, 64, 8, 3, 0, 1, ahead=True),
     Tile(128, 128, 8, 2, 0, 1),
     Tile(128, 64, 8, 3, 0, 1),
     Tile(128, 64, 8, 2, 0, 1),
@@ -156,6 +159,7 @@ def _propagate(
         QUERIES=tile.queries,
         KEYS=tile.keys,
         LIFT=0 if query.dtype == torch.float32 else LIFT_2,
+        AHEAD=tile.ahead,
         **parts_of(channels, tile.chunk // query.element_size()),
         num_warps=tile.warps,
         num_stages=tile.stages,
@@ -239,11 +243,13 @@ def _fold_references(
     HEAD: tl.constexpr,
     TAIL: tl.constexpr,
     LIFT: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """One tile of queries against its share of all keys; exponents are to the base 2.
 
-    What lies beyond the last query, key or class is the last one again, which weighs nothing or is not kept: masks in
-    the loop would cost as much as the exponentials.
+    With ``AHEAD``, products of the keys that come next are begun before the exponentials of these: the tensor cores
+    work meanwhile. What lies beyond the last query, key or class is the last one again, which weighs nothing or is not
+    kept: masks in the loop would cost as much as the exponentials.
     """
     split = tl.program_id(1)
     i = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
@@ -253,12 +259,12 @@ def _fold_references(
     label = tl.arange(0, CLASSES)
     some_label = tl.minimum(label, classes - 1)[None, :]
     queries = query + some_i * CHANNELS
-    head = tl.arange(0, HEAD)
-    tail = HEAD + tl.arange(0, max(TAIL, 16))
     if CHUNK == 0:
-        q_head = _load_part(queries, head, HEAD <= CHANNELS, head < CHANNELS)
-        if TAIL > 0:
-            q_tail = _load_part(queries, tail, HEAD + TAIL == CHANNELS, tail < CHANNELS)
+        q_head = _load_part(queries, 0, HEAD, CHANNELS)
+        q_tail = _load_part(queries, HEAD, TAIL, CHANNELS) if TAIL > 0 else q_head
+    else:
+        q_head = queries
+        q_tail = queries
     peak = tl.full((QUERIES,), -float("inf"), tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
     near_peak = tl.full((QUERIES,), -float("inf"), tl.float32)
@@ -276,25 +282,23 @@ def _fold_references(
         narrowness = 1.4426950408889634 / (sigma * sigma * scale)
         frame_keys = keys + slot * pixels * CHANNELS
         frame_labels = labels + slot * classes * pixels
-        for tile in range(tl.maximum(first - reference * tiles, 0), tl.minimum(last - reference * tiles, tiles)):
+        begin = tl.maximum(first - reference * tiles, 0)
+        if AHEAD:
+            key = frame_keys + tl.minimum(begin * KEYS + tl.arange(0, KEYS), pixels - 1) * CHANNELS
+            coming = _products(q_head, q_tail, key, CHANNELS, CHUNK, HEAD, TAIL, PRECISION, QUERIES, KEYS)
+        for tile in range(begin, tl.minimum(last - reference * tiles, tiles)):
             j = tile * KEYS + tl.arange(0, KEYS)
             some_j = tl.minimum(j, pixels - 1)
-            key = frame_keys + some_j[None, :] * CHANNELS
-            if CHUNK == 0:
-                k = _load_part(key, head[:, None], HEAD <= CHANNELS, (head < CHANNELS)[:, None])
-                logits = tl.dot(q_head, k, input_precision=PRECISION)
-                if TAIL > 0:
-                    k = _load_part(key, tail[:, None], HEAD + TAIL == CHANNELS, (tail < CHANNELS)[:, None])
-                    logits = tl.dot(q_tail, k, logits, input_precision=PRECISION)
+            place_k = tl.load(places_k + some_j[None, :] * 16 + axis[:, None])
+            if AHEAD:
+                squared = tl.dot(place_q, place_k)
+                logits = coming
+                key = frame_keys + tl.minimum(j + KEYS, pixels - 1) * CHANNELS
+                coming = _products(q_head, q_tail, key, CHANNELS, CHUNK, HEAD, TAIL, PRECISION, QUERIES, KEYS)
             else:
-                logits = tl.zeros((QUERIES, KEYS), tl.float32)
-                for begin in range(0, CHANNELS, CHUNK):
-                    channel = begin + tl.arange(0, CHUNK)
-                    is_channel = channel < CHANNELS
-                    q = _load_part(queries, channel, CHANNELS % CHUNK == 0, is_channel)
-                    k = _load_part(key, channel[:, None], CHANNELS % CHUNK == 0, is_channel[:, None])
-                    logits = tl.dot(q, k, logits, input_precision=PRECISION)
-            squared = tl.dot(place_q, tl.load(places_k + some_j[None, :] * 16 + axis[:, None]))
+                key = frame_keys + some_j * CHANNELS
+                logits = _products(q_head, q_tail, key, CHANNELS, CHUNK, HEAD, TAIL, PRECISION, QUERIES, KEYS)
+                squared = tl.dot(place_q, place_k)
             logits = tl.where((j < pixels)[None, :], logits, -float("inf"))
             higher = tl.maximum(peak, tl.max(logits, 1) * scale)
             total = total * tl.exp2(peak - higher) + tl.sum(tl.exp2(logits * scale - higher[:, None]), 1)
@@ -322,11 +326,42 @@ def _fold_references(
 
 @triton.jit
 @no_type_check
-def _load_part(rows, channel, IS_WHOLE: tl.constexpr, is_channel):
-    """Some channels of some rows; 0 where there are no more, for which only parts that are not whole must look."""
-    if IS_WHOLE:
+def _products(
+    q_head,
+    q_tail,
+    key,
+    CHANNELS: tl.constexpr,
+    CHUNK: tl.constexpr,
+    HEAD: tl.constexpr,
+    TAIL: tl.constexpr,
+    PRECISION: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+):
+    """Products of the queries, held in two parts or with ``CHUNK`` pointed at, with the keys that begin at ``key``."""
+    if CHUNK == 0:
+        k = tl.trans(_load_part(key[:, None], 0, HEAD, CHANNELS))
+        products = tl.dot(q_head, k, input_precision=PRECISION)
+        if TAIL > 0:
+            k = tl.trans(_load_part(key[:, None], HEAD, TAIL, CHANNELS))
+            products = tl.dot(q_tail, k, products, input_precision=PRECISION)
+    else:
+        products = tl.zeros((QUERIES, KEYS), tl.float32)
+        for begin in range(0, CHANNELS, CHUNK):
+            q = _load_part(q_head, begin, CHUNK, CHANNELS)
+            k = tl.trans(_load_part(key[:, None], begin, CHUNK, CHANNELS))
+            products = tl.dot(q, k, products, input_precision=PRECISION)
+    return products
+
+
+@triton.jit
+@no_type_check
+def _load_part(rows, begin, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
+    """So many channels of some rows; 0 where there are no more, for which only channels that do not divide look."""
+    channel = begin + tl.arange(0, COUNT)[None, :]
+    if CHANNELS % COUNT == 0:
         return tl.load(rows + channel)
-    return tl.load(rows + channel, mask=is_channel, other=0.0)
+    return tl.load(rows + channel, mask=channel < CHANNELS, other=0.0)
 
 
 @triton.jit(do_not_specialize=["pixels", "classes", "splits"])

@@ -30,6 +30,8 @@ SHARED = {90: 232_448, 80: 166_912}
 STACK = {"halves": 16, "fp32": 300}
 """Bytes of spilled registers a thread that are let pass. Tiles were chosen by time on Hopper, where fp32, cut in three,
 is faster in a large tile that spills some (3.7 ms) than in one that spills nothing (4.4)."""
+STACK_AROUND = {90: 64, 80: 256}
+"""The same for kernels of local attention."""
 
 
 class Compiled(NamedTuple):
@@ -72,6 +74,7 @@ def compile_propagation(folder: pathlib.Path, tile, features: str, channels: int
         "PRECISION": products,
         "QUERIES": tile.queries,
         "KEYS": tile.keys,
+        "AHEAD": tile.ahead,
         "LIFT": 0 if features == "fp32" else propagation.LIFT_2,
         **propagation.parts_of(channels, tile.chunk // (4 if features == "fp32" else 2)),
     }
