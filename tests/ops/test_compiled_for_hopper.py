@@ -30,7 +30,7 @@ SHARED = {90: 232_448, 80: 166_912}
 STACK = {"halves": 16, "fp32": 300}
 """Bytes of spilled registers a thread that are let pass. Tiles were chosen by time on Hopper, where fp32, cut in three,
 is faster in a large tile that spills some (3.7 ms) than in one that spills nothing (4.4)."""
-STACK_AROUND = {90: 64, 80: 256}
+STACK_AROUND = {90: 0, 80: 256}
 """The same for kernels of local attention."""
 
 
@@ -160,7 +160,7 @@ def test_local_attention_spills_nothing_and_multiplies_on_the_tensor_cores(
         made = compile_kernel(kernel, tmp_path, its_types, constants, stages=local.STAGES, capability=capability)
         print(kernel.__name__, features, products, classes, capability, made.shared, made.stack)
         assert made.shared <= SHARED[capability], kernel.__name__
-        assert made.stack <= (0 if capability == 90 else STACK[80]), kernel.__name__
+        assert made.stack <= STACK_AROUND[capability], kernel.__name__
         multiplies = set(re.findall(r"(?:wgmma\.mma_async|mma\.sync)\S*\.f32\.(\w+)", made.ptx))
         expected = {"fp32": {"tf32"}, "bf16": {"bf16", "f16"}, "fp16": {"f16"}}[features]
         uses = {"fold_around": expected, "search_around": {"tf32"}}.get(kernel.__name__, set())
