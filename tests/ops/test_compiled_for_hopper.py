@@ -79,7 +79,7 @@ def compile_propagation(folder: pathlib.Path, tile, features: str, channels: int
         **propagation.parts_of(channels, tile.chunk // (4 if features == "fp32" else 2)),
     }
     return compile_kernel(
-        propagation._fold_references,
+        propagation.fold_references,
         folder,
         numbers | types,
         constants,
@@ -123,7 +123,7 @@ def test_the_first_tile_of_the_propagation_that_fits(tmp_path, features, product
 def test_merging_and_upsampling_spill_nothing(tmp_path, capability):
     numbers = dict.fromkeys(("pixels", "classes", "splits", "height", "width", "columns"), "i32")
     merged = compile_kernel(
-        propagation._merge_splits,
+        propagation.merge_splits,
         tmp_path,
         numbers,
         {"CLASSES": 32, "QUERIES": propagation.MERGED, "LEAST": propagation.LEAST_2},
