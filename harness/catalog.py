@@ -161,7 +161,7 @@ class Catalog:
                 (hook, thing)
                 for hook in _KINDS
                 for implementation in getattr(manager.hook, hook).get_hookimpls()
-                for thing in _checked(hook, implementation.function())
+                for thing in _check(hook, implementation.function())
             ]
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -187,7 +187,7 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
     return metadata["Name"], metadata["Version"]
 
 
-def _checked(hook: str, offered: Any) -> list[Any]:
+def _check(hook: str, offered: Any) -> list[Any]:
     kind, types = _KINDS[hook]
     if not isinstance(offered, list):
         raise PluginError(f"{hook} returned {type(offered).__name__}, expected a list of {kind}s")

@@ -56,7 +56,7 @@ def allows_tf32(config: object) -> bool:
 
 
 @contextmanager
-def working_on(device: str, *, tf32: bool = False) -> Iterator[None]:
+def work_on(device: str, *, tf32: bool = False) -> Iterator[None]:
     """Let ``device`` be torch's current one inside, and fp32 mean fp32 there, unless ``tf32``.
 
     PyTorch itself rounds the products of convolutions to TF32. On a CPU there is nothing to decide.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.api.errors import EnvironmentProblem
-from harness.machine import LapMemory, PeakMemory, _nvml, allows_tf32, conditions, resolve_device, working_on
+from harness.machine import LapMemory, PeakMemory, _nvml, allows_tf32, conditions, resolve_device, work_on
 
 
 def test_a_device_that_is_not_there_is_an_environment_problem():
@@ -58,10 +58,10 @@ def test_fp32_means_fp32_where_a_device_is_worked_on_unless_tf32_is_asked_for(ca
     before = flags()
     assert before[1]  # torch rounds convolutions by itself
     for asked in (False, True):
-        with working_on("cuda:1", tf32=asked):
+        with work_on("cuda:1", tf32=asked):
             assert flags() == (asked, asked)
         assert flags() == before
-    with pytest.raises(KeyError), working_on("cuda:1", tf32=True):
+    with pytest.raises(KeyError), work_on("cuda:1", tf32=True):
         raise KeyError
     assert flags() == before
     assert card[:4] == ["cuda:1", "left"] * 2
@@ -69,7 +69,7 @@ def test_fp32_means_fp32_where_a_device_is_worked_on_unless_tf32_is_asked_for(ca
 
 def test_on_a_cpu_nothing_is_set(card):
     before = flags()
-    with working_on("cpu", tf32=not before[0]):
+    with work_on("cpu", tf32=not before[0]):
         assert flags() == before
     assert card == []
 
@@ -89,7 +89,7 @@ def test_flags_of_tf32_that_differ_among_layers_do_not_stop_a_run(card, monkeypa
             self.is_set = True
 
     monkeypatch.setattr(torch.backends, "cudnn", Mixed())
-    with working_on("cuda:0"):
+    with work_on("cuda:0"):
         assert torch.backends.cudnn.is_set
 
 

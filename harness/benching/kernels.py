@@ -19,7 +19,7 @@ from harness.api.timing import Example, Kernel, Stopwatch
 from harness.benching.machine import DTYPES, Precision, cache_cooler, counts_processor_time, measure_limits
 from harness.benching.report import Form, KernelReport, Limits, Row, Spread, rates_of
 from harness.hosting.here import kind_of
-from harness.machine import PeakMemory, conditions, working_on
+from harness.machine import PeakMemory, conditions, work_on
 from harness.version import __version__
 
 ENOUGH_SECONDS = 2.0
@@ -47,10 +47,10 @@ class Wish:
 def bench_kernels(methods: Sequence[Method], wish: Wish, announce: Announce = lambda line: None) -> KernelReport:
     """Measure every kernel of these cards; what a kernel does wrong is in its row, nothing is raised for it."""
     found = conditions(wish.device, wish.precision, resolutions=[], objects=[], executor="inline")  # before any load
-    chosen = list(_chosen(methods, wish))
+    chosen = list(_choose(methods, wish))
     announce("the machine's limits")
     rows = []
-    with working_on(wish.device):
+    with work_on(wish.device):
         limits = measure_limits(wish.device, wish.precision)
         cool = cache_cooler(wish.device)
         for plugin, kernel in chosen:
@@ -67,7 +67,7 @@ def bench_kernels(methods: Sequence[Method], wish: Wish, announce: Announce = la
     )
 
 
-def _chosen(methods: Sequence[Method], wish: Wish) -> Iterator[tuple[str, Kernel[..., Any]]]:
+def _choose(methods: Sequence[Method], wish: Wish) -> Iterator[tuple[str, Kernel[..., Any]]]:
     """Each kernel once, under the first card that names it; UsageError where none is left."""
     everything: dict[int, tuple[str, Kernel[..., Any]]] = {}
     for method in methods:
@@ -106,7 +106,7 @@ class _Bench:
         for name, function in (("fast", self.kernel.function), ("plain", self.kernel.reference)):
             try:
                 with torch.inference_mode():
-                    made[name] = self._measured(functools.partial(function, *args, **kwargs))
+                    made[name] = self._measure(functools.partial(function, *args, **kwargs))
             except Exception as error:
                 wants_memory = name == "plain" and kind_of(error) == "out-of-memory"
                 (notes if wants_memory else problems).append(f"{name} form: {_said(error)}")
@@ -133,14 +133,14 @@ class _Bench:
         processor = form.cpu_seconds if counts_processor_time(self.wish.device) else None
         return (processor or form.seconds).median
 
-    def _measured(self, work: Work) -> _Measured:
+    def _measure(self, work: Work) -> _Measured:
         device = self.wish.device
         memory = ExtraMemory(device)
         answer = work()
         mib = memory.read()
-        once = [_timed(work, device, self.cool, 1)[0][0] for _ in range(WARM_UP_CALLS[device.partition(":")[0]])][-1]
+        once = [_time(work, device, self.cool, 1)[0][0] for _ in range(WARM_UP_CALLS[device.partition(":")[0]])][-1]
         rounds = self.wish.rounds or min(MOST_ROUNDS, max(FEWEST_ROUNDS, int(ENOUGH_SECONDS / max(once, 1e-9))))
-        wall, processor = _timed(work, device, self.cool, rounds)
+        wall, processor = _time(work, device, self.cool, rounds)
         return _Measured(answer, wall, processor, mib)
 
     def _exact(self, plain: _Measured | None, notes: list[str]) -> Any:
@@ -202,7 +202,7 @@ class _Measured:
     mib: float | None
 
 
-def _timed(work: Work, device: str, cool: Work, rounds: int) -> tuple[list[float], list[float]]:
+def _time(work: Work, device: str, cool: Work, rounds: int) -> tuple[list[float], list[float]]:
     """Wall (or event) and processor seconds of each round; on CUDA nothing waits for the device in between."""
     watch = Stopwatch(device)
     processor = []

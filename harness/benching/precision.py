@@ -112,7 +112,7 @@ def _row(
         problems.append(f"not compared: {len(_videos(record))} videos were done, {len(_videos(first[0]))} before")
     elif first is not None:
         differences = _differences(first[0], record, catalog)
-        share, changed = _changed_pixels(first[1], folder, sorted(_videos(record)))
+        share, changed = _count_changed_pixels(first[1], folder, sorted(_videos(record)))
     return PrecisionRow(
         precision=precision,
         folder=str(folder),
@@ -139,7 +139,7 @@ def _differences(first: RunRecord, record: RunRecord, catalog: Catalog) -> dict[
     return {change.column: change.difference for change in found.accuracy}
 
 
-def _changed_pixels(first: Path, second: Path, videos: Sequence[str]) -> tuple[float | None, dict[str, float]]:
+def _count_changed_pixels(first: Path, second: Path, videos: Sequence[str]) -> tuple[float | None, dict[str, float]]:
     """Share of pixels whose id differs, over all and by video; None where the runs stored no masks (tracks)."""
     changed: dict[str, int] = {}
     pixels: dict[str, int] = {}

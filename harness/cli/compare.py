@@ -43,7 +43,7 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
         no_means={column.name for column in columns if not column.averaged},
         frame_ms=times if all(times) else None,
     )
-    say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else told(found))
+    say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else describe_comparison(found))
     if not found.passed:
         failed = [f"{ruling.rule}: found {ruling.found}" for ruling in found.rulings if not ruling.passed]
         raise GateFailed(f"the gate {gate_file} says no:\n  " + "\n  ".join(failed))
@@ -89,7 +89,7 @@ def _record_of(path: Path) -> Path:
     return path / "record.json" if path.is_dir() else path
 
 
-def told(found: Comparison) -> str:
+def describe_comparison(found: Comparison) -> str:
     """The comparison as tables for people."""
     parts = [_accuracy_table(found), _videos_table(found), _speed_table(found)]
     if found.rulings:

@@ -102,7 +102,7 @@ def command(
         on_snapshot=lambda measured: say(f"{measured.video}, seed {measured.seed}: {measured.iteration}", err=True),
         on_video=lambda so_far: _write(so_far, folder),
     )
-    say(json.dumps(curve.to_json(), indent=2) if as_json else _told(curve))
+    say(json.dumps(curve.to_json(), indent=2) if as_json else _describe_curve(curve))
     return 0
 
 
@@ -127,7 +127,7 @@ def _title(curve: Any) -> str:
     return one_line(f"{plan.method.name}, weights {plan.weights.name}, on {where}{seeds}")
 
 
-def _told(curve: Any) -> str:
+def _describe_curve(curve: Any) -> str:
     """The mean over videos and seeds as a table, and where it is best."""
     main, points = curve.main, curve.points()
     columns = [main, *(c.name for c in curve.metric.columns if c.name.endswith("-mean"))]

@@ -107,9 +107,9 @@ def metrics(as_json: bool) -> None:
 @options.as_json
 def experiments(as_json: bool) -> None:
     """List the papers' tables that harness reproduce can run."""
-    from harness.experiments.format import cells_of, read_experiment, shipped
+    from harness.experiments.format import cells_of, list_shipped, read_experiment
 
-    found = {name: read_experiment(path) for name, path in shipped().items()}
+    found = {name: read_experiment(path) for name, path in list_shipped().items()}
     rows = [
         {
             "experiment": name.replace("-", "/", 1),

@@ -69,7 +69,7 @@ def command(
     if bench:
         catalog.benchmarks.get(bench)  # a wrong name is answered before torch is imported
     from harness.experiments.grid import Choice, run_grid
-    from harness.experiments.table import told
+    from harness.experiments.table import tabulate
     from harness.files import write_atomically
     from harness.machine import resolve_device
 
@@ -92,7 +92,7 @@ def command(
     )
     say(f"folder {choice.out}", err=True)
     outcome = run_grid(path.stem, read, choice, catalog, _watch)
-    page = told(outcome, choice)
+    page = tabulate(outcome, choice)
     write_atomically(choice.out / "table.md", page.as_markdown().encode())
     if as_json:
         say(outcome.model_dump_json(by_alias=True, indent=2))

@@ -45,13 +45,13 @@ def scores_table(record: RunRecord) -> str:
         for columns in record.scores.values()
         for column, interval in columns.items()
     ]
-    title = f"{one_line(_shown(record))} on {bench}"
+    title = f"{one_line(_describe_record(record))} on {bench}"
     if record.partial:
         title += f"\nPARTIAL ({one_line(record.partial_reason)}): not comparable with full runs"
     return title + "\n" + table(rows, ["figure", "value", "95 % interval"])
 
 
-def _shown(record: RunRecord) -> str:
+def _describe_record(record: RunRecord) -> str:
     if record.plugin.replays:
         return f"masks of {record.config.get('directory', record.plugin.name)}"
     return f"{record.plugin.name}, weights {record.weights.name},"

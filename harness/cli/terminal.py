@@ -24,7 +24,7 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(_spelled(character) for character in text)
+    return "".join(_spell(character) for character in text)
 
 
 def one_line(text: object) -> str:
@@ -44,7 +44,7 @@ def table(rows: Sequence[Sequence[object]], heads: Sequence[str], *, align: str 
     return tabulate(cells, headers=[one_line(head) for head in heads], disable_numparse=True, stralign=align)
 
 
-def _spelled(character: str) -> str:
+def _spell(character: str) -> str:
     if character in "\n\t" or not unicodedata.category(character).startswith(("C", "Zl", "Zp")):
         return character
     return json.dumps(character)[1:-1]

@@ -116,12 +116,12 @@ def command(
     for name in data:
         catalog.benchmarks.get(name)
     from harness.training.plan import TrainingRequest, resolve_training
-    from harness.training.processes import joined
+    from harness.training.processes import join
 
     options.use_threads(threads)
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if device.startswith("cuda") else 0
-    with joined(device) as processes:
+    with join(device) as processes:
         request = TrainingRequest(
             plugin=plugin,
             data=data,
@@ -154,14 +154,14 @@ def _default_folder(plan: Any) -> Path:
 
 
 def _train(plan: Any, folder: Path, catalog: Catalog, processes: Any, *, fresh: bool, as_json: bool) -> int:
-    from harness.cli.train_progress import watching
+    from harness.cli.train_progress import watch_training
     from harness.training.loop import Watch, train
 
     if not processes.is_first:
         train(plan, folder, catalog, processes, fresh=fresh, watch=Watch())
         return 0
     say(f"training folder {folder}: {len(plan.samples)} videos of {plan.data}", err=True)
-    with watching(plan) as watch:
+    with watch_training(plan) as watch:
         trained = train(plan, folder, catalog, processes, fresh=fresh, watch=watch)
     say(json.dumps(_as_json(trained), indent=2) if as_json else _as_table(trained))
     return 0

@@ -16,7 +16,7 @@ from harness.training.plan import TrainingPlan
 
 
 @contextmanager
-def watching(plan: TrainingPlan) -> Iterator[Watch]:
+def watch_training(plan: TrainingPlan) -> Iterator[Watch]:
     """What the loop tells, shown as suits standard error."""
     if not on_terminal():
         yield Watch(on_line=lambda line: say(line_of(line), err=True), on_change=_tell_change, on_note=_tell)

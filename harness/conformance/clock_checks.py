@@ -16,7 +16,7 @@ from harness.conformance.probe_checks import judge_play
 from harness.conformance.probes import ORDINARY, TWENTY_FRAMES, as_frozen
 from harness.conformance.subject import Subject, brief
 from harness.conformance.verdicts import MASK_TASKS, Broken, NotApplicable, check
-from harness.machine import working_on
+from harness.machine import work_on
 
 GAP_SECONDS = 0.02
 """Waited between two masks: a stage that is open across a yield holds it, and is longer than its lap."""
@@ -101,7 +101,7 @@ def kernels(subject: Subject) -> None:
                 )
             shuffled = (_shuffle(examples[0], seed) for seed in range(SHUFFLES))
             for example in (*(examples[:1] if subject.quick else examples), *shuffled):
-                with working_on(device):
+                with work_on(device):
                     _compare(kernel, example, device)
 
 

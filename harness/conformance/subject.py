@@ -19,7 +19,7 @@ from harness.catalog import Catalog, Source
 from harness.conformance.plays import Play, Player, find_changed, modes, restore
 from harness.conformance.probes import BENCH, PROBES, Scene
 from harness.conformance.verdicts import Broken, Check, NotApplicable, Outcome, Status
-from harness.machine import allows_tf32, resolve_device, working_on
+from harness.machine import allows_tf32, resolve_device, work_on
 from harness.planning.config import configure
 from harness.planning.plan import Plan, resolve
 from harness.planning.request import Request
@@ -119,7 +119,7 @@ class Subject:
         if broken is not None:
             return "skipped", f"means nothing unless {broken} passes"
         try:
-            with working_on(self.request.device, tf32=self._rounds_to_tf32()):
+            with work_on(self.request.device, tf32=self._rounds_to_tf32()):
                 check.run(self)
         except NotApplicable as reason:
             return "skipped", str(reason)

@@ -38,7 +38,7 @@ def extract(archive: Path, folder: Path, *, strip: str = "", most_bytes: int = M
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = list(_checked(archive, opened.infolist(), strip, most_bytes))
+            members = list(_check(archive, opened.infolist(), strip, most_bytes))
             root = folder.resolve()
             missing = [(info, root / place) for info, place in members if not _is_there(archive, info, root, place)]
             _check_space(root, sum(info.file_size for info, _ in missing))
@@ -52,7 +52,7 @@ def extract(archive: Path, folder: Path, *, strip: str = "", most_bytes: int = M
         raise DataError.at(archive, found=f"a broken archive ({error})", expected="a whole zip", hint=hint) from error
 
 
-def _checked(
+def _check(
     archive: Path, infos: Sequence[zipfile.ZipInfo], strip: str, most_bytes: int
 ) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
     """The files to write with their places; DataError for any entry that must not be written."""

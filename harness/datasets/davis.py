@@ -86,7 +86,7 @@ class Split:
         return f"JPEGImages/480p/<sequence>/00000.jpg, {masks.get(self.truth, first)}{' or '.join(self.lists)}"
 
 
-def listed_names(path: Path) -> tuple[str, ...]:
+def read_names(path: Path) -> tuple[str, ...]:
     """The sequences a list names, in its order: one a line, or pairs "/JPEGImages/480p/bear/00000.jpg /Anno..."."""
     names: dict[str, None] = {}
     for line in path.read_text(errors="replace").splitlines():
@@ -105,7 +105,7 @@ def open_split(split: Split, root: Path | None, partial: bool) -> list[Sample]:
     """The sequences of a split, in official order; DataError for everything that is missing or malformed."""
     root = open_root(root, split.benchmark, split.layout)
     path = _find_list(split, root)
-    listed = listed_names(path)
+    listed = read_names(path)
     unknown = [name for name in listed if split.sequences and name not in split.sequences]
     if unknown or not listed:
         raise DataError.at(

@@ -120,7 +120,7 @@ FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path) -> Iterator[Image.Image]:
     from PIL import Image
 
     try:
@@ -142,7 +142,7 @@ def image_size(path: Path) -> tuple[int, int]:
     size = _jpeg_size(path)
     if size is not None:
         return size
-    with _opened(path) as image:
+    with _open(path) as image:
         return image.height, image.width
 
 
@@ -165,7 +165,7 @@ def _jpeg_size(path: Path) -> tuple[int, int] | None:
 
 def read_image(path: Path, mode: str) -> np.ndarray:
     """Decode a whole image strictly: ``mode`` "RGB" gives (H, W, 3), "L" gives (H, W); uint8, without its alpha."""
-    with _opened(path) as image:
+    with _open(path) as image:
         if image.mode not in ("RGB", "RGBA", "L", "LA", "P", "1"):
             raise DataError.at(path, found=f"an image of kind {image.mode}", expected="an RGB or grey image")
         return np.array(image.convert(mode))

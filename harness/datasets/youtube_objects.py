@@ -83,7 +83,7 @@ def _shots_of(root: Path, category: str) -> Iterator[Shot]:
                 yield Shot(f"{category}_{video}_{shot}", category, inside / "images", (inside / "labels",))
 
 
-def _numbered(images: dict[str, Path], folder: Path) -> dict[int, Path]:
+def _number(images: dict[str, Path], folder: Path) -> dict[int, Path]:
     """Images by the number their name ends with."""
     numbered = {}
     for stem, path in images.items():
@@ -95,7 +95,7 @@ def _numbered(images: dict[str, Path], folder: Path) -> dict[int, Path]:
 
 
 def _open_shot(root: Path, shot: Shot) -> Sample:
-    frames = _numbered(list_images(shot.frames, root, (".jpg",), f"the frames of {shot.name!r}"), shot.frames)
+    frames = _number(list_images(shot.frames, root, (".jpg",), f"the frames of {shot.name!r}"), shot.frames)
     numbers = list(frames)
     if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         gap = next(n for n in range(numbers[0], numbers[-1]) if n not in frames)
@@ -103,7 +103,7 @@ def _open_shot(root: Path, shot: Shot) -> Sample:
     size = image_size(frames[numbers[0]])
     truths: dict[int, tuple[Path, ...]] = {}
     for folder in shot.masks:
-        for number, path in _numbered(list_images(folder, root, (".jpg", ".png"), "masks"), folder).items():
+        for number, path in _number(list_images(folder, root, (".jpg", ".png"), "masks"), folder).items():
             if number not in frames:
                 raise DataError.at(path, found="a mask without frame", expected=f"frame {number} in {shot.frames}")
             t = number - numbers[0]

@@ -77,7 +77,7 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
     root = open_root(root, part.benchmark, part.layout)
     path = root / part.masks / "meta.json"
     videos = _videos_of(path)
-    seen = seen_categories(root)
+    seen = read_seen_categories(root)
     folder = root / part.frames / "JPEGImages"
 
     def absence(name: str) -> DataError | None:
@@ -123,7 +123,7 @@ def entrances(path: Path, video: str, entry: Any) -> list[Entrance]:
 
 
 @functools.cache
-def seen_categories(root: Path) -> frozenset[str]:
+def read_seen_categories(root: Path) -> frozenset[str]:
     """The categories of the training part, where its meta.json lies in the tree; otherwise empty (unknown)."""
     path = root / "train" / "meta.json"
     if not path.is_file():

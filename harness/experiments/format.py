@@ -153,7 +153,7 @@ def _contradictions(experiment: Experiment) -> list[tuple[str, str, str]]:
     shape = (max(1, len(experiment.columns)), len(experiment.metrics))
     for place, row in enumerate(experiment.rows):
         key = f"rows[{place}] ({row.name!r})"
-        if row.published and _published(row.published, shape) is None:
+        if row.published and _check_published(row.published, shape) is None:
             expected = " of ".join(str(size) for size in shape if size > 1) or "1"
             wrong.append((f"{key}.published", f"{row.published}", f"{expected} figures (columns, then metrics)"))
         for column in experiment.columns:
@@ -166,7 +166,7 @@ def _contradictions(experiment: Experiment) -> list[tuple[str, str, str]]:
     return wrong
 
 
-def _published(figures: list[Printed | list[Printed]], shape: tuple[int, int]) -> list[list[Printed]] | None:
+def _check_published(figures: list[Printed | list[Printed]], shape: tuple[int, int]) -> list[list[Printed]] | None:
     """The row's figures as [column][metric]; None where the shape is another."""
     columns, metrics = shape
     plain = [figure for figure in figures if not isinstance(figure, list)]
@@ -182,7 +182,7 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     shape = (max(1, len(experiment.columns)), len(experiment.metrics))
     cells = []
     for row in experiment.rows:
-        published = _published(row.published, shape) if row.published else None
+        published = _check_published(row.published, shape) if row.published else None
         for place, column in enumerate(experiment.columns or [None]):
             printed = dict(zip(experiment.metrics, published[place], strict=True)) if published else {}
             cells.append(_cell(experiment, row, column, printed))
@@ -208,7 +208,7 @@ def _cell(experiment: Experiment, row: Row, column: Part | None, printed: Mappin
     )
 
 
-def shipped() -> dict[str, Path]:
+def list_shipped() -> dict[str, Path]:
     """The harness's own files by name: in a wheel they lie in the package, in a clone beside it."""
     package = Path(__file__).resolve().parents[1]
     places = (package / "experiment_files", package.parent / "benchmarks" / "experiments")
@@ -220,7 +220,7 @@ def find(wanted: str) -> Path:
     """The file of ``tvos/table2``, ``tvos-table2`` or ``some/file.toml``; UsageError with a did-you-mean."""
     if wanted.endswith(".toml"):
         return Path(wanted)
-    known = shipped()
+    known = list_shipped()
     name = wanted.replace("/", "-")
     if name in known:
         return known[name]

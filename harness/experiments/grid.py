@@ -78,7 +78,7 @@ def run_grid(
     Names that are not in the file are a UsageError before anything runs. Whatever else is wrong with a cell is in its
     outcome.
     """
-    cells = chosen_cells(experiment, choice)
+    cells = choose_cells(experiment, choice)
     outcome = Outcome(
         name=name,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -96,7 +96,7 @@ def run_grid(
     return outcome
 
 
-def chosen_cells(experiment: Experiment, choice: Choice) -> list[Cell]:
+def choose_cells(experiment: Experiment, choice: Choice) -> list[Cell]:
     """The cells of the chosen rows and columns; UsageError for a name that is not there."""
     known = {"row": [row.name for row in experiment.rows], "column": [part.name for part in experiment.columns]}
     for kind, wanted in (("row", choice.rows), ("column", choice.columns), ("row", tuple(choice.weights))):
@@ -136,7 +136,7 @@ class _Run:
         records: list[RunRecord] = []
         seeds: list[Seed] = []
         try:
-            missing = self._missing_weights()
+            missing = self._explain_missing_weights()
             if missing:
                 return made.model_copy(update={"state": "needs-weights", "problem": missing}), None
             for seed in range(self.choice.seeds or self.cell.seeds):
@@ -146,9 +146,9 @@ class _Run:
         except HarnessError as error:
             failed = {"state": "failed", "problem": str(error), "exit_code": error.exit_code, "seeds": seeds}
             return made.model_copy(update=failed), records[-1] if records else None
-        return made.model_copy(update={"seeds": seeds, **_told(records)}), records[-1]
+        return made.model_copy(update={"seeds": seeds, **_describe_end(records)}), records[-1]
 
-    def _missing_weights(self) -> str:
+    def _explain_missing_weights(self) -> str:
         """How to get the weights that are not here; empty where nothing is missing."""
         row = self.cell.row
         if row.name in self.choice.weights:
@@ -203,7 +203,7 @@ def _seed(record: RunRecord, folder: Path, seed: int) -> Seed:
     )
 
 
-def _told(records: Sequence[RunRecord]) -> dict[str, object]:
+def _describe_end(records: Sequence[RunRecord]) -> dict[str, object]:
     """State, weights, problem and exit code of a cell whose runs came to their end."""
     weights = records[-1].weights
     told: dict[str, object] = {

@@ -24,20 +24,20 @@ class Told:
     def as_markdown(self) -> str:
         """The whole as a Markdown page."""
         table = [self.heads, tuple("---" for _ in self.heads), *self.rows]
-        cells = "\n".join("| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in table)
+        cells = "\n".join("| " + " | ".join(_escape(cell) for cell in row) + " |" for row in table)
         return (
-            "\n".join([f"# {_escaped(self.title)}", "", cells, "", *(f"- {_escaped(line)}" for line in self.lines)])
+            "\n".join([f"# {_escape(self.title)}", "", cells, "", *(f"- {_escape(line)}" for line in self.lines)])
             + "\n"
         )
 
 
-def told(outcome: Outcome, choice: Choice) -> Told:
+def tabulate(outcome: Outcome, choice: Choice) -> Told:
     """Each cell as ``measured [95 % interval] | published``, a row of the paper a row; only what was run."""
     experiment = outcome.experiment
     rows = list(dict.fromkeys(cell.row for cell in outcome.cells))
     columns = list(dict.fromkeys(cell.column for cell in outcome.cells))
     pairs = [(column, metric) for column in columns for metric in experiment.metrics]
-    table = [(row, *(_shown(outcome, outcome.cell(row, column), metric) for column, metric in pairs)) for row in rows]
+    table = [(row, *(_write(outcome, outcome.cell(row, column), metric) for column, metric in pairs)) for row in rows]
     paper = experiment.paper
     where = f"{paper.where} of {paper.title} ({paper.authors} {paper.year})"
     return Told(
@@ -61,7 +61,7 @@ def _head(outcome: Outcome, column: str, metric: str) -> str:
     return column if len(outcome.experiment.metrics) == 1 else f"{column}, {metric}"
 
 
-def _shown(outcome: Outcome, cell: CellOutcome | None, metric: str) -> str:
+def _write(outcome: Outcome, cell: CellOutcome | None, metric: str) -> str:
     if cell is None:
         return ""
     experiment = outcome.experiment
@@ -70,10 +70,10 @@ def _shown(outcome: Outcome, cell: CellOutcome | None, metric: str) -> str:
     figure = cell.figure(metric)
     if figure is None or figure.value is None:
         return f"{_STATES.get(cell.state, '-')} / {published}"
-    return f"{_measured(outcome, cell, metric, figure)} / {published}"
+    return f"{_write_measured(outcome, cell, metric, figure)} / {published}"
 
 
-def _measured(outcome: Outcome, cell: CellOutcome, metric: str, figure: Interval) -> str:
+def _write_measured(outcome: Outcome, cell: CellOutcome, metric: str, figure: Interval) -> str:
     scale, digits = outcome.experiment.scale, outcome.experiment.digits
 
     def number(value: float) -> str:
@@ -152,7 +152,7 @@ def _some(names: Sequence[str]) -> str:
     return "; ".join(names) if len(names) <= 3 else f"{'; '.join(names[:3])} and {len(names) - 3} more cells"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """One line of Markdown in which nothing is markup."""
     plain = " ".join(text.split())
     return "".join(f"\\{character}" if character in "\\|*_`<>[]#" else character for character in plain)

@@ -18,7 +18,7 @@ from harness.api.tasks import TASKS, works_by_video
 from harness.api.timing import Reading, Stopwatch
 from harness.hosting.added_memory import AddedMemory, Building
 from harness.hosting.frames import hands_for
-from harness.machine import LapMemory, allows_tf32, working_on
+from harness.machine import LapMemory, allows_tf32, work_on
 
 WARM_UP_FRAMES = 3
 """Leading frames that are left out of steady figures, of the first video of each size and number of objects that a
@@ -74,7 +74,7 @@ class Clocks:
         return self._allocated is None and (lap <= self._warm_up or lap & (lap - 1) == 0)
 
     def __enter__(self) -> Clocks:
-        self._held.enter_context(working_on(self._device, tf32=self._tf32))
+        self._held.enter_context(work_on(self._device, tf32=self._tf32))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -145,7 +145,7 @@ class Hosted:
         task = TASKS[context.task]
         torch.manual_seed(context.seed)
         try:
-            with working_on(context.device, tf32=allows_tf32(context.config)), Building() as building:
+            with work_on(context.device, tf32=allows_tf32(context.config)), Building() as building:
                 method = card.build(context)
         except HarnessError:
             raise

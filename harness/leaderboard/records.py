@@ -12,7 +12,7 @@ from harness.api.records import RunRecord
 from harness.catalog import Catalog
 from harness.files import write_atomically
 from harness.leaderboard.verification import is_suffix, read_published, read_record, verify_place, verify_record
-from harness.ranking.standings import accuracy, created, entry_of
+from harness.ranking.standings import accuracy, entry_of, parse_created
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def refuse_loss(target: Path, record: RunRecord) -> None:
         loss = "another preset, constants, weights, precision, scoring or data"
     elif there.conditions.group != record.conditions.group:
         loss = "speeds under other conditions"
-    elif created(there) > created(record):
+    elif parse_created(there) > parse_created(record):
         loss = f"a newer record, of {there.created}"
     elif here[0] is not None and (here[1] is None or here[0] > here[1]):
         loss = f"a better record, {here[0]:.4f} against {here[1]}"

@@ -36,12 +36,12 @@ T = TypeVar("T")
 
 def read_record(path: Path) -> RunRecord:
     """Read a record that anybody may have written; its figures are not checked yet."""
-    return _validated(RunRecord, read_json(path, largest=LARGEST_RECORD), RUN_SCHEMA, path)
+    return _validate(RunRecord, read_json(path, largest=LARGEST_RECORD), RUN_SCHEMA, path)
 
 
 def read_published(path: Path) -> PublishedPaper:
     """Read a file of figures printed in a paper."""
-    paper = _validated(PublishedPaper, read_json(path, largest=LARGEST_RECORD), PUBLISHED_SCHEMA, path)
+    paper = _validate(PublishedPaper, read_json(path, largest=LARGEST_RECORD), PUBLISHED_SCHEMA, path)
     for number, row in enumerate(paper.rows):
         _expect(path, f"rows.{number}.task", row.task, row.task in TASKS, f"one of {', '.join(TASKS)}")
     return paper
@@ -72,7 +72,7 @@ def verify_record(record: RunRecord, path: Path, catalog: Catalog, *, now: dt.da
     _verify_run(record, path, now or dt.datetime.now(dt.UTC))
     _verify_benchmark(record, path, catalog)
     for metric, columns in record.scores.items():
-        known = {column.name: column for column in _installed(catalog.metrics, metric, path, "scores").columns}
+        known = {column.name: column for column in _list_installed(catalog.metrics, metric, path, "scores").columns}
         for name, interval in columns.items():
             field = f"scores.{metric}.{name}"
             _expect(path, field, "a figure of that name", name in known, f"only {', '.join(known)}")
@@ -105,7 +105,7 @@ def _verify_run(record: RunRecord, path: Path, now: dt.datetime) -> None:
 
 def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
     claimed = record.benchmark
-    benchmark = _installed(catalog.benchmarks, claimed.name, path, "benchmark.name")
+    benchmark = _list_installed(catalog.benchmarks, claimed.name, path, "benchmark.name")
     scorings = benchmark.scorings
     _expect(path, "benchmark.task", claimed.task, claimed.task in scorings, f"one of {', '.join(scorings)}")
     done, expected = claimed.videos_done, claimed.videos_expected
@@ -194,7 +194,7 @@ def _verify_throughput(found: Throughput | None, path: Path) -> None:
     _expect(path, "timing.throughput.model_fps", found.model_fps, is_rate, f"{rate}, frames / model_seconds")
 
 
-def _validated(model: type[M], data: Any, schema: str, path: Path) -> M:
+def _validate(model: type[M], data: Any, schema: str, path: Path) -> M:
     if not isinstance(data, dict):
         raise VerificationFailed(f"{path}: found a {type(data).__name__}, expected an object of schema {schema}")
     if data.get("schema") != schema:
@@ -205,10 +205,10 @@ def _validated(model: type[M], data: Any, schema: str, path: Path) -> M:
     try:
         return model.model_validate(data, strict=True)
     except ValidationError as error:
-        raise VerificationFailed(f"{path}: {_told(error)}", hint="harness schema") from error
+        raise VerificationFailed(f"{path}: {_describe_error(error)}", hint="harness schema") from error
 
 
-def _told(error: ValidationError) -> str:
+def _describe_error(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     lines = [
         f"{_short('.'.join(str(part) for part in problem['loc']))}: found {_short(problem['input'])}, "
@@ -219,7 +219,7 @@ def _told(error: ValidationError) -> str:
     return "; ".join([*lines, *more])
 
 
-def _installed(shelf: Shelf[T], name: str, path: Path, field: str) -> T:
+def _list_installed(shelf: Shelf[T], name: str, path: Path, field: str) -> T:
     try:
         return shelf.get(name)
     except HarnessError as error:

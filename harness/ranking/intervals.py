@@ -51,13 +51,13 @@ def clustered_interval(rows_by_video: Rows, *, average: Average, samples: int = 
     ``average`` says what has weight 1: every object (DAVIS 2017) or every video's mean (DAVIS 2016). Undefined figures
     (None) and videos without a defined one are left out; with nothing left the value is None.
     """
-    sums, weights = _sums_and_weights(_defined(rows_by_video), average)
+    sums, weights = _sums_and_weights(_drop_undefined(rows_by_video), average)
     if not len(sums):
         return Interval(value=None)
     value = float(sums.sum() / weights.sum())
     if len(sums) < 2:
         return Interval(value=value)
-    low, high = np.quantile(_resampled_means(sums, weights, samples, seed), _TAILS)
+    low, high = np.quantile(_resample_means(sums, weights, samples, seed), _TAILS)
     return Interval(value=value, low=float(low), high=float(high))
 
 
@@ -71,7 +71,7 @@ def paired_difference(
     if set(base) != set(head):
         only = sorted(set(base) ^ set(head))
         raise ValueError(f"a paired difference needs the same videos; only one run has {', '.join(only[:5])}")
-    base, head = _defined(base), _defined(head)
+    base, head = _drop_undefined(base), _drop_undefined(head)
     shared = sorted(set(base) & set(head))
     if not shared:
         return Difference(value=None)
@@ -80,13 +80,13 @@ def paired_difference(
     value = float(after[0].sum() / after[1].sum() - before[0].sum() / before[1].sum())
     if len(shared) < 2:
         return Difference(value=value)
-    differences = _resampled_means(*after, samples, seed) - _resampled_means(*before, samples, seed)
+    differences = _resample_means(*after, samples, seed) - _resample_means(*before, samples, seed)
     low, high = np.quantile(differences, _TAILS)
     doubt = 2 * min((differences <= 0).mean(), (differences >= 0).mean())
     return Difference(value=value, low=float(low), high=float(high), doubt=min(1.0, float(doubt)))
 
 
-def _defined(rows_by_video: Rows) -> dict[str, list[float]]:
+def _drop_undefined(rows_by_video: Rows) -> dict[str, list[float]]:
     defined = {
         video: [float(row) for row in rows if row is not None and not np.isnan(row)]
         for video, rows in rows_by_video.items()
@@ -104,7 +104,7 @@ def _sums_and_weights(rows_by_video: Mapping[str, Sequence[float]], average: Ave
     return sums / np.maximum(counts, 1), np.ones_like(counts)
 
 
-def _resampled_means(sums: Floats, weights: Floats, samples: int, seed: int) -> Floats:
+def _resample_means(sums: Floats, weights: Floats, samples: int, seed: int) -> Floats:
     draws = _draws(samples, len(sums), seed)
     means: Floats = sums[draws].sum(axis=1) / weights[draws].sum(axis=1)
     return means

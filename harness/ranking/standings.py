@@ -126,7 +126,7 @@ def main_column(task: str) -> str:
     return TASKS[task].main_metric
 
 
-def shown_columns(task: str) -> tuple[str, ...]:
+def list_columns(task: str) -> tuple[str, ...]:
     """The figures a table of this task shows, the ranking one first."""
     return _SHOWN[main_column(task)]
 
@@ -184,7 +184,7 @@ def rows_by_video(record: RunRecord, column: str) -> dict[str, list[float | None
     }
 
 
-def created(record: RunRecord) -> dt.datetime:
+def parse_created(record: RunRecord) -> dt.datetime:
     """When the record was made; a time without a zone is taken as UTC."""
     moment = dt.datetime.fromisoformat(record.created)
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
@@ -217,7 +217,7 @@ def _why_apart(record: RunRecord) -> str:
 def _latest(records: Sequence[RunRecord], key: Any) -> list[RunRecord]:
     """For each key the record made last (of equal times, the one with the larger id), in the order of ids."""
     newest: dict[Hashable, RunRecord] = {}
-    for record in sorted(records, key=lambda r: (created(r), r.id)):
+    for record in sorted(records, key=lambda r: (parse_created(r), r.id)):
         newest[key(record)] = record
     return sorted(newest.values(), key=lambda r: r.id)
 
@@ -245,7 +245,7 @@ def _boards(latest: Sequence[RunRecord], timed: Sequence[RunRecord], labels: Map
     return tuple(
         Board(
             *rule,
-            rows=_ranked([record for record in latest if _rule(record) == rule], labels),
+            rows=_rank([record for record in latest if _rule(record) == rule], labels),
             speeds=_speeds([record for record in timed if _rule(record) == rule], labels),
         )
         for rule in order
@@ -261,7 +261,7 @@ def _version(scoring: str) -> int:
     return int(number[1]) if number else 0
 
 
-def _ranked(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Row, ...]:
+def _rank(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Row, ...]:
     order = sorted(records, key=lambda r: (-(accuracy(r) or 0.0), labels[id(r)], r.id))
     values = [accuracy(record) or 0.0 for record in order]
     beaten_by = [0] * len(order)

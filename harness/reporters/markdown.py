@@ -21,9 +21,9 @@ from harness.ranking.standings import (
     e2e_fps,
     figure,
     has_throughput,
+    list_columns,
     main_column,
     model_fps,
-    shown_columns,
     timing_of,
 )
 from harness.ranking.standings import standings as standings_of
@@ -62,8 +62,8 @@ class Markdown:
         parts = [_HEAD]
         for place in sorted({*standings, *reported}, key=lambda place: (place[0], tasks.index(place[1]))):
             parts.append(f"## {cell(place[0])}, {TASKS[place[1]].title}\n")
-            parts += _measured(standings[place]) if place in standings else ["No measured record yet.\n"]
-            parts += _reported(place, published)
+            parts += _write_measured(standings[place]) if place in standings else ["No measured record yet.\n"]
+            parts += _write_reported(place, published)
         if len(parts) == 1:
             parts.append("No record yet.\n")
         if published:
@@ -90,7 +90,7 @@ def cell(text: str) -> str:
     return short.translate(_SPECIAL)
 
 
-def _measured(standing: Standing) -> list[str]:
+def _write_measured(standing: Standing) -> list[str]:
     letters = _letters(standing)
     parts = []
     for number, board in enumerate(standing.boards):
@@ -111,7 +111,7 @@ def _measured(standing: Standing) -> list[str]:
 
 
 def _board(board: Board, task: str, letters: dict[Hashable, str]) -> str:
-    columns = shown_columns(task)
+    columns = list_columns(task)
     heads = ["rank", "method", "weights", "supervision", "causality", *(_head(column) for column in columns)]
     heads += ["speed (model clock)", "conditions", "first frame (model clock)", "memory taken", "date"]
     return _table([_row(row, columns, letters) for row in board.rows], heads)
@@ -156,7 +156,7 @@ def _kind(record: RunRecord) -> str:
 
 
 def _apart(standing: Standing) -> str:
-    columns = shown_columns(standing.task)
+    columns = list_columns(standing.task)
     rows = [
         [
             cell(row.label),
@@ -208,11 +208,11 @@ def _conditions(standing: Standing, letters: dict[Hashable, str]) -> list[str]:
             for row in speeds.rows
             if row.record.conditions.group == group
         ]
-        lines.append(f"- {letter}: {_told([record.conditions for record in records])}")
+        lines.append(f"- {letter}: {_describe_conditions([record.conditions for record in records])}")
     return ["\n".join(lines) + "\n"] if lines else []
 
 
-def _told(same: Sequence[Conditions]) -> str:
+def _describe_conditions(same: Sequence[Conditions]) -> str:
     """The conditions of one group in words; what may differ inside a group is listed with all its values."""
     first = same[0]
     parts = [first.device, f"{first.threads} threads" if first.threads else "", first.precision]
@@ -232,26 +232,26 @@ def _each(name: str, values: Iterable[str]) -> str:
     return f"{name} {' or '.join(found)}" if found else ""
 
 
-def _reported(place: tuple[str, str], published: Sequence[PublishedPaper]) -> list[str]:
+def _write_reported(place: tuple[str, str], published: Sequence[PublishedPaper]) -> list[str]:
     rows = [(paper, row) for paper in published for row in paper.rows if (row.benchmark, row.task) == place]
     if not rows:
         return []
-    main = shown_columns(place[1])
+    main = list_columns(place[1])
     printed = {column for _, row in rows for column in row.figures}
     columns = [column for column in main if column in printed]
     columns += list(dict.fromkeys(column for _, row in rows for column in row.figures if column not in columns))
     rows.sort(key=lambda item: (item[0].year, item[0].method))
-    cells = [_reported_row(paper, row, columns) for paper, row in rows]
+    cells = [_write_reported_row(paper, row, columns) for paper, row in rows]
     heads = ["method", "supervision", *(_head(column) for column in columns), "speed as printed", "source", "note"]
     return [f"*Reported*, as printed in papers and not measured here:\n\n{_table(cells, heads)}"]
 
 
-def _reported_row(paper: PublishedPaper, row: PublishedRow, columns: Sequence[str]) -> list[str]:
+def _write_reported_row(paper: PublishedPaper, row: PublishedRow, columns: Sequence[str]) -> list[str]:
     return [
         cell(paper.method + (f", {row.variant}" if row.variant else "")),
         cell(row.supervision),
         *(str(row.figures[column]) if column in row.figures else NONE for column in columns),
-        _printed_speed(row.speed),
+        _print_speed(row.speed),
         cell(f"{paper.venue} {paper.year}, {row.source}"),
         cell(row.note),
     ]
@@ -265,7 +265,7 @@ def _papers(published: Sequence[PublishedPaper]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _printed_speed(speed: PublishedSpeed | None) -> str:
+def _print_speed(speed: PublishedSpeed | None) -> str:
     if speed is None:
         return NONE
     value = f"{speed.fps:g} fps" if speed.fps is not None else f"{speed.seconds_per_frame:g} s a frame"

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from harness.api.errors import HarnessError, MethodFailed, PluginError
 from harness.api.learning import Learner
 from harness.catalog import Catalog
-from harness.machine import PeakMemory, allows_tf32, working_on
+from harness.machine import PeakMemory, allows_tf32, work_on
 from harness.running.digests import OnNote, ignore_note, tell_if_slow
 from harness.training.checkpoint import State, read_checkpoint, restore, write_checkpoint, write_weights
 from harness.training.curve import draw_curve
@@ -25,7 +25,7 @@ from harness.training.interruption import Interruption, ignore_in_worker
 from harness.training.log import NEVER, Window, append_line, cut, means_of, read_lines
 from harness.training.plan import TrainingPlan, seed_of
 from harness.training.processes import Processes, parameters_of
-from harness.training.validation import undisturbed, validate
+from harness.training.validation import leave_undisturbed, validate
 
 SECONDS_BETWEEN_CURVES = 20.0
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -74,9 +74,9 @@ def train(
         if processes.is_first:
             with tell_if_slow(lambda: f"hashing the data of {len(plan.samples)} videos", watch.on_note):
                 depends_on = plan.depends_on
-            watch.on_change(folder.claim(depends_on, plan.made_with(), fresh=fresh))
+            watch.on_change(folder.claim(depends_on, plan.list_versions(), fresh=fresh))
         processes.wait()
-        with working_on(processes.device, tf32=allows_tf32(plan.config)):
+        with work_on(processes.device, tf32=allows_tf32(plan.config)):
             loop = Loop(plan, folder, catalog, processes, watch, _build(plan, processes))
             loop.go_on()
             with loop.interruption.heard():
@@ -86,7 +86,7 @@ def train(
 
 def _build(plan: TrainingPlan, processes: Processes) -> Learner:
     torch.manual_seed(seed_of(plan.request.seed, "build"))
-    with _blaming(plan, "while it was built"):
+    with _blame(plan, "while it was built"):
         learner = plan.training.build(plan.context(processes.device, processes.rank))
     if not isinstance(learner, Learner):
         raise PluginError(
@@ -97,7 +97,7 @@ def _build(plan: TrainingPlan, processes: Processes) -> Learner:
 
 
 @contextmanager
-def _blaming(plan: TrainingPlan, when: str) -> Iterator[None]:
+def _blame(plan: TrainingPlan, when: str) -> Iterator[None]:
     """Turn whatever the method raises into a MethodFailed that says when."""
     try:
         yield
@@ -204,8 +204,8 @@ class Loop:
     def _step(self, batches: Iterator[Any]) -> bool:
         """Take one step; returns whether any process was asked to stop."""
         iteration = self.state.iteration
-        with _blaming(self.plan, f"at iteration {iteration}"):
-            with self.clock.waiting():
+        with _blame(self.plan, f"at iteration {iteration}"):
+            with self.clock.count_waiting():
                 batch = next(batches)
             torch.manual_seed(seed_of(self.plan.request.seed, iteration, self.processes.rank))
             for group in self.optimizer.param_groups:
@@ -271,7 +271,7 @@ class Loop:
             return False
         self._refuse_bad_loss()
         try:
-            with self.clock.stopped(), self.interruption.at_once():
+            with self.clock.leave_out(), self.interruption.at_once():
                 if self.processes.is_first:
                     self._validate(done)
                 self.processes.wait()
@@ -285,7 +285,7 @@ class Loop:
         assert self.plan.validation is not None
         started = time.perf_counter()
         weights = self.learner.weights()
-        with undisturbed(self.learner.networks()):
+        with leave_undisturbed(self.learner.networks()):
             found = validate(
                 self.plan.validation, self.plan.training.metric, weights, self.folder.scratch, self.catalog
             )
@@ -297,7 +297,7 @@ class Loop:
     def _store(self, *, is_last: bool = True) -> None:
         """Write what is learnt; a training whose loss broke keeps the earlier checkpoint."""
         self._refuse_bad_loss()
-        with self.clock.stopped():
+        with self.clock.leave_out():
             self._write(with_curve=is_last or time.perf_counter() - self.drawn > SECONDS_BETWEEN_CURVES)
 
     def _write(self, *, with_curve: bool = True) -> None:
@@ -341,14 +341,14 @@ class Clock:
         self.count, self._since, self._excluded, self._waited = 0, time.perf_counter(), 0.0, 0.0
 
     @contextmanager
-    def stopped(self) -> Iterator[None]:
+    def leave_out(self) -> Iterator[None]:
         """Leave out what happens here."""
         started = time.perf_counter()
         yield
         self._excluded += time.perf_counter() - started
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def count_waiting(self) -> Iterator[None]:
         """Count what happens here as waiting for a batch."""
         started = time.perf_counter()
         yield

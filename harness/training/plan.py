@@ -107,7 +107,7 @@ class TrainingPlan:
         """SHA-256 of ``settings``: the name of the default folder."""
         return digest_of(self.settings)
 
-    def made_with(self) -> dict[str, Any]:
+    def list_versions(self) -> dict[str, Any]:
         """Code, versions and machine: recorded, and allowed to change when a training goes on."""
         return {
             "harness": __version__,
@@ -144,7 +144,7 @@ def resolve_training(request: TrainingRequest, catalog: Catalog, *, world: int =
     if request.init is not None and not request.init.is_file():
         raise DataError(f"no weights file {request.init} to begin from", hint="give an existing file to --init")
     validation = _validation(request, method, training, catalog)
-    samples = _chosen([sample for benchmark in benchmarks for sample in _opened(benchmark, request)], request)
+    samples = _choose([sample for benchmark in benchmarks for sample in _open(benchmark, request)], request)
     return TrainingPlan(
         request=request,
         method=method,
@@ -218,7 +218,7 @@ def _validation(request: TrainingRequest, method: Method, training: Training, ca
     return asked
 
 
-def _opened(benchmark: Benchmark, request: TrainingRequest) -> Sequence[Sample]:
+def _open(benchmark: Benchmark, request: TrainingRequest) -> Sequence[Sample]:
     if benchmark.needs_root and request.data_root is None:
         raise DataError(
             f"{benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
@@ -230,15 +230,15 @@ def _opened(benchmark: Benchmark, request: TrainingRequest) -> Sequence[Sample]:
     odd = next((sample.name for sample in samples if not is_safe_video_name(sample.name)), None)
     if odd is not None:
         raise DataError(f"{benchmark.name}: the name {odd!r:.300} cannot be a video's")
-    return samples if len(request.data) == 1 else [_renamed(sample, benchmark.name) for sample in samples]
+    return samples if len(request.data) == 1 else [_rename(sample, benchmark.name) for sample in samples]
 
 
-def _renamed(sample: Sample, data: str) -> Sample:
+def _rename(sample: Sample, data: str) -> Sample:
     """Of several sets, two may have a video of one name."""
     return replace(sample, name=f"{data}.{sample.name}")
 
 
-def _chosen(samples: list[Sample], request: TrainingRequest) -> list[Sample]:
+def _choose(samples: list[Sample], request: TrainingRequest) -> list[Sample]:
     known = [sample.name for sample in samples]
     unknown = [name for name in request.videos if name not in known]
     if unknown:

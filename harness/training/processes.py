@@ -101,7 +101,7 @@ def world_of_environment() -> int:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def join(device: str) -> Iterator[Processes]:
     """This process joined with the others that torchrun started; each has the CPU, or the GPU of its local rank."""
     world, on_gpus = world_of_environment(), device.startswith("cuda")
     if world == 1:

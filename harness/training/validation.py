@@ -72,7 +72,7 @@ def _scores_of(record: RunRecord) -> dict[str, float | None]:
 
 
 @contextmanager
-def undisturbed(networks: Mapping[str, nn.Module]) -> Iterator[None]:
+def leave_undisturbed(networks: Mapping[str, nn.Module]) -> Iterator[None]:
     """Put torch's generators, its threads and the networks' train modes back afterwards."""
     threads = torch.get_num_threads()
     modes = [(module, module.training) for network in networks.values() for module in network.modules()]

@@ -8,7 +8,7 @@ import pytest
 from harness.api.records import VideoResult, VideoTiming
 from harness.catalog import Catalog
 from harness.cli import main
-from harness.cli.compare import told
+from harness.cli.compare import describe_comparison
 from harness.ranking.compare import AccuracyChange, Comparison
 from harness.ranking.intervals import Difference
 
@@ -45,7 +45,7 @@ def test_without_a_gate_a_loss_is_told_and_passes(place, capsys):
 def test_figures_of_which_less_is_better_say_so():
     change = AccuracyChange("T", False, 0.2, 0.3, Difference(0.1, None, None, None), {})
     found = Comparison((change,), (), "", None, ())
-    assert "T (lower is better)  0.2000" in told(found)
+    assert "T (lower is better)  0.2000" in describe_comparison(found)
 
 
 def test_a_gate_that_says_no_is_exit_code_1_and_names_the_rule(place, capsys):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from harness.api.errors import DataError, DataProblems
 from harness.api.mask_files import read_mask, write_mask
-from harness.datasets.davis import Split, harness_benchmarks, listed_names, official_sequences, open_split
+from harness.datasets.davis import Split, harness_benchmarks, official_sequences, open_split, read_names
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real sequences at {SHARED}")
@@ -136,7 +136,7 @@ def test_the_list_may_name_sequences_or_pairs_of_files(tree):
     pairs.parent.mkdir()
     lines = [f"/JPEGImages/480p/{n}/{t:05d}.jpg /Annotations/480p/{n}/{t:05d}.png" for n in NAMES for t in range(2)]
     pairs.write_text("\n".join(lines) + "\n")
-    assert listed_names(pairs) == ("bear", "dog")
+    assert read_names(pairs) == ("bear", "dog")
     (tree / "ImageSets/2016/val.txt").unlink()
     assert [sample.name for sample in open_split(BINARY_2016, tree, False)] == ["bear", "dog"]
 

@@ -13,10 +13,10 @@ from harness.api.contracts import Method, Weights
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli.train import command as train
-from harness.experiments.format import cells_of, find, read_experiment, shipped
+from harness.experiments.format import cells_of, find, list_shipped, read_experiment
 from harness.experiments.grid import Choice, run_grid
 from harness.experiments.outcome import Outcome
-from harness.experiments.table import told
+from harness.experiments.table import tabulate
 from harness.planning.config import configure, make_config
 
 HEAD = """
@@ -112,7 +112,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
 
 
 def test_experiments_are_found_by_name_in_both_spellings_and_files_by_path():
-    assert find("tvos/table2") == find("tvos-table2") == shipped()["tvos-table2"]
+    assert find("tvos/table2") == find("tvos-table2") == list_shipped()["tvos-table2"]
     assert str(find("mine/own.toml")) == "mine/own.toml"
     with pytest.raises(UsageError, match="did you mean 'tvos-table2'"):
         find("tvos/tabel2")
@@ -131,7 +131,7 @@ def test_the_file_shown_in_the_docs_can_be_read(read):
 CATALOG = Catalog.load()
 
 
-@pytest.mark.parametrize("path", shipped().values(), ids=shipped())
+@pytest.mark.parametrize("path", list_shipped().values(), ids=list_shipped())
 def test_a_shipped_file_fits_the_cards_and_its_published_grid_is_full(path):
     experiment = read_experiment(path)
     benchmark = CATALOG.benchmarks.get(experiment.benchmark)
@@ -151,7 +151,7 @@ def test_a_shipped_file_fits_the_cards_and_its_published_grid_is_full(path):
         assert len(printed) == (len(experiment.metrics) if cell.row.published else 0)
 
 
-@pytest.mark.parametrize("path", shipped().values(), ids=shipped())
+@pytest.mark.parametrize("path", list_shipped().values(), ids=list_shipped())
 def test_a_command_that_gets_weights_fits_the_card_and_the_command_line(path):
     options = {name for option in train.params for name in option.opts}
     for row in read_experiment(path).rows:
@@ -288,7 +288,7 @@ def test_a_cell_of_which_a_video_crashed_keeps_the_others_and_ends_in_5(read, tm
     assert cell.state == "measured"
     assert cell.problem.startswith("1 videos failed, the first: second: crashed")
     assert outcome.exit_code == 5
-    assert told(outcome, Choice(tmp_path / "out")).rows[0][1].endswith("* / -")
+    assert tabulate(outcome, Choice(tmp_path / "out")).rows[0][1].endswith("* / -")
 
 
 def test_all_videos_crashed_is_a_failed_cell(read, tmp_path, tests_tools):
@@ -296,7 +296,7 @@ def test_all_videos_crashed_is_a_failed_cell(read, tmp_path, tests_tools):
     outcome, _, _ = run_toy(read('[[rows]]\nname = "a"'), Choice(tmp_path / "out"), tests_tools, method)
     assert outcome.cells[0].state == "failed"
     assert outcome.exit_code == 5
-    page = told(outcome, Choice(tmp_path / "out"))
+    page = tabulate(outcome, Choice(tmp_path / "out"))
     assert page.rows == (("a", "failed / -"),)
     assert any("2 videos failed" in line for line in page.lines)
 
@@ -327,7 +327,7 @@ def test_seeds_give_mean_and_spread(read, tmp_path, tests_tools):
     shares = [SHARE_STILL, 1 - (0 + 0 + 6 + 12 + 18) / 5 / 64]
     assert cell.figure("share").value == pytest.approx(sum(shares) / 2)
     assert cell.spread("share") == pytest.approx(abs(shares[0] - shares[1]) / math.sqrt(2))
-    assert "(2 seeds) / -" in told(outcome, choice).rows[0][1]
+    assert "(2 seeds) / -" in tabulate(outcome, choice).rows[0][1]
 
 
 def test_rows_columns_and_overrides_choose(read, tmp_path, tests_tools):
@@ -336,7 +336,7 @@ def test_rows_columns_and_overrides_choose(read, tmp_path, tests_tools):
     outcome, watched, _ = run_toy(read(GRID), choice, tests_tools, method)
     assert watched == ["shipped, still, seed 0"]
     assert [context.config.by for context in built] == [1]
-    words = " ".join(told(outcome, choice).lines)
+    words = " ".join(tabulate(outcome, choice).lines)
     assert "NOT the paper's conditions: partial: 1 of 2 videos were chosen; constants changed: by=1" in words
 
 
@@ -363,7 +363,7 @@ def test_the_table_shows_measured_beside_published_and_what_differs(read, tmp_pa
     file.write_bytes(b"1")
     choice = Choice(tmp_path / "out", bench="tiny", weights={"trained": str(file)})
     outcome, _, _ = run_toy(read(GRID), choice, tests_tools, mover()[0], tests_tools.tiny_benchmark())
-    page = told(outcome, choice)
+    page = tabulate(outcome, choice)
     assert page.heads == ("", "still", "moved")
     measured = f"{100 * SHARE_STILL:.1f}"
     assert page.rows[0] == ("shipped", f"{measured} [{measured}, {measured}] / -", "100.0 [100.0, 100.0] / -")
@@ -378,7 +378,7 @@ def test_the_table_shows_measured_beside_published_and_what_differs(read, tmp_pa
 def test_under_the_papers_conditions_the_table_says_so(read, tmp_path, tests_tools):
     choice = Choice(tmp_path / "out")
     outcome, _, _ = run_toy(read('[[rows]]\nname = "a"\npublished = [9.0]'), choice, tests_tools, mover()[0])
-    assert told(outcome, choice).lines[1] == "measured on paper-val, 2 of 2 videos: the paper's benchmark, whole"
+    assert tabulate(outcome, choice).lines[1] == "measured on paper-val, 2 of 2 videos: the paper's benchmark, whole"
 
 
 def test_an_unscored_benchmark_gives_masks_and_says_so(read, tmp_path, tests_tools):
@@ -386,13 +386,13 @@ def test_an_unscored_benchmark_gives_masks_and_says_so(read, tmp_path, tests_too
     outcome, _, _ = run_toy(read('[[rows]]\nname = "a"'), Choice(tmp_path / "out"), tests_tools, mover()[0], bench)
     assert outcome.cells[0].state == "not-scored"
     assert outcome.exit_code == 0
-    assert told(outcome, Choice(tmp_path / "out")).rows == (("a", "not scored / -"),)
+    assert tabulate(outcome, Choice(tmp_path / "out")).rows == (("a", "not scored / -"),)
 
 
 def test_markdown_shows_names_as_they_are(read, tmp_path, tests_tools):
     choice = Choice(tmp_path / "out")
     rows = '[[rows]]\nname = "a <b> *c*"\nneeds = "see\\n| this"'
     outcome, _, _ = run_toy(read(rows), choice, tests_tools, mover()[0])
-    page = told(outcome, choice).as_markdown()
+    page = tabulate(outcome, choice).as_markdown()
     assert "| a \\<b\\> \\*c\\* | needs weights / - |" in page
     assert "needs weights: see \\| this; then" in page

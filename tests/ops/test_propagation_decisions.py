@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.machine import working_on
+from harness.machine import work_on
 from harness.ops.propagation import propagate_streaming
 
 SIZE = HEIGHT, WIDTH = 60, 107
@@ -150,7 +150,7 @@ def test_the_triton_kernel_on_a_gpu(precision, name):
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     query, keys, labels = (tensor.cuda() for tensor in scene(sharpness, far))
     query, keys = query.to(dtype), keys.to(dtype)
-    with working_on("cuda", tf32=precision == "tf32"):
+    with work_on("cuda", tf32=precision == "tf32"):
         scores = propagate_fused(query, keys, labels, range(REFERENCES), sigmas, size=SIZE)
     rounding, weights = {"fp32": (2e-6, 2e-5), "tf32": (3e-4, 1e-3)}.get(precision, (2e-6, 1e-3))
     check_decisions(scores, (query.float(), keys.float(), labels), sigmas, rounding, weights)

@@ -14,7 +14,7 @@ from harness.training import loop
 from harness.training.interruption import Interruption
 from harness.training.loop import Watch
 from harness.training.plan import seed_of
-from harness.training.validation import undisturbed
+from harness.training.validation import leave_undisturbed
 
 
 def test_a_training_learns_tells_and_leaves_its_files(tiny):
@@ -225,7 +225,7 @@ def test_validation_disturbs_neither_generators_nor_threads_nor_train_modes():
         torch.get_num_threads(),
         torch.rand(3, generator=torch.Generator().manual_seed(seed_of(0, "test"))),
     )
-    with undisturbed({"network": network}):
+    with leave_undisturbed({"network": network}):
         torch.rand(9)
         torch.set_num_threads(threads + 1)
         network.eval()

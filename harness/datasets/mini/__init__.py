@@ -131,19 +131,19 @@ def _benchmark(name: str, title: str, videos: tuple[MiniVideo, ...]) -> Benchmar
 
 def read_frame(video: MiniVideo, frame: int) -> np.ndarray:
     """(H, W, 3) uint8 RGB; the caller's own copy."""
-    return _picture(video, _checked(video, frame)).copy()
+    return _picture(video, _check(video, frame)).copy()
 
 
 def read_truth(video: MiniVideo, frame: int) -> np.ndarray:
     """(H, W) uint8 ids of what lies under each pixel's centre; the caller's own copy."""
-    return _ids(video, _checked(video, frame)).copy()
+    return _ids(video, _check(video, frame)).copy()
 
 
 def read_flow(video: MiniVideo, frame: int) -> np.ndarray:
     """(H, W, 2) float32 flow to the next frame, of the surface seen at each pixel; not defined at the last frame."""
     if frame == video.length - 1:
         raise IndexError(f"video {video.name!r} ends at frame {frame}; it has no flow to a next one")
-    return _scene(video).flow(_checked(video, frame))
+    return _scene(video).flow(_check(video, frame))
 
 
 def digest(video: MiniVideo) -> str:
@@ -154,7 +154,7 @@ def digest(video: MiniVideo) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _checked(video: MiniVideo, frame: int) -> int:
+def _check(video: MiniVideo, frame: int) -> int:
     if not 0 <= frame < video.length:
         raise IndexError(f"video {video.name!r} has frames 0..{video.length - 1}, not {frame}")
     return frame

@@ -120,9 +120,9 @@ def _background(rng: Random, floor: Floor, end: End) -> Background:
     ground, ground_tile = floor
     far, far_tile, height, ridge = end
     return Background(
-        ground=_tinted(rng, ground),
+        ground=_tint(rng, ground),
         ground_tile=ground_tile,
-        far=_tinted(rng, far),
+        far=_tint(rng, far),
         far_tile=far_tile,
         far_depth=rng.uniform(11.0, 15.0),
         far_height=height * rng.uniform(0.9, 1.2),
@@ -137,7 +137,7 @@ def pick(rng: Random, things: Sequence[Thing]) -> Thing:
     return things[int(rng.random() * len(things))]
 
 
-def _tinted(rng: Random, look: Look, amount: float = 0.08) -> Look:
+def _tint(rng: Random, look: Look, amount: float = 0.08) -> Look:
     r, g, b = (c * rng.uniform(1 - amount, 1 + amount) for c in look.colour)
     return replace(look, colour=(r, g, b))
 
@@ -164,7 +164,7 @@ def _actor(
     return Actor(
         id=id,
         body=KINDS[kind](rng),
-        looks=(_tinted(rng, coat), _tinted(rng, pick(rng, SECOND_COATS), 0.15)),
+        looks=(_tint(rng, coat), _tint(rng, pick(rng, SECOND_COATS), 0.15)),
         size=size,
         x=x,
         z=Curve(((0.0, depth), (0.5, depth + rng.uniform(-0.4, 0.4)), (1.0, depth + rng.uniform(-0.9, 0.9)))),
@@ -186,7 +186,7 @@ def _scenery(rng: Random, kind: str, x: float, depth: float, size: float) -> Act
     return Actor(
         id=0,
         body=body,
-        looks=(_tinted(rng, look, 0.15),),
+        looks=(_tint(rng, look, 0.15),),
         size=size,
         x=still(x),
         z=still(depth),

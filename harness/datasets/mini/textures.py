@@ -101,7 +101,7 @@ class Texture:
 @lru_cache(maxsize=48)
 def texture(look: Look) -> Texture:
     """Crop, resize, colour, halve, and mirror each level into a tile that wraps without a seam."""
-    photo = _coloured(_crop(replace(look, colour=(1.0, 1.0, 1.0), saturation=1.0, contrast=1.0)), look)
+    photo = _colour(_crop(replace(look, colour=(1.0, 1.0, 1.0), saturation=1.0, contrast=1.0)), look)
     levels, sides = [], []
     while photo.shape[0] >= 4:
         sides.append(2 * photo.shape[0])
@@ -124,13 +124,13 @@ def _crop(look: Look) -> np.ndarray:
     edge = look.share * (min(height, width) - 1)
     left, top = look.left * (width - 1 - edge), look.top * (height - 1 - edge)
     if not look.soft:
-        return _resized(photo, left, top, edge, look.side)
-    coarse = _resized(photo, left, top, edge, look.soft)
-    middle = _resized(coarse, 0, 0, look.soft - 1, look.soft * 3)
-    return _resized(middle, 0, 0, look.soft * 3 - 1, look.side)
+        return _resize(photo, left, top, edge, look.side)
+    coarse = _resize(photo, left, top, edge, look.soft)
+    middle = _resize(coarse, 0, 0, look.soft - 1, look.soft * 3)
+    return _resize(middle, 0, 0, look.soft * 3 - 1, look.side)
 
 
-def _resized(photo: np.ndarray, left: float, top: float, edge: float, side: int) -> np.ndarray:
+def _resize(photo: np.ndarray, left: float, top: float, edge: float, side: int) -> np.ndarray:
     """A square of a photograph, bilinear, without a library's own rounding."""
     height, width = photo.shape[:2]
     steps = (np.arange(side) + 0.5) / side * edge
@@ -143,7 +143,7 @@ def _resized(photo: np.ndarray, left: float, top: float, edge: float, side: int)
     return upper * (1 - fy) + lower * fy
 
 
-def _coloured(crop: np.ndarray, look: Look) -> np.ndarray:
+def _colour(crop: np.ndarray, look: Look) -> np.ndarray:
     grey = (crop[..., 0] * 77 + crop[..., 1] * 150 + crop[..., 2] * 29) / 256
     planes = [
         ((grey + (crop[..., c] - grey) * look.saturation - 128) * look.contrast + 128) * look.colour[c]

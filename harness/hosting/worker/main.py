@@ -31,7 +31,7 @@ from harness.hosting.worker.arrivals import Arrivals
 from harness.hosting.worker.messages import PROTOCOL, Channel, Closed, Message
 from harness.hosting.worker.shared import SharedSlots
 from harness.hosting.worker.values import describe_value, messages_of_tracks
-from harness.machine import allows_tf32, conditions, resolve_device, working_on
+from harness.machine import allows_tf32, conditions, resolve_device, work_on
 from harness.planning.config import as_json, configure
 from harness.planning.provenance import code_digest
 from harness.version import __version__
@@ -99,7 +99,7 @@ class Worker:
             raise PluginError(f"the config of {card.name} is {as_json(config)} here, expected {ask['config']}")
         self._precision = ask["precision"]
         self._tf32 = allows_tf32(config)
-        self._held.enter_context(working_on(self._device, tf32=self._tf32))
+        self._held.enter_context(work_on(self._device, tf32=self._tf32))
         self._task = TASKS[ask["task"]]
         context = BuildContext(
             task=ask["task"],

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from harness import Prompts, Video
-from harness.machine import working_on
+from harness.machine import work_on
 from harness_selfsup.config import CORRECT, MAST, Config
 from harness_selfsup.frames.lab import to_lab
 from harness_selfsup.method import SelfSup
@@ -157,7 +157,7 @@ def test_masks_of_a_gpu_are_those_of_the_cpu_but_for_ties(precision):
         there = [frame.to(device) for frame in frames]
         video = Video(name="v", length=LENGTH, height=HEIGHT, width=WIDTH, read=there.__getitem__)
         model = SelfSup(for_inference(encoder, device, precision if device == "cuda" else "fp32"), None, config)
-        with working_on(device):  # as the harness has it: fp32 is not rounded to TF32
+        with work_on(device):  # as the harness has it: fp32 is not rounded to TF32
             found = torch.stack(list(model.propagate(video, Prompts({0: first.to(device)}))))
         assert found.device.type == device
         masks[device] = found.cpu()

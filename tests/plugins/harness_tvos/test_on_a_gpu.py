@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness import BuildContext, Prompts, Stopwatch, Video
-from harness.machine import working_on
+from harness.machine import work_on
 from harness_tvos import harness_methods
 from harness_tvos.config import OFFICIAL, PRESETS, Config
 from harness_tvos.method import TVOS
@@ -148,7 +148,7 @@ def test_convolutions_that_add_and_clip_themselves_give_the_same_features(precis
         network(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     plain, fused = (for_inference(network, "cuda", precision, fused=each, tf32=True) for each in (False, True))
     images = torch.randn(1, 3, 120, 214, generator=torch.Generator().manual_seed(1)).cuda()
-    with working_on("cuda", tf32=True), torch.inference_mode():
+    with work_on("cuda", tf32=True), torch.inference_mode():
         expected, found = plain(images).float(), fused(images).float()
     error = float((found - expected).abs().max() / expected.abs().max())
     assert error < {"fp32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}[precision]
