@@ -36,19 +36,20 @@ class CodedMasks(Sequence[RunLength | None]):
         """
         wanted, texts, plain = list(size), [], []
         for value in values:
-            counts = value.get("counts") if isinstance(value, dict) and value.get("size") == wanted else None
+            counts = value.get("counts") if type(value) is dict and value.get("size") == wanted else None
             if value is None:
                 texts.append("")
-            elif isinstance(counts, str) and counts and counts.isascii():
+            elif type(counts) is str and counts:
                 texts.append(counts)
-            elif isinstance(counts, list) and counts:
+            elif type(counts) is list and counts:
                 plain.append((len(texts), counts))
                 texts.append("")
             else:
                 return None
-        coded = [text.encode() for text in texts]
+        together = "\n".join(texts)
         compressed = _compress([counts for _, counts in plain], size[0] * size[1]) if plain else []
-        if compressed is None:
+        coded = together.encode().split(b"\n") if texts and together.isascii() else []
+        if compressed is None or len(coded) != len(texts):
             return None
         for (number, _), text in zip(plain, compressed, strict=True):
             coded[number] = text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,52 @@ from harness.api.video import Track, Tracks
 
 def read_json(path: Path, expected: str) -> Any:
     """Parse a file of JSON; DataError where it is absent, broken, no JSON, or nested without end."""
+    with _errors_named(path, expected):
+        return json.loads(_read_text(path, expected))
+
+
+def read_json_list(path: Path, expected: str) -> Iterator[Any]:
+    """The items of a JSON list, parsed one at a time: all at once they take several times the file's size.
+
+    Refuses what ``read_json`` refuses, and what is no list; of a broken file the items before the break come first.
+    """
+    with _errors_named(path, expected):
+        text = _read_text(path, expected)
+        at = _skip_space(text, 0)
+        if text[at : at + 1] != "[":
+            raise DataError.at(path, found=f"a JSON {type(json.loads(text)).__name__}", expected=expected)
+        at = _skip_space(text, at + 1)
+        if text[at : at + 1] == "]":
+            return
+        decoder = json.JSONDecoder()
+        while True:
+            item, at = decoder.raw_decode(text, at)
+            yield item
+            at = _skip_space(text, at)
+            if text[at : at + 1] != ",":
+                break
+            at = _skip_space(text, at + 1)
+        if text[at : at + 1] != "]" or _skip_space(text, at + 1) != len(text):
+            raise json.JSONDecodeError("expected ',' or the end of the list", text, at)
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at : at + 1] in (" ", "\n", "\r", "\t"):
+        at += 1
+    return at
+
+
+def _read_text(path: Path, expected: str) -> str:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise DataError.at(path, found="no plain file", expected=expected)
+    content = path.read_bytes()
+    return content.decode(json.detect_encoding(content), "surrogatepass")
+
+
+@contextmanager
+def _errors_named(path: Path, expected: str) -> Iterator[None]:
     try:
-        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-            raise DataError.at(path, found="no plain file", expected=expected)
-        content = path.read_bytes()
-        text = content.decode(json.detect_encoding(content), "surrogatepass")
-        del content  # of a large file, one copy is enough
-        return json.loads(text)
+        yield
     except FileNotFoundError as error:
         raise DataError.at(path, found="no such file", expected=expected) from error
     except OSError as error:

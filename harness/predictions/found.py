@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.api.errors import DataError, HarnessError, IncompletePredictions
 from harness.api.tasks import TASKS, TaskName
-from harness.api.track_json import read_json, read_tracks, track_from_json
+from harness.api.track_json import read_json_list, read_tracks, track_from_json
 from harness.api.video import Sample, Track, Tracks
 from harness.data.archives import extract
 
@@ -136,15 +136,10 @@ def _read_results(
     path: Path, samples: Sequence[Sample], *, is_subset: bool, deep: bool
 ) -> tuple[dict[str, Tracks], str]:
     expected = "a list of {video_id, category_id, score, segmentations}"
-    entries = read_json(path, expected)
-    if not isinstance(entries, list):
-        raise DataError.at(path, found=f"a JSON {type(entries).__name__}", expected=expected)
-    if not entries:
-        raise IncompletePredictions(f"{path}: found an empty list, expected {expected}")
     by_id = {_video_id(sample): sample for sample in samples}
     found: dict[str, list[Track]] = {sample.name: [] for sample in samples}
-    left_out = 0
-    for number, entry in enumerate(entries):
+    left_out, number = 0, -1
+    for number, entry in enumerate(read_json_list(path, expected)):
         where = f"{path}, entry {number}"
         sample = _sample_of(entry, by_id, where, is_subset=is_subset)
         if sample is None:
@@ -153,6 +148,8 @@ def _read_results(
         track = track_from_json(entry, (sample.height, sample.width), sample.length, where=where, deep=deep)
         _check_categories(sample, [track], where)
         found[sample.name].append(track)
+    if number < 0:
+        raise IncompletePredictions(f"{path}: found an empty list, expected {expected}")
     empty = [name for name, tracks in found.items() if not tracks]
     notes = [f"{left_out} entries of other videos were left out"] if left_out else []
     if empty:

@@ -1,5 +1,7 @@
 """The masks of a track, checked and decoded at once: as one code at a time, compiled and plain."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from harness.api import run_lengths
 from harness.api.errors import DataError
 from harness.api.mask_files import RunLength
 from harness.api.run_lengths import CodedMasks, decode_all
-from harness.api.track_json import track_from_json
+from harness.api.track_json import read_json, read_json_list, track_from_json
 
 MASKS = arrays(np.bool_, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)))
 
@@ -87,3 +89,16 @@ def test_a_code_that_does_not_fit_is_named_by_its_place() -> None:
     masks = [{"size": [2, 2], "counts": text.decode()} for text in (whole, short)]
     with pytest.raises(DataError, match="entry 3, frame 1: a run-length code"):
         track_from_json({"category_id": 1, "score": 1, "segmentations": masks}, (2, 2), 2, where="entry 3")
+
+
+@pytest.mark.parametrize("text", ["[]", ' [1, {"a": [2]} ,\n[3],"x,]"]\n', "[null]", "\ufeff[1]"])
+def test_a_list_is_read_item_by_item(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    assert list(read_json_list(tmp_path / "a.json", "a list")) == read_json(tmp_path / "a.json", "a list")
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1", "[1,", "[1,]", "[1 2]", "[1]]", "[1] x", "7", "[" * 100_000])
+def test_what_is_no_whole_list_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a\.json: found"):
+        list(read_json_list(tmp_path / "a.json", "a list"))

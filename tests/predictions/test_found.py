@@ -173,7 +173,7 @@ def test_a_missing_field_is_named(tmp_path, key):
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [("{}", "a JSON dict"), ("[1", "no readable JSON"), ("[1]", "no video_id"), ("[" * 100_000, "nested too deeply")],
+    [("{}", "a JSON dict"), ("[", "no readable JSON"), ("[1]", "no video_id"), ("[" * 100_000, "nested too deeply")],
 )
 def test_what_is_no_list_of_entries_is_refused(tmp_path, content, found):
     with pytest.raises(DataError, match=found):
