@@ -119,6 +119,14 @@ def test_the_first_tile_of_the_propagation_that_fits(tmp_path, features, product
     assert kinds == {{"fp32": "tf32", "bf16": "bf16", "fp16": "f16"}[features], "f16"}  # f16: distances, labels
 
 
+@pytest.mark.parametrize("tile", propagation.UNTRIED)
+@pytest.mark.parametrize("channels", [256, 80])
+def test_tiles_that_were_not_run_on_a_card_fit_and_spill_nothing(tmp_path, tile, channels):
+    made = compile_propagation(tmp_path, tile, "bf16", channels, 2, "tf32x3", 90)
+    assert made.shared <= SHARED[90]
+    assert made.stack == 0
+
+
 @pytest.mark.parametrize("capability", [90, 80])
 def test_merging_and_upsampling_spill_nothing(tmp_path, capability):
     numbers = dict.fromkeys(("pixels", "classes", "splits", "height", "width", "columns"), "i32")
