@@ -253,7 +253,7 @@ class RunLength:
         """Compress plain run lengths (the uncompressed form in COCO-like JSON)."""
         from pycocotools import mask as coco
 
-        plain = _checked_runs(size, np.asarray(runs, np.int64))
+        plain = _check_runs(size, np.asarray(runs, np.int64))
         code = coco.frPyObjects({"size": list(size), "counts": plain.tolist()}, *size)
         return cls(size, code["counts"])
 
@@ -298,7 +298,7 @@ class RunLength:
         runs = numbers.copy()
         runs[1::2] = np.cumsum(numbers[1::2])
         runs[2::2] = np.cumsum(numbers[2::2])
-        return _checked_runs(self.size, runs)
+        return _check_runs(self.size, runs)
 
     def decode(self) -> np.ndarray:
         """The (H, W) uint8 mask of 0 and 1."""
@@ -313,7 +313,7 @@ def _outline(polygon: Sequence[float]) -> float:
     return sum(1 + max(abs(x1 - x0), abs(y1 - y0)) for (x0, x1), (y0, y1) in steps)
 
 
-def _checked_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
+def _check_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
     height, width = size
     if min(size) < 1 or height * width > MAX_PIXELS:
         raise DataError.at("a run-length code", found=f"size {size}", expected=f"1 to {MAX_PIXELS} pixels")

@@ -23,7 +23,7 @@ _C6, _C5, _C4 = np.float32(1.535336188319500e-4), np.float32(1.339887440266574e-
 _C3, _C2, _C1 = np.float32(5.550332471162809e-2), np.float32(2.402264791363012e-1), np.float32(6.931472028550421e-1)
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call, without the GIL; keep the machine code on disk where there is a place to write."""
     try:
         return numba.njit(nogil=True, error_model="numpy", fastmath=_FREEDOM, cache=True)(function)
@@ -53,7 +53,7 @@ def _power_of_2_in(x):
     return _power_of_2_single if x == numba.float32 else power_of_2
 
 
-@_compiled
+@_compile
 @no_type_check
 def _products(query, key, top, left, step, count, scores):
     """<query, key> at count x count positions from (top, left) on, row by row; 0 outside the frame."""
@@ -74,7 +74,7 @@ def _products(query, key, top, left, step, count, scores):
                 row[j] = product
 
 
-@_compiled
+@_compile
 @no_type_check
 def _interpolate(whole, fraction, count, scores):
     """Scores of count x count positions between those of (count + 1)^2 whole pixels."""
@@ -88,7 +88,7 @@ def _interpolate(whole, fraction, count, scores):
             row[j] = above + (below - above) * down
 
 
-@_compiled
+@_compile
 @no_type_check
 def _give_back(weights, fraction, count, whole):
     """The adjoint of ``_interpolate``: weights of (count + 1)^2 whole pixels."""
@@ -107,7 +107,7 @@ def _give_back(weights, fraction, count, whole):
             lower[j + 1] += row[j] * down * right
 
 
-@_compiled
+@_compile
 @no_type_check
 def _weigh(scores, size, peak):
     """Turn scores into powers of 2 relative to ``peak``; return their sum."""
@@ -119,7 +119,7 @@ def _weigh(scores, size, peak):
     return total
 
 
-@_compiled
+@_compile
 @no_type_check
 def _highest(scores, size):
     """The highest score. Four at a time: each comparison waits for the one before it."""
@@ -134,7 +134,7 @@ def _highest(scores, size):
     return max(max(one, other), max(third, fourth))
 
 
-@_compiled
+@_compile
 @no_type_check
 def _box(values):
     """First and last row and column (exclusive) that hold something else than 0."""
@@ -148,7 +148,7 @@ def _box(values):
     return top, bottom, left, right
 
 
-@_compiled
+@_compile
 @no_type_check
 def _add_values(values, boxes, weights, top, left, count, sums):
     """Add to each class the weighted values of count x count pixels from (top, left) on."""
@@ -164,7 +164,7 @@ def _add_values(values, boxes, weights, top, left, count, sums):
         sums[k] += found
 
 
-@_compiled
+@_compile
 @no_type_check
 def _boxes(values):
     boxes = np.empty((values.shape[0], 4), np.int64)
@@ -173,7 +173,7 @@ def _boxes(values):
     return boxes
 
 
-@_compiled
+@_compile
 @no_type_check
 def attend_rows(
     rows,
@@ -228,7 +228,7 @@ def attend_rows(
                 attended[k, y, x] = sums[x, k] / total[x]
 
 
-@_compiled
+@_compile
 @no_type_check
 def search_rows(rows, query, key, dilation, radius, offsets):
     """Write the expected (dy, dx) of some rows of query pixels."""

@@ -40,8 +40,8 @@ def attend_tiled(
         for rows, columns in _tiles(height, width)
     ]
     for slot, offset, value_offset in zip(slots, offsets, value_offsets, strict=True):
-        key = _padded(keys[slot].to(values.dtype), radius)
-        value = _padded(values[slot].permute(1, 2, 0), radius)
+        key = _pad(keys[slot].to(values.dtype), radius)
+        value = _pad(values[slot].permute(1, 2, 0), radius)
         for rows, columns, running in tiles:
             tile = query[rows, columns].to(values.dtype) * temperature
             if offset is None and value_offset is None:
@@ -73,7 +73,7 @@ def coarse_offsets_tiled(
         for left in range(min(dilation, query.shape[1])):
             phase = query[top::dilation, left::dilation]
             height, width = phase.shape[:2]
-            frame = _padded(key[top::dilation, left::dilation], radius)
+            frame = _pad(key[top::dilation, left::dilation], radius)
             margin = frame.shape[0] - height
             place = pixels(height + margin, width + margin, like=query) - margin // 2
             found = torch.empty_like(place[:height, :width])
@@ -92,7 +92,7 @@ def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, min(top + TILE[0], height)), slice(left, min(left + TILE[1], width))
 
 
-def _padded(frame: Float[Tensor, "h w C"], radius: int) -> Float[Tensor, "H W C"]:
+def _pad(frame: Float[Tensor, "h w C"], radius: int) -> Float[Tensor, "H W C"]:
     """With zeros around, so wide that a window of (2r + 2)^2 pixels wholly outside still lies in it."""
     margin = 2 * radius + 2
     return functional.pad(frame, (0, 0, margin, margin, margin, margin))
@@ -141,11 +141,11 @@ def _elsewhere(
     radius: int,
 ) -> tuple[Float[Tensor, "Q n"], Float[Tensor, "Q n K"]]:
     """Logits and values of windows that each have a centre of their own."""
-    logits = _sampled(key, centre, radius, tile.flatten(0, 1))
-    return logits.squeeze(-1).flatten(1), _sampled(value, value_centre, radius, None).flatten(1, 2)
+    logits = _sample(key, centre, radius, tile.flatten(0, 1))
+    return logits.squeeze(-1).flatten(1), _sample(value, value_centre, radius, None).flatten(1, 2)
 
 
-def _sampled(
+def _sample(
     frame: Float[Tensor, "H W C"],
     centre: Float[Tensor, "Q 2"],
     radius: int,

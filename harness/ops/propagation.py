@@ -151,7 +151,7 @@ class _Work:
     def all_keys(self, cells: Int[Tensor, " M"], limits: Limits) -> _Sums:
         """Normaliser and label sums of these pixels over all keys, the prior as a factor between ``limits``."""
         query = self.queries(cells)
-        return self.summed(cells, limits, lambda reference, lines: self.logits(query, reference, lines))
+        return self.add_up(cells, limits, lambda reference, lines: self.logits(query, reference, lines))
 
     def all_keys_in_halves(self, cells: Int[Tensor, " M"], limits: Limits) -> _Sums:
         """The same with products in bf16, summed in fp32.
@@ -170,11 +170,11 @@ class _Work:
         def logits(reference: int, lines: slice) -> Tensor:
             return torch.addmm(-highest, query, self.key_rows(reference, lines).t()).to(self.labels.dtype)
 
-        sums = self.summed(cells, limits, logits)
+        sums = self.add_up(cells, limits, logits)
         sums.raise_by(highest.to(self.labels.dtype))
         return sums
 
-    def summed(self, cells: Int[Tensor, " M"], limits: Limits, logits: Callable[[int, slice], Tensor]) -> _Sums:
+    def add_up(self, cells: Int[Tensor, " M"], limits: Limits, logits: Callable[[int, slice], Tensor]) -> _Sums:
         """The sums over all keys, whose logits are given by reference and image rows."""
         factors = self.offsets.neg().exp_()
         factors = torch.where(factors < limits.negligible, 0.0, factors)
@@ -194,7 +194,7 @@ class _Work:
         least = least_exponent(self.labels.dtype)
         peak = query.new_full((len(cells), 1), -torch.inf)
         sums = query.new_zeros(len(cells), self.labels.shape[1])
-        for needed, (reference, lines) in zip(self.needed(by_row, by_column, first), self.key_tiles(), strict=True):
+        for needed, (reference, lines) in zip(self.choose(by_row, by_column, first), self.key_tiles(), strict=True):
             some = needed.nonzero()[:, 0]
             if not len(some):
                 continue
@@ -208,7 +208,7 @@ class _Work:
             peak[some] = higher
         return (peak - first.peak).clamp_(min=least).exp_() * sums / first.total
 
-    def needed(self, by_row: Tensor, by_column: Tensor, first: _Sums) -> list[Bool[Tensor, " M"]]:
+    def choose(self, by_row: Tensor, by_column: Tensor, first: _Sums) -> list[Bool[Tensor, " M"]]:
         """For each tile of keys, which pixels it can matter for: by its highest logit and the distances it spans."""
         upper, lower = [], []
         for highest, (reference, lines) in zip(first.highest, self.key_tiles(), strict=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import BuildContext, Citation, Kernel, Learner, Method, Training, TrainingContext, Weights, hookimpl
-from harness_selfsup.adaptation.cards import adapted_forms
+from harness_selfsup.adaptation.cards import make_adapted_forms
 from harness_selfsup.config import PRESETS, Config
 from harness_selfsup.training.config import PRESETS as TRAINING_PRESETS
 from harness_selfsup.training.config import TrainingConfig
@@ -78,4 +78,4 @@ def harness_methods() -> list[Method]:
         paper=PAPER,
         training=Training(build_learner, TrainingConfig, TRAINING_PRESETS, needs_truth=False),
     )
-    return [propagation, *adapted_forms(propagation)]
+    return [propagation, *make_adapted_forms(propagation)]

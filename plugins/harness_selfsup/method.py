@@ -14,7 +14,7 @@ from harness import BuildContext, DataError, Prompts, Video, stage
 from harness.api.errors import UsageError
 from harness.ops.labels import VOID, overlay
 from harness_selfsup.config import Config
-from harness_selfsup.frames.grids import Size, resized_frame, upsampled, working_size
+from harness_selfsup.frames.grids import Size, resize_frame, upsample, working_size
 from harness_selfsup.frames.lab import to_lab
 from harness_selfsup.frames.references import dilation_of, reference_frames
 from harness_selfsup.kernels import attend, coarse_offsets
@@ -92,7 +92,7 @@ class SelfSup:
     def encode(self, frame: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         """Features (h, w, C) of a frame as the target and as a reference: equation 5."""
         with stage("encode"):
-            images = to_lab(resized_frame(frame, size)[None])  # (1, 3, H, W)
+            images = to_lab(resize_frame(frame, size)[None])  # (1, 3, H, W)
             query = self.phi_q(images)[0]  # (h, w, C)
             return query, query if self.phi_r is None else self.phi_r(images)[0]
 
@@ -101,7 +101,7 @@ class SelfSup:
         with stage("match"):
             scores = self.scores(memory, query, target)  # (K, h, w)
         with stage("upsample"):
-            scores = upsampled(scores, memory.size, aligned=self.config.aligned)
+            scores = upsample(scores, memory.size, aligned=self.config.aligned)
             if memory.size != size:
                 scores = nn.functional.interpolate(scores[None], size=size, mode="bilinear")[0]
             return scores.max(0).indices  # argmax is 20 times slower on CPU
@@ -122,7 +122,7 @@ class SelfSup:
             slots,
             radius=config.radius,
             offsets=offsets,
-            value_offsets=offsets if config.own_offsets else slipped(offsets),
+            value_offsets=offsets if config.own_offsets else slip(offsets),
             temperature=config.temperature,
         )
 
@@ -140,7 +140,7 @@ class SelfSup:
         )
 
 
-def slipped(offsets: list[Tensor | None]) -> list[Tensor | None]:
+def slip(offsets: list[Tensor | None]) -> list[Tensor | None]:
     """The last offsets for every long-term reference, as the released code of MAST takes them for labels."""
     last = next((found for found in reversed(offsets) if found is not None), None)
     return [None if found is None else last for found in offsets]

@@ -38,7 +38,7 @@ def hot_functions() -> Sequence[Kernel]:
     return (embed, propagate, upsample)
 
 
-def published(name: str, drive_id: str, trained_on: str) -> Weights:
+def offer(name: str, drive_id: str, trained_on: str) -> Weights:
     """A ResNet-50 checkpoint of the authors, to be fetched by hand and given with ``--weights FILE``."""
     return Weights(
         name=name,
@@ -81,9 +81,9 @@ def harness_methods() -> list[Method]:
                     preset="official",
                     note="ResNet-18, made by this project; recipe/ says how",
                 ),
-                published("resnet50-davis17-train", "1N5lanFvdRf4CgjjZX4uQU1MMiRinANz9", "DAVIS 2017 train"),
-                published("resnet50-davis17-trainval", "1Zw7FOMXVcoOTczvLiyQ49ABEZRpIlfkR", "DAVIS 2017 train and val"),
-                published("resnet50-youtube-vos-train", "1U6sX9EUpOvDRFyaqDVpsi3plTnI2Witp", "YouTube-VOS 2018 train"),
+                offer("resnet50-davis17-train", "1N5lanFvdRf4CgjjZX4uQU1MMiRinANz9", "DAVIS 2017 train"),
+                offer("resnet50-davis17-trainval", "1Zw7FOMXVcoOTczvLiyQ49ABEZRpIlfkR", "DAVIS 2017 train and val"),
+                offer("resnet50-youtube-vos-train", "1U6sX9EUpOvDRFyaqDVpsi3plTnI2Witp", "YouTube-VOS 2018 train"),
             ),
             default_weights=SHIPPED,
             training=Training(

@@ -15,7 +15,7 @@ from harness.ops.labels import VOID, one_hot, overlay, resize_nearest
 from harness.ops.propagation import Sigmas, Slots
 from harness_tvos.config import Config
 from harness_tvos.frames.references import Schedule, frames_kept
-from harness_tvos.frames.sizes import Size, grid_of, hard_labels, resized_image, soft_labels, working_size
+from harness_tvos.frames.sizes import Size, grid_of, hard_labels, resize_image, soft_labels, working_size
 from harness_tvos.kernels import embed, has_triton, propagate, upsample
 from harness_tvos.memory import Memory, overlay_labels
 from harness_tvos.network import build_network, for_inference, image_statistics, load_checkpoint, network_for
@@ -76,7 +76,7 @@ class TVOS:
                     yield video[frame].new_zeros(video.size)
                     continue
                 first, mask = frame, prompt
-                memory = self.begun(video[frame], prompt, len(video) - frame)
+                memory = self.begin(video[frame], prompt, len(video) - frame)
                 schedule = self.schedule(memory, len(video) - frame)
             else:
                 target = frame - first
@@ -112,12 +112,12 @@ class TVOS:
             shown = None if prompt is None else prompt.masked_fill(prompt == VOID, 0)
             yield frame, shown if shown is not None and shown.any() else None
 
-    def begun(self, image: Tensor, prompt: Tensor, frames: int) -> Memory:
+    def begin(self, image: Tensor, prompt: Tensor, frames: int) -> Memory:
         """Memory of the first prompted frame, of a video that has so many frames from there on."""
         features = self.embed(image)
         size = self.size_of(prompt.shape)
         if self.graphs is not None:
-            memory = self.graphs.begun(grid_of(size), features)
+            memory = self.graphs.begin(grid_of(size), features)
         else:
             memory = Memory(min(frames, frames_kept(self.config)), grid_of(size), features)
         memory.add_objects(prompt)
@@ -138,7 +138,7 @@ class TVOS:
     def embed(self, image: Tensor) -> Tensor:
         """Features (h*w, C) of a (H, W, 3) uint8 RGB image (section 3.5: no resizing unless asked for)."""
         with stage("backbone"):
-            pixels = resized_image(image, self.size_of(image.shape))  # (1, 3, H, W)
+            pixels = resize_image(image, self.size_of(image.shape))  # (1, 3, H, W)
             return embed((pixels / 255 - self.mean) / self.std, self.network)  # (h*w, C)
 
     def scores(self, memory: Memory, features: Tensor, slots: Slots, widths: Sigmas) -> Tensor:

@@ -14,7 +14,7 @@ from harness.api.video import Sample
 from harness.metrics.j_and_f.boundary import boundary_accuracy
 from harness.metrics.j_and_f.counters import new_counter
 from harness.metrics.j_and_f.matching import match_proposals
-from harness.metrics.j_and_f.objects import VOID, ScoredObjects, refused
+from harness.metrics.j_and_f.objects import VOID, ScoredObjects, make_refusal
 from harness.metrics.j_and_f.pair_counts import INTERSECTION, PREDICTED, UNION
 from harness.metrics.j_and_f.region import region_similarity
 from harness.metrics.j_and_f.statistics import summarise_series
@@ -63,7 +63,7 @@ class JFMeasurement:
 
     def _measure(self, frame: int, prediction: np.ndarray, truth: np.ndarray) -> None:
         if prediction.shape != truth.shape or prediction.dtype != np.uint8 or truth.dtype != np.uint8:
-            raise refused(
+            raise make_refusal(
                 self._sample,
                 frame,
                 found=f"a prediction of {prediction.shape} {prediction.dtype}",

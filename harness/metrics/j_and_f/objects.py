@@ -59,7 +59,7 @@ class ScoredObjects:
         highest = int(prediction.max(initial=0))
         if highest > limit:
             what = f"at most {limit} proposals" if crossed else f"the ids 0..{limit} of the first truth"
-            raise refused(self._sample, frame, found=f"id {highest} in the prediction", expected=what)
+            raise make_refusal(self._sample, frame, found=f"id {highest} in the prediction", expected=what)
         self.highest_proposal = max(self.highest_proposal, highest)
         proposals = max(limit, len(self.ids))
         return Slots(_identity(proposals), _identity(len(self.ids)), proposals, len(self.ids))
@@ -98,7 +98,7 @@ class ScoredObjects:
         return np.array([id_ in self._true for id_ in self.ids], np.bool_)
 
 
-def refused(sample: Sample, frame: int, *, found: str, expected: str) -> DataError:
+def make_refusal(sample: Sample, frame: int, *, found: str, expected: str) -> DataError:
     """The error about one predicted mask, naming video and frame."""
     name = f" ({sample.frame_names[frame]})" if frame < len(sample.frame_names) else ""
     return DataError.at(

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from harness import Video
 from harness.ops.labels import VOID, overlay
-from harness_selfsup.adaptation.augment import changed, draw
+from harness_selfsup.adaptation.augment import change, draw
 from harness_selfsup.adaptation.config import AdaptedConfig
-from harness_selfsup.adaptation.unet import untrained
+from harness_selfsup.adaptation.unet import draw_untrained
 from harness_selfsup.network import DTYPES, Precision
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -111,7 +111,7 @@ class AppearanceModel:
         self._scaler = torch.amp.GradScaler(self.device.type, init_scale=1024.0, enabled=is_half)
         self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
-        network = untrained(objects + 1, self._chance, config.unet_width).eval()
+        network = draw_untrained(objects + 1, self._chance, config.unet_width).eval()
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = self._new_optimizer()
 
@@ -145,7 +145,7 @@ class AppearanceModel:
         )
         images = torch.cat([self._small(video[frame]) for frame in frames])  # (B, 3, S, S)
         classes = torch.stack([maps[frame] for frame in frames])  # (B, S, S)
-        images, classes = changed(images, classes, changes)
+        images, classes = change(images, classes, changes)
         logits = self._logits(images)  # (B, K, S, S)
         loss = adaptation_loss(logits, classes, weights, smoothing=config.dice_smoothing)
         for group in self._optimizer.param_groups:

@@ -60,7 +60,7 @@ def colour_matrices(saturation: Tensor, turns: Tensor) -> Tensor:
     return (torch.linalg.inv(to_yiq) @ turned @ to_yiq).float()
 
 
-def changed(images: Tensor, classes: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:
+def change(images: Tensor, classes: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:
     """Images (B, 3, h, w) in [0, 1] and their class maps (B, h, w) after ``changes``; colours stay in [0, 1]."""
     brightness, contrast, colours, is_mirrored = (
         part.to(images.device, non_blocking=True)

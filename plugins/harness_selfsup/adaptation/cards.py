@@ -23,7 +23,7 @@ def build_causal(context: BuildContext) -> Any:
     return build_causal(context)
 
 
-def adapted_forms(propagation: Method) -> list[Method]:
+def make_adapted_forms(propagation: Method) -> list[Method]:
     """Two cards that differ in what they have seen when they answer.
 
     The encoder is trained, and the kernels are benched, under the card of the propagation.

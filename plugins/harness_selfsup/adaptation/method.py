@@ -49,7 +49,7 @@ class Adapted:
                 model.learn(video, lessons, self.config.iterations, frames=len(video))
         for frame in range(len(video)):
             with stage("segment"):
-                mask = segmented(model, lessons, video, frame, prompts.get(frame))
+                mask = segment(model, lessons, video, frame, prompts.get(frame))
             yield mask
 
     def snapshots(self, video: Video, prompts: Prompts, every: int) -> Iterator[Snapshot]:
@@ -67,7 +67,7 @@ class Adapted:
         for done in (*range(every, last, every), last):
             if model is not None:
                 model.learn(video, lessons, done - model.iteration, frames=len(video))
-            yield Snapshot(done, [segmented(model, lessons, video, t, prompts.get(t)) for t in range(len(video))])
+            yield Snapshot(done, [segment(model, lessons, video, t, prompts.get(t)) for t in range(len(video))])
 
 
 class CausallyAdapted:
@@ -88,7 +88,7 @@ class CausallyAdapted:
                 with stage("adapt"):
                     model.learn(video, lessons, self.config.iterations_per_frame, frames=frame)
             with stage("segment"):
-                mask = segmented(model, lessons, video, frame, prompt)
+                mask = segment(model, lessons, video, frame, prompt)
             lessons.add(frame, propagated, prompt)
             if prompt is not None and lessons.entered and frame < len(video) - 1:
                 with stage("adapt"):
@@ -111,9 +111,7 @@ def new_model(lessons: Lessons, context: BuildContext) -> AppearanceModel:
     )
 
 
-def segmented(
-    model: AppearanceModel | None, lessons: Lessons, video: Video, frame: int, prompt: Tensor | None
-) -> Tensor:
+def segment(model: AppearanceModel | None, lessons: Lessons, video: Video, frame: int, prompt: Tensor | None) -> Tensor:
     """The mask (H, W) of one frame: the U-Net's, with prompted objects as prompted; the first prompt is the answer.
 
     An object is not there before its first prompt.

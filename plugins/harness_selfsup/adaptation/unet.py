@@ -84,7 +84,7 @@ class UNet(nn.Module):
         self.head = new
 
 
-def untrained(classes: int, generator: torch.Generator, width: int = RESNET_WIDTH) -> UNet:
+def draw_untrained(classes: int, generator: torch.Generator, width: int = RESNET_WIDTH) -> UNet:
     """A U-Net on the CPU drawn from ``generator`` and nothing else: torch's own generator stays as it is."""
     with torch.device("meta"):
         network = UNet(classes, width)

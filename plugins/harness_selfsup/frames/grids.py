@@ -25,7 +25,7 @@ def grid_of(size: Size) -> Size:
     return -(-size[0] // STRIDE), -(-size[1] // STRIDE)
 
 
-def resized_frame(frame: Tensor, size: Size) -> Tensor:
+def resize_frame(frame: Tensor, size: Size) -> Tensor:
     """A (H, W, 3) uint8 frame at ``size``: as it is, or (h, w, 3) float in [0, 1], bilinear with antialiasing."""
     if tuple(frame.shape[:2]) == size:
         return frame
@@ -50,7 +50,7 @@ def labels_of_cells(mask: Tensor, ids: Tensor, size: Size, *, mean: bool) -> Ten
     return functional.conv2d(planes, torch.outer(taps, taps)[None, None], stride=STRIDE)[:, 0]
 
 
-def upsampled(scores: Tensor, size: Size, *, aligned: bool) -> Tensor:
+def upsample(scores: Tensor, size: Size, *, aligned: bool) -> Tensor:
     """Scores (K, h, w) of cells as those of the pixels of an image of ``size``, bilinearly.
 
     Aligned: cell i lies on pixel 4 i, and what is beyond the last cell is like it. Else pixels and cells share their

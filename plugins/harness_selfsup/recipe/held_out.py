@@ -56,14 +56,14 @@ def read_video(root: Path, name: str, frames: int, every: int) -> tuple[torch.Te
 
 def similarity(file: str, config: Config, frames: torch.Tensor, truth: NDArray[np.uint8]) -> float:
     """The mean J of the frames between the first and the last; two empty masks count as 1."""
-    masks = np.repeat(truth[:1], len(truth), 0) if file == "copy" else propagated(file, config, frames, truth[0])
+    masks = np.repeat(truth[:1], len(truth), 0) if file == "copy" else propagate_masks(file, config, frames, truth[0])
     inner = slice(1, -1)
     intersection = (masks & truth)[inner].sum((1, 2))
     union = (masks | truth)[inner].sum((1, 2))
     return float(np.where(union == 0, 1.0, intersection / np.maximum(union, 1)).mean())
 
 
-def propagated(file: str, config: Config, frames: torch.Tensor, first: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def propagate_masks(file: str, config: Config, frames: torch.Tensor, first: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The masks (T, H, W) that the method gives."""
     weights = None if file == "untrained" else Path(file)
     method = build(BuildContext("one-shot", config, "cpu", "fp32", weights, 0))

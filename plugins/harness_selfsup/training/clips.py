@@ -59,11 +59,11 @@ class ClipSource:
             frames = [np.asarray(sample.read_frame(t), np.uint8) for t in frame_numbers(rng, sample.length, config)]
         height, width = frames[0].shape[:2]
         box = crop_box(rng, height, width, config)
-        frames = [_resized(frame, box, config) for frame in frames]
+        frames = [_resize(frame, box, config) for frame in frames]
         if rng.random() < config.flip:
             frames = [frame[:, ::-1] for frame in frames]
         if rng.random() < config.jitter:
-            frames = [jittered(rng, frame, config.jitter_strength) for frame in frames]
+            frames = [jitter(rng, frame, config.jitter_strength) for frame in frames]
         return np.stack(frames)
 
 
@@ -102,7 +102,7 @@ def _random_shape(rng: np.random.Generator, height: int, width: int, config: Tra
     return min(height, round(width / aspect)), min(width, round(height * aspect))
 
 
-def _resized(frame: Image, box: Box, config: TrainingConfig) -> Image:
+def _resize(frame: Image, box: Box, config: TrainingConfig) -> Image:
     top, left, rows, columns = box
     part = frame[top : top + rows, left : left + columns]
     by_area = config.shrink == "area" and min(rows, columns) > config.size
@@ -110,7 +110,7 @@ def _resized(frame: Image, box: Box, config: TrainingConfig) -> Image:
     return np.asarray(cv2.resize(part, size, interpolation=how), np.uint8)
 
 
-def jittered(rng: np.random.Generator, image: Image, strength: tuple[float, float, float, float]) -> Image:
+def jitter(rng: np.random.Generator, image: Image, strength: tuple[float, float, float, float]) -> Image:
     """Brightness, contrast, saturation and hue, each drawn once, in this order."""
     brightness, contrast, saturation = (rng.uniform(max(0.0, 1 - x), 1 + x) for x in strength[:3])
     turn = 2 * np.pi * rng.uniform(-strength[3], strength[3])

@@ -120,10 +120,10 @@ class ReconstructionLearner:
             if begun.memory is not None:
                 memory = TrainedEncoder(begun.memory, is_normed=config.feature_norm)
                 keep_features(memory, lab)
-            self._placed(memory.requires_grad_(False))
-        return self._placed(query), memory
+            self._place(memory.requires_grad_(False))
+        return self._place(query), memory
 
-    def _placed(self, network: TrainedEncoder) -> TrainedEncoder:
+    def _place(self, network: TrainedEncoder) -> TrainedEncoder:
         return network.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
     def _first_images(self) -> Tensor:
@@ -193,14 +193,14 @@ class ReconstructionLearner:
         """Features by place in the clip: those of targets and those of references."""
         count = lab.shape[1]
         if self.memory is None:
-            both = dict(enumerate(self._encoded(self.query, lab).unbind(1)))
+            both = dict(enumerate(self._encode(self.query, lab).unbind(1)))
             return both, both
-        query = {count - 1: self._encoded(self.query, lab[:, -1:])[:, 0]}
+        query = {count - 1: self._encode(self.query, lab[:, -1:])[:, 0]}
         with torch.no_grad():
-            memory = dict(enumerate(self._encoded(self.memory, lab[:, :-1]).unbind(1)))
+            memory = dict(enumerate(self._encode(self.memory, lab[:, :-1]).unbind(1)))
         return query, memory
 
-    def _encoded(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
+    def _encode(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
         """Features (B, K, C, h, w) of the frames, references first; batch norms see them as the config says."""
         if self.config.norms == "apart":
             return torch.cat([self._encoded_together(encoder, frames) for frames in lab.split(1, 1)], 1)
@@ -227,8 +227,8 @@ class ReconstructionLearner:
 
     def weights(self) -> Mapping[str, Tensor]:
         """MAST's names, in fp16; Phi_r under ``momentum.`` if the config wants it."""
-        memory = self.memory.folded() if self.memory is not None and self.config.export_momentum else None
-        state = state_of(Encoders(self.query.folded(), memory))
+        memory = self.memory.fold() if self.memory is not None and self.config.export_momentum else None
+        state = state_of(Encoders(self.query.fold(), memory))
         return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
 

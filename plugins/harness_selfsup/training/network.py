@@ -29,7 +29,7 @@ class TrainedEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.norm(self.encoder(images)))
 
-    def folded(self) -> Encoder:
+    def fold(self) -> Encoder:
         """The encoder of test time: the same features in evaluation mode."""
         encoder = copy.deepcopy(self.encoder)
         if isinstance(self.norm, nn.BatchNorm2d):

@@ -33,7 +33,7 @@ def grid_of(size: Size) -> Size:
     return -(-size[0] // STRIDE), -(-size[1] // STRIDE)
 
 
-def resized_image(image: UInt8[Tensor, "H W 3"], size: Size) -> Float[Tensor, "1 3 h w"]:
+def resize_image(image: UInt8[Tensor, "H W 3"], size: Size) -> Float[Tensor, "1 3 h w"]:
     """An image of this size, 0..255, resized as by Pillow's bilinear filter, which rounds to whole numbers."""
     planes = image.permute(2, 0, 1)[None]  # (1, 3, H, W)
     if size == tuple(planes.shape[-2:]):

@@ -50,7 +50,7 @@ class Graphs:
         self.config = config
         self.graphs: dict[tuple[object, ...], FrameGraph] = {}
 
-    def begun(self, grid: tuple[int, int], features: Tensor) -> Memory:
+    def begin(self, grid: tuple[int, int], features: Tensor) -> Memory:
         """An empty memory for features (h*w, C); an earlier video's ring of this size is taken again."""
         frames = frames_kept(self.config)
         alike = (frames, *features.shape)

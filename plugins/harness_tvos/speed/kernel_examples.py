@@ -55,14 +55,14 @@ def of_embed(device: str) -> list[Example]:
     return [
         Example(
             name=f"{architecture}, {size[0]}x{size[1]}",
-            args=(_noise(1, 3, *size).to(device), _settled(architecture, device)),
+            args=(_noise(1, 3, *size).to(device), _settle(architecture, device)),
         )
         for architecture, size in IMAGES
     ]
 
 
 @functools.lru_cache(maxsize=4)
-def _settled(architecture: Architecture, device: str) -> nn.Module:
+def _settle(architecture: Architecture, device: str) -> nn.Module:
     network = build_network(architecture).train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -52,7 +52,7 @@ def together(clips: Sequence[Clip]) -> ClipBatch:
     return ClipBatch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*clips, strict=True)))
 
 
-def annotated(sample: Sample) -> tuple[int, ...]:
+def list_annotated(sample: Sample) -> tuple[int, ...]:
     """The frames that have a truth, ascending; clips are made of these."""
     return sample.truth_frames if sample.truth_frames is not None else tuple(range(sample.length))
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Sample
-from harness_tvos.training.clips import Clip, Image, annotated, read_pair
+from harness_tvos.training.clips import Clip, Image, list_annotated, read_pair
 from harness_tvos.training.config import TrainingConfig
-from harness_tvos.training.flow import Flow, chained, dense_flow, found_again
+from harness_tvos.training.flow import Flow, chain, dense_flow, find_again
 from harness_tvos.training.labels import commonest
-from harness_tvos.training.warp import Matrix, recoloured, similarity, warped
+from harness_tvos.training.warp import Matrix, recolour, similarity, warp
 
 LINES = 240  # scales are relative to frames of so many lines
 PASTED = 254  # no video has so many objects
@@ -25,7 +25,7 @@ class MixedClips:
     """Clips of ``references`` + 1 frames, of which the first two are a pair with known correspondences."""
 
     def __init__(self, samples: Sequence[Sample], config: TrainingConfig, seed: int) -> None:
-        self.frames = [annotated(sample) for sample in samples]
+        self.frames = [list_annotated(sample) for sample in samples]
         if min((len(there) for there in self.frames), default=0) < 2:
             raise DataError(f"found {len(samples)} videos; expected some, all with 2 annotated frames or more")
         self.config = config
@@ -41,14 +41,14 @@ class MixedClips:
         moments = self.moments(rng, video, count)
         sources = [read_pair(self.samples[video], t) for t in moments]
         matrices = self._placements(rng, sources[0][1], side, count)
-        crops = [warped(image, ids, matrix, side) for (image, ids), matrix in zip(sources, matrices, strict=True)]
+        crops = [warp(image, ids, matrix, side) for (image, ids), matrix in zip(sources, matrices, strict=True)]
         if rng.random() < self.config.paste:
-            crops = self._pasted(rng, video, crops, matrices, side)
+            crops = self._paste(rng, video, crops, matrices, side)
         flows = self._flows(video, moments[:2], [image for image, _ in sources[:2]])
         ids = np.stack([ids for _, ids in crops])
-        pairs = [found_again(flows, matrices, ids, a, is_fixed=ids != PASTED) for a in (0, 1)]
+        pairs = [find_again(flows, matrices, ids, a, is_fixed=ids != PASTED) for a in (0, 1)]
         matches, is_matched = (np.stack(parts) for parts in zip(*pairs, strict=True))
-        return Clip(self._coloured(rng, [image for image, _ in crops]), commonest(ids), matches, is_matched)
+        return Clip(self._colour(rng, [image for image, _ in crops]), commonest(ids), matches, is_matched)
 
     def video(self, rng: np.random.Generator) -> int:
         """Which video a clip is of: first of which kind, then each of that kind as often."""
@@ -73,7 +73,7 @@ class MixedClips:
         if read_flow is None:
             return dense_flow(images[0], images[1]), dense_flow(images[1], images[0])
         first, last = min(moments), max(moments)
-        there, back = chained([read_flow(a) for a, _ in pairwise(range(first, last + 1))])
+        there, back = chain([read_flow(a) for a, _ in pairwise(range(first, last + 1))])
         return (there, back) if moments[0] == first else (back, there)
 
     def _placements(self, rng: np.random.Generator, ids: Image, side: int, count: int) -> list[Matrix]:
@@ -93,7 +93,7 @@ class MixedClips:
             matrices.append(similarity(scale * np.exp(c.frame_scale * rng.uniform(-1, 1)), turn, mirror, centre, onto))
         return matrices
 
-    def _pasted(
+    def _paste(
         self, rng: np.random.Generator, host: int, crops: list[tuple[Image, Image]], matrices: list[Matrix], side: int
     ) -> list[tuple[Image, Image]]:
         """Lay an object of another video, moving as it does there, over the crops."""
@@ -117,11 +117,11 @@ class MixedClips:
             for crop, matrix, (image, _), shape in zip(crops, matrices, sources, shapes, strict=True)
         ]
 
-    def _coloured(self, rng: np.random.Generator, images: list[Image]) -> NDArray[np.uint8]:
+    def _colour(self, rng: np.random.Generator, images: list[Image]) -> NDArray[np.uint8]:
         """Brightness, contrast and saturation: mostly shared by the clip, a little by frame."""
         common = rng.uniform(-1, 1, 3) * self.config.clip_colour
         own = [common + rng.uniform(-1, 1, 3) * self.config.frame_colour for _ in images]
-        return np.stack([recoloured(image, *np.exp(factors)) for image, factors in zip(images, own, strict=True)])
+        return np.stack([recolour(image, *np.exp(factors)) for image, factors in zip(images, own, strict=True)])
 
 
 def object_point(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -12,10 +12,10 @@ from PIL import Image as Pillow
 from harness import DataError, Sample
 from harness_tvos.config import OFFICIAL, Config
 from harness_tvos.frames.references import reference_frames
-from harness_tvos.training.clips import Clip, Image, annotated, read_pair
+from harness_tvos.training.clips import Clip, Image, list_annotated, read_pair
 from harness_tvos.training.config import TrainingConfig
 from harness_tvos.training.labels import CENTROIDS, central, commonest, nearest_classes, painted
-from harness_tvos.training.warp import recoloured
+from harness_tvos.training.warp import recolour
 
 UNIFORM_REACH = 40  # paper 3.3: the preceding 40 frames
 SHRINK = {"majority": commonest, "nearest": central, "palette": nearest_classes}
@@ -25,10 +25,10 @@ class PlainClips:
     """A clip for every frame of every video, in the order of the epoch; the target is the last of its frames."""
 
     def __init__(self, samples: Sequence[Sample], config: TrainingConfig, seed: int) -> None:
-        self.frames = [annotated(sample) for sample in samples]
+        self.frames = [list_annotated(sample) for sample in samples]
         short = [sample for sample, there in zip(samples, self.frames, strict=True) if len(there) <= config.references]
         if short or not samples:
-            found = f"video {short[0].name!r} with {len(annotated(short[0]))}" if short else "no video"
+            found = f"video {short[0].name!r} with {len(list_annotated(short[0]))}" if short else "no video"
             raise DataError(
                 f"found {found} annotated frames; expected videos with {config.references + 1} or more",
                 hint="leave it out, or train with fewer references: --set references=3",
@@ -46,7 +46,7 @@ class PlainClips:
         there = self.frames[video]
         moments = clip_frames(start, len(there), self.config)
         pairs = [read_pair(self.samples[video], there[t]) for t in moments]
-        return self._augmented(pairs, np.random.default_rng((self.seed, iteration, place)), side)
+        return self._augment(pairs, np.random.default_rng((self.seed, iteration, place)), side)
 
     def place_of(self, iteration: int, place: int) -> tuple[int, int]:
         """Which video, and which of its annotated frames, begins a clip."""
@@ -56,7 +56,7 @@ class PlainClips:
         video = int(np.searchsorted(self.starts, number, side="right")) - 1
         return video, number - int(self.starts[video])
 
-    def _augmented(self, pairs: list[tuple[Image, Image]], rng: np.random.Generator, side: int) -> Clip:
+    def _augment(self, pairs: list[tuple[Image, Image]], rng: np.random.Generator, side: int) -> Clip:
         wanted = max(self.config.short_side or min(pairs[0][1].shape), side)
         most = max(int(ids.max()) for _, ids in pairs)
         if most >= CENTROIDS:
@@ -69,7 +69,7 @@ class PlainClips:
             if rng.random() < chance:
                 frames, masks = np.flip(frames, axis), np.flip(masks, axis)
         if self.config.colour_jitter:
-            frames = jittered(frames, rng, self.config.colour_jitter)
+            frames = jitter(frames, rng, self.config.colour_jitter)
         nothing = np.zeros((0, side // 8, side // 8, 2), np.float32)
         labels = SHRINK[self.config.labels](masks)
         return Clip(np.ascontiguousarray(frames), labels, nothing, nothing[..., 0].astype(np.bool_))
@@ -83,7 +83,7 @@ class PlainClips:
 
 def epoch_of(samples: Sequence[Sample], config: TrainingConfig) -> int:
     """The iterations in which every annotated frame begins a clip once; what does not fill a batch is left out."""
-    return max(sum(len(annotated(sample)) for sample in samples) // config.batch, 1)
+    return max(sum(len(list_annotated(sample)) for sample in samples) // config.batch, 1)
 
 
 def clip_frames(start: int, length: int, config: TrainingConfig) -> tuple[int, ...]:
@@ -111,13 +111,13 @@ def resized(image: Image, short_side: int, how: Pillow.Resampling) -> Image:
     return np.asarray(Pillow.fromarray(image).resize(size, how), np.uint8)
 
 
-def jittered(frames: NDArray[np.uint8], rng: np.random.Generator, strength: float) -> NDArray[np.uint8]:
+def jitter(frames: NDArray[np.uint8], rng: np.random.Generator, strength: float) -> NDArray[np.uint8]:
     """Brightness, contrast, saturation by factors 1 +- ``strength``, hue by as much of the circle; the same for all."""
     factors = [float(rng.uniform(1 - strength, 1 + strength)) for _ in range(3)]
     turn = round(180 * rng.uniform(-strength, strength))  # OpenCV halves degrees
     changed = []
     for frame in frames:
-        hsv = cv2.cvtColor(recoloured(frame, *factors), cv2.COLOR_RGB2HSV)
+        hsv = cv2.cvtColor(recolour(frame, *factors), cv2.COLOR_RGB2HSV)
         hsv[..., 0] = (hsv[..., 0].astype(np.int16) + turn) % 180
         changed.append(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
     return np.stack(changed)

@@ -23,7 +23,7 @@ def dense_flow(first: Image, second: Image) -> Flow:
     return np.asarray(engine.calc(grey[0], grey[1], np.zeros((*grey[0].shape, 2), np.float32)), np.float32)
 
 
-def chained(steps: Sequence[Flow]) -> tuple[Flow, Flow]:
+def chain(steps: Sequence[Flow]) -> tuple[Flow, Flow]:
     """The flow over several exact steps, and the flow back: unknown where no pixel of the first frame lands."""
     there = np.array(steps[0])
     height, width = there.shape[:2]
@@ -40,7 +40,7 @@ def chained(steps: Sequence[Flow]) -> tuple[Flow, Flow]:
     return there, back
 
 
-def found_again(
+def find_again(
     flows: tuple[Flow, Flow], matrices: Sequence[Matrix], ids: Image, a: int, *, is_fixed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Where the cells of crop ``a`` (0 or 1) lie in the other crop, (h, w, 2) in cells, and where that is trusted.
@@ -53,8 +53,8 @@ def found_again(
     x, y = np.meshgrid(centres, centres)
     crop = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])  # (3, N)
     source = np.linalg.inv(matrices[a]) @ crop
-    there = _sampled(flows[a], source)
-    back = _sampled(flows[b], source[:2] + there)
+    there = _sample(flows[a], source)
+    back = _sample(flows[b], source[:2] + there)
     landed = matrices[b] @ np.vstack([source[:2] + there, crop[2:]])
     height, width = flows[a].shape[:2]
     is_matched = ((source[:2] >= 0) & (source[:2] <= [[width - 1], [height - 1]])).all(0)
@@ -68,7 +68,7 @@ def found_again(
     return cells.T.reshape(*x.shape, 2).astype(np.float32), is_matched.reshape(x.shape)
 
 
-def _sampled(flow: Flow, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sample(flow: Flow, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """The flow at points (2 or more, N), bilinear, as (2, N)."""
     x, y = (np.clip(points[axis], -UNKNOWN, UNKNOWN).astype(np.float32)[None] for axis in (0, 1))
     return cv2.remap(flow, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0].T.astype(np.float64)

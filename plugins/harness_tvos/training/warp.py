@@ -21,7 +21,7 @@ def similarity(scale: float, turn: float, mirror: float, centre: NDArray, onto: 
     return matrix
 
 
-def warped(image: Image, ids: Image, matrix: Matrix, side: int) -> tuple[Image, Image]:
+def warp(image: Image, ids: Image, matrix: Matrix, side: int) -> tuple[Image, Image]:
     """The crop (side, side) that ``matrix`` says, reflected at the borders; ids nearest."""
     size, edge = (side, side), cv2.BORDER_REFLECT_101
     picture = cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=edge)
@@ -29,7 +29,7 @@ def warped(image: Image, ids: Image, matrix: Matrix, side: int) -> tuple[Image, 
     return np.asarray(picture, np.uint8), np.asarray(moved, np.uint8)
 
 
-def recoloured(image: Image, brightness: float, contrast: float, saturation: float) -> Image:
+def recolour(image: Image, brightness: float, contrast: float, saturation: float) -> Image:
     """Factors on brightness, on the distance from the mean, and on the distance from grey, in this order."""
     x = image.astype(np.float32) * np.float32(brightness)
     mean = x.mean()

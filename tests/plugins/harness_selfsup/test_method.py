@@ -10,7 +10,7 @@ from harness import CausalityError, DataError, Prompts, Video
 from harness.api.video import Horizon
 from harness_selfsup.config import CORRECT, MAST, PRESETS, Config
 from harness_selfsup.frames.lab import to_lab
-from harness_selfsup.method import SelfSup, slipped
+from harness_selfsup.method import SelfSup, slip
 
 COLOURS = torch.tensor([[120 * (i % 3), 120 * (i // 3 % 3), 120 * (i // 9)] for i in range(27)], dtype=torch.uint8)
 PALETTE = to_lab(COLOURS[None, None])[0, :, 0]  # (3, 27)
@@ -241,5 +241,5 @@ def test_no_frame_beyond_the_one_asked_for_is_read():
 
 def test_labels_of_every_long_term_reference_take_the_last_ones_offsets_only_with_the_slip():
     first, second = torch.zeros(1, 1, 2), torch.ones(1, 1, 2)
-    assert [found is second for found in slipped([first, second, None])] == [True, True, False]
-    assert slipped([None, None]) == [None, None]
+    assert [found is second for found in slip([first, second, None])] == [True, True, False]
+    assert slip([None, None]) == [None, None]

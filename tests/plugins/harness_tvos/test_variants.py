@@ -122,7 +122,7 @@ def test_annotations_are_counted_with_the_first_that_shows_an_object_wherever_it
 def test_prompted_labels_are_hard_on_the_branch_and_shares_otherwise():
     mask = torch.zeros(64, 64, dtype=torch.uint8)
     mask[:44, :20] = 1  # through the middle of blocks: shares of a half, and of a quarter at the corner
-    branch, code = (tvos(config).begun(painted(mask), mask, 2).labels[0].unique() for config in (BRANCH, OFFICIAL))
+    branch, code = (tvos(config).begin(painted(mask), mask, 2).labels[0].unique() for config in (BRANCH, OFFICIAL))
     assert branch.tolist() == [0, 1]
     assert code.tolist() == [0, 1 / 4, 1 / 2, 3 / 4, 1]
 

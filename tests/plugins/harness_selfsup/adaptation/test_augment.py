@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness_selfsup.adaptation.augment import YIQ, changed, colour_matrices, draw
+from harness_selfsup.adaptation.augment import YIQ, change, colour_matrices, draw
 
 STRENGTHS = (0.4, 0.4, 0.4, 0.1)
 
@@ -22,26 +22,26 @@ def changes(batch: int = 4, seed: int = 0, *, jitter: float = 0.0, gray: float =
 
 
 def test_nothing_asked_nothing_changed():
-    same, masks = changed(images(), classes(), changes())
+    same, masks = change(images(), classes(), changes())
     torch.testing.assert_close(same, images(), atol=1e-5, rtol=0)
     assert torch.equal(masks, classes())
 
 
 def test_frame_and_mask_are_mirrored_together():
-    mirrored, masks = changed(images(), classes(), changes(flip=1.0))
+    mirrored, masks = change(images(), classes(), changes(flip=1.0))
     torch.testing.assert_close(mirrored, images().flip(-1), atol=1e-5, rtol=0)
     assert torch.equal(masks, classes().flip(-1))
 
 
 def test_grey_is_the_luma_in_every_channel():
-    grey, _ = changed(images(), classes(), changes(gray=1.0))
+    grey, _ = change(images(), classes(), changes(gray=1.0))
     luma = torch.einsum("bchw,c->bhw", images(), torch.tensor(YIQ[0]))
     torch.testing.assert_close(grey, luma[:, None].expand_as(grey), atol=1e-5, rtol=0)
 
 
 def test_jitter_changes_each_image_by_itself_and_stays_in_range():
     one = images(1).expand(4, -1, -1, -1)
-    jittered, _ = changed(one, classes(), changes(jitter=1.0))
+    jittered, _ = change(one, classes(), changes(jitter=1.0))
     apart = torch.cdist(jittered.flatten(1), jittered.flatten(1)) + torch.eye(4)
     assert apart.min() > 0.1
     assert jittered.min() >= 0

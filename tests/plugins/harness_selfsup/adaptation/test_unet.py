@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from harness_selfsup.adaptation.unet import untrained
+from harness_selfsup.adaptation.unet import draw_untrained
 
 
 def unet(classes: int = 2, seed: int = 0, width: int = 8):
-    return untrained(classes, torch.Generator().manual_seed(seed), width)
+    return draw_untrained(classes, torch.Generator().manual_seed(seed), width)
 
 
 def test_two_classes_make_14_33_million_parameters():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness_selfsup.frames.grids import grid_of, labels_of_cells, resized_frame, upsampled, working_size
+from harness_selfsup.frames.grids import grid_of, labels_of_cells, resize_frame, upsample, working_size
 
 SIZES = [(16, 24), (17, 23), (1, 1), (2, 7), (5, 4)]
 
@@ -16,7 +16,7 @@ def ramp(size: tuple[int, int]) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_aligned_scores_have_the_value_of_a_cell_on_its_pixel(size):
-    found = upsampled(ramp(size), size, aligned=True)
+    found = upsample(ramp(size), size, aligned=True)
     assert found.shape == (2, *size)
     last = [4 * (cells - 1) for cells in grid_of(size)]
     rows = torch.arange(size[0]).clamp(max=last[0]).float()
@@ -26,7 +26,7 @@ def test_aligned_scores_have_the_value_of_a_cell_on_its_pixel(size):
 
 
 def test_scores_as_mast_upsamples_them_are_late_by_a_pixel_and_a_half():
-    found = upsampled(ramp((32, 48)), (32, 48), aligned=False)
+    found = upsample(ramp((32, 48)), (32, 48), aligned=False)
     inner = (torch.arange(2, 30)[:, None] - 1.5).expand(28, 44)
     assert torch.allclose(found[0, 2:30, 2:46], inner, atol=1e-4)
 
@@ -71,7 +71,7 @@ def test_the_working_size_keeps_the_aspect(size, short_side, expected):
 def test_a_frame_at_its_own_size_is_left_alone_and_another_is_smoothed():
     frame = torch.zeros(8, 8, 3, dtype=torch.uint8)
     frame[:, ::2] = 255
-    assert resized_frame(frame, (8, 8)) is frame
-    small = resized_frame(frame, (2, 2))
+    assert resize_frame(frame, (8, 8)) is frame
+    small = resize_frame(frame, (2, 2))
     assert small.shape == (2, 2, 3)
     assert (small - 0.5).abs().max() < 0.15

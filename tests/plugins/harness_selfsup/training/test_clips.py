@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import DataError, Sample
-from harness_selfsup.training.clips import ClipSource, _resized, crop_box, frame_numbers, jittered
+from harness_selfsup.training.clips import ClipSource, _resize, crop_box, frame_numbers, jitter
 from harness_selfsup.training.config import MEMORY, PAIRWISE, PRESETS, TrainingConfig
 
 TINY = replace(PAIRWISE, batch=4, size=16, jitter=0.0)
@@ -141,11 +141,11 @@ def test_lightness_is_never_dropped() -> None:
 def test_jitter_of_strength_zero_changes_nothing_and_hue_keeps_grey() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
-    assert np.abs(jittered(rng, image, (0.0, 0.0, 0.0, 0.0)).astype(int) - image).max() <= 1
+    assert np.abs(jitter(rng, image, (0.0, 0.0, 0.0, 0.0)).astype(int) - image).max() <= 1
     grey = np.full((4, 4, 3), 99, np.uint8)
-    assert np.abs(jittered(rng, grey, (0.0, 0.0, 0.9, 0.5)).astype(int) - 99).max() <= 1
+    assert np.abs(jitter(rng, grey, (0.0, 0.0, 0.9, 0.5)).astype(int) - 99).max() <= 1
     red = np.zeros((4, 4, 3), np.uint8) + np.array([200, 60, 60], np.uint8)
-    turned = [jittered(rng, red, (0.0, 0.0, 0.0, 0.5)).astype(int) for _ in range(8)]
+    turned = [jitter(rng, red, (0.0, 0.0, 0.0, 0.5)).astype(int) for _ in range(8)]
     assert max(np.abs(image - red).max() for image in turned) > 60
 
 
@@ -179,7 +179,7 @@ def test_presets_are_the_papers() -> None:
 def test_frames_are_shrunk_over_all_pixels_or_from_four_as_in_mast() -> None:
     lines = np.zeros((64, 64, 3), np.uint8)
     lines[:, ::4] = 240
-    area, linear = (_resized(lines, (0, 0, 64, 64), replace(TINY, size=16, shrink=how)) for how in ("area", "linear"))
+    area, linear = (_resize(lines, (0, 0, 64, 64), replace(TINY, size=16, shrink=how)) for how in ("area", "linear"))
     assert (area == 60).all()
     assert set(np.unique(linear)) == {0}  # the columns between the lines
     assert np.array_equal(linear, cv2.resize(lines, (16, 16)))

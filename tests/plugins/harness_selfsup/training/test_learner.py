@@ -231,7 +231,7 @@ def test_the_folded_encoder_answers_as_the_trained_one() -> None:
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     network = trained.query.eval()
     with torch.no_grad():
-        assert torch.allclose(network(images), network.folded().eval()(images), atol=1e-4)
+        assert torch.allclose(network(images), network.fold().eval()(images), atol=1e-4)
 
 
 def test_training_goes_on_where_weights_end(tmp_path: Path) -> None:

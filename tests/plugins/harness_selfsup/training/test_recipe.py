@@ -16,7 +16,7 @@ from harness import DataError
 from harness_selfsup import SHIPPED, WEIGHTS
 from harness_selfsup.config import CORRECT
 from harness_selfsup.network import build_encoder, load_checkpoint
-from harness_selfsup.recipe.held_out import HELD_OUT, main, propagated, read_video, similarity
+from harness_selfsup.recipe.held_out import HELD_OUT, main, propagate_masks, read_video, similarity
 
 
 def write_video(root: Path, name: str, frames: int = 4) -> None:
@@ -42,10 +42,10 @@ def test_masks_come_from_the_weights_given(tmp_path: Path) -> None:
     write_video(tmp_path, "surf")
     frames, truth = read_video(tmp_path, "surf", 4, 1)
     save_file(build_encoder(0).state_dict(), tmp_path / "zero.safetensors")
-    by_file = propagated(str(tmp_path / "zero.safetensors"), CORRECT, frames, truth[0])
+    by_file = propagate_masks(str(tmp_path / "zero.safetensors"), CORRECT, frames, truth[0])
     assert by_file.shape == truth.shape
     assert np.array_equal(by_file[0], truth[0])
-    assert np.array_equal(by_file, propagated("untrained", CORRECT, frames, truth[0]))  # also of seed 0
+    assert np.array_equal(by_file, propagate_masks("untrained", CORRECT, frames, truth[0]))  # also of seed 0
     assert torch.equal(frames, read_video(tmp_path, "surf", 4, 1)[0])
 
 

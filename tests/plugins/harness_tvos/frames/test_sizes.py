@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness_tvos.frames.sizes import grid_of, hard_labels, resized_image, soft_labels, working_size
+from harness_tvos.frames.sizes import grid_of, hard_labels, resize_image, soft_labels, working_size
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_grid_is_an_eighth_rounded_up():
 @pytest.mark.parametrize("short_side", [20, 31, 80])
 def test_images_are_resized_as_pillow_does(short_side):
     image = torch.randint(256, (40, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    found = resized_image(image, working_size((40, 64), short_side))[0].permute(1, 2, 0)
+    found = resize_image(image, working_size((40, 64), short_side))[0].permute(1, 2, 0)
     expected = np.asarray(Image.fromarray(image.numpy()).resize(working_size((40, 64), short_side)[::-1], 2))
     assert found.shape == expected.shape
     assert (found - torch.from_numpy(expected.astype(np.float32))).abs().max() <= 1
@@ -43,7 +43,7 @@ def test_images_are_resized_as_pillow_does(short_side):
 
 def test_images_of_the_right_size_are_left_alone():
     image = torch.randint(256, (24, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(resized_image(image, (24, 16))[0].permute(1, 2, 0), image.float())
+    assert torch.equal(resize_image(image, (24, 16))[0].permute(1, 2, 0), image.float())
 
 
 def test_a_first_mask_at_half_size_keeps_its_area():

@@ -155,7 +155,7 @@ class PretendedCuda:
 def begun_graph() -> tuple[TVOS, Memory, torch.Tensor, Schedule, FrameGraph]:
     frames, prompt = frames_and_prompt(3)
     model = TVOS(for_inference(build_network("r18", seed=2)), Config(cuda_graph=True), "cpu")
-    memory = model.begun(frames[0], prompt, 3)
+    memory = model.begin(frames[0], prompt, 3)
     schedule = model.schedule(memory, 3)
     graph = FrameGraph(model.frame, memory, frames[1], schedule.row(1), schedule.unpack)
     return model, memory, frames[1], schedule, graph
@@ -212,7 +212,7 @@ def test_a_schedule_on_the_device_says_what_its_numbers_say(preset):
 def test_memory_is_filled_at_a_slot_known_on_the_device_alone():
     frames, prompt = frames_and_prompt(3)
     model = TVOS(for_inference(build_network("r18")), OFFICIAL, "cpu")
-    memories: list[Memory] = [model.begun(frames[0], prompt, 3) for _ in range(2)]
+    memories: list[Memory] = [model.begin(frames[0], prompt, 3) for _ in range(2)]
     for memory, own in zip(memories, (1, torch.tensor([1])), strict=True):
         model.frame(memory, frames[1], torch.tensor([0]), torch.tensor([8.0]), own)
     assert torch.equal(memories[0].features[:2], memories[1].features[:2])

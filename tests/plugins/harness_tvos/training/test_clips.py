@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 
 from harness import DataError
 from harness_tvos.training.clips import read_pair, share_of
-from harness_tvos.training.clips_plain import PlainClips, clip_frames, jittered, resized
+from harness_tvos.training.clips_plain import PlainClips, clip_frames, jitter, resized
 from harness_tvos.training.config import OFFICIAL, PRESETS
 
 TINY = replace(OFFICIAL, batch=2, crop=32, references=3, flip=0.0, flip_vertically=0.0)
@@ -123,10 +123,10 @@ def test_coloured_masks_are_shrunk_and_mix_as_released(disc_video):
 
 def test_colour_jitter_changes_every_frame_alike(disc_video):
     still = np.stack([disc_video().read_frame(0)] * 2)
-    changed = jittered(still, np.random.default_rng(0), 0.4)
+    changed = jitter(still, np.random.default_rng(0), 0.4)
     assert np.array_equal(changed[0], changed[1])
     assert np.abs(changed[0].astype(int) - still[0]).mean() > 5
-    assert np.abs(jittered(still, np.random.default_rng(0), 0.0).astype(int) - still).max() <= 6  # hue in 2 degrees
+    assert np.abs(jitter(still, np.random.default_rng(0), 0.0).astype(int) - still).max() <= 6  # hue in 2 degrees
 
 
 @pytest.mark.parametrize("preset", ["table2-1", "table2-sparse", "small"])

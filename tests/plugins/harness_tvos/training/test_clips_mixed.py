@@ -8,7 +8,7 @@ import pytest
 from harness import DataError
 from harness_tvos.training.clips_mixed import PASTED, MixedClips
 from harness_tvos.training.config import SMALL
-from harness_tvos.training.flow import UNKNOWN, chained, dense_flow
+from harness_tvos.training.flow import UNKNOWN, chain, dense_flow
 
 STILL = replace(SMALL, paste=0.0, clip_colour=0.0, frame_colour=0.0, crop=48)
 
@@ -42,7 +42,7 @@ def test_exact_flow_is_taken_where_the_video_has_it(disc_video, monkeypatch):
 
 def test_steps_chain_and_lead_back(disc_video):
     video = disc_video(has_flow=True)
-    there, back = chained([video.read_flow(t) for t in (3, 4, 5)])
+    there, back = chain([video.read_flow(t) for t in (3, 4, 5)])
     assert there[32, 36].tolist() == [6, 0]  # the disc goes 2 a frame
     assert back[32, 42].tolist() == [-6, 0]
     assert there[5, 50].tolist() == [-6, 0]  # the ground the other way
