@@ -70,7 +70,7 @@ def begun() -> tuple[TVOS, Memory, torch.Tensor]:
     prompt[120:360, 200:500] = 1
     model = TVOS(network, OFFICIAL, "cpu")
     with torch.inference_mode():
-        memory = model.begun(image, prompt, 100)
+        memory = model.begin(image, prompt, 100)
         first, labels = memory.features[0].unflatten(0, GRID), memory.labels_at(0)
         for t in range(1, TARGET):
             features = torch.roll(first, t, 1).flatten(0, 1)
