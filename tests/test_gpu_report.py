@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import site, steps
+from benchmarks.gpu import learning, site, steps
 from benchmarks.gpu.__main__ import in_order
+from benchmarks.gpu.pace import Budget, Pace, kept_back
 from benchmarks.gpu.report import write_report
 from benchmarks.gpu.rows import Rows
 from benchmarks.gpu.steps import Outcome, Step, all_steps, run_step
@@ -142,6 +143,61 @@ def test_steps_run_in_the_order_asked_for_with_the_limits_given():
     assert [(step.name, step.limit) for step in chosen] == [("training", 30.0), ("facts", made[0].limit)]
     with pytest.raises(SystemExit, match="no step named 'trainings'"):
         in_order(made, "trainings")
+
+
+class FakeClock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_what_a_step_leaves_goes_on_to_the_next_and_the_budget_is_kept():
+    clock = FakeClock()
+    budget = Budget(100, clock)
+    granted = []
+    for limit, took in ((30, 10), (30, 50), (30, 30), (30, 8), (30, 0)):
+        granted.append(budget.grant(limit))
+        clock.now += took
+        budget.note(limit, took)
+    assert granted == [30, 50, 30, 10, 0]  # 30 + 20 spare; nothing spare; 10 are left; 2 are too few to begin
+
+
+def test_a_form_is_begun_where_what_the_last_one_took_is_left():
+    clock = FakeClock()
+    pace = Pace(20, clock)
+    begun = []
+    for took in (6, 6, 7, 3, 3):
+        if pace.fits:
+            begun.append(took)
+            with pace.timed():
+                clock.now += took
+    assert begun == [6, 6, 7]  # 1 second is left, the last took 7
+    assert Pace(0.5, clock).fits  # the first is always begun
+
+
+def test_an_error_counts_as_time_too():
+    clock = FakeClock()
+    pace = Pace(10, clock)
+    with pytest.raises(ValueError, match="planted"), pace.timed():
+        clock.now += 6
+        raise ValueError("planted")
+    assert not pace.fits
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(20, 2), (50, 5), (200, 5)])
+def test_a_step_is_told_of_a_tenth_less_and_of_five_seconds_at_most(seconds, expected):
+    assert kept_back(seconds) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(27, [13.5, 13.5, 0, 0]), (105, [31.5, 31.5, 21, 21])])
+def test_short_trainings_are_of_one_precision_and_all_of_the_time_is_shared_out(seconds, expected):
+    left, shares = seconds, []
+    for number in range(4):
+        shares.append(learning.share_of(seconds, left, number, 2))
+        left -= shares[-1]
+    assert shares == pytest.approx(expected)
 
 
 @pytest.mark.slow

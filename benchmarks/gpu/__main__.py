@@ -9,25 +9,23 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.gpu.pace import Budget
 from benchmarks.gpu.report import write_report
 from benchmarks.gpu.rows import FORMS
 from benchmarks.gpu.site import ROOT, missing_packages, write_site
 from benchmarks.gpu.steps import Outcome, Step, all_steps, run_step
 
 BUDGET = 480.0
-LEAST = 10.0
-"""Seconds under which no step is begun."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """0 if every step that ran passed, else 1."""
     told = _parsed(arguments)
-    start = time.monotonic()
+    budget = Budget(told.budget)
     folder = told.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     device = told.device or _device()
@@ -41,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         environment = _environment(scratch) | {FORMS: told.forms} | ({"OMP_NUM_THREADS": "1"} if tiny else {})
         steps = all_steps(device, tiny=tiny, folder=folder, train_seconds=told.train_seconds, tests=told.tests.split())
         for step in in_order(steps, told.steps):
-            left = told.budget - (time.monotonic() - start)
-            seconds = min(left, step.limit * (2 if tiny else 1))
+            limit = step.limit * (2 if tiny else 1)
+            seconds = budget.grant(limit)
             why = _why_not(step, told, seconds)
             if why:
                 outcomes.append(Outcome(step, "skipped", reason=why))
@@ -51,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
                 outcomes.append(
                     run_step(step, seconds, device, tiny=tiny, folder=folder, scratch=scratch, environment=environment)
                 )
+                budget.note(limit, outcomes[-1].seconds)
             outcome = outcomes[-1]
             print(f"{step.name}: {outcome.status} in {outcome.seconds:.0f} s {outcome.reason}", flush=True)
             write_report(folder, outcomes, missing, device=device, budget=told.budget, ended=False)
@@ -119,7 +118,7 @@ def _why_not(step: Step, told: argparse.Namespace, seconds: float) -> str:
     """Why a step is not begun; empty if it is."""
     if step.name in told.skip.split(","):
         return "left out as asked"
-    return "the budget is spent" if seconds < LEAST else ""
+    return "" if seconds else "the budget is spent"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.gpu.pace import Pace
 from benchmarks.gpu.rows import FORMS, Task, task_of
 from benchmarks.gpu.variants import NOT_REPLACED, Variant, variants_of
 from harness.api.contracts import Benchmark
@@ -40,13 +41,11 @@ from harness.running.runner import Sessions
 VIDEOS = ("warm-up", "told")
 LENGTHS, PLAIN_LENGTHS = (24, 60), (3, 20)
 """Frames of both: of plain forms as few as their agreement needs (selfsup searches otherwise beyond 15)."""
-LAST_RESORT = 4.0
-"""Seconds that are left for a variant to be begun."""
 
 
 def main(task: Task) -> None:
     """The variants of one group, as many as there is time for."""
-    until = time.monotonic() + task.seconds
+    pace = Pace(task.seconds)
     catalog = Catalog.load()
     clip = Clip(48, 64, 11, 2) if task.tiny else Clip(480, 854, max(LENGTHS), 2)
     with tempfile.TemporaryDirectory() as scratch:
@@ -55,17 +54,17 @@ def main(task: Task) -> None:
         forms = os.environ.get(FORMS, "")
         asked = [each for each in variants_of(task.asked, catalog) if each.is_plain or re.search(forms, each.label)]
         for number, variant in enumerate(asked):
-            left = until - time.monotonic()
             if variant.needs_cuda and not task.is_cuda:
                 task.rows.add("skipped", what=variant.label, why="only worth it on a GPU")
                 continue
-            if left < (0 if task.tiny else LAST_RESORT) and number:
+            if not pace.fits:
                 task.rows.add("skipped", what=variant.label, why="out of time")
                 continue
             out = Path(scratch) / f"variant-{number}"
             try:
                 lengths = PLAIN_LENGTHS if variant.is_plain else LENGTHS
-                made = run_variant(variant, benchmark_with(samples, lengths), catalog, task.device, out)
+                with pace.timed():
+                    made = run_variant(variant, benchmark_with(samples, lengths), catalog, task.device, out)
                 agreement = None if plain is None else agreement_of(plain, out)
                 task.rows.add("frames", form=variant.label, **made, **(agreement or {}))
                 plain = out if variant.is_plain else plain

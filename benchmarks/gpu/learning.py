@@ -16,6 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.pace import Pace
 from benchmarks.gpu.rows import Task, task_of
 from harness.catalog import Catalog
 
@@ -23,7 +24,7 @@ TINY = {"batch": 2, "crop": 64, "size": 64, "architecture": "r18", "iterations":
 """For a machine without a GPU, what of these a training's config knows by that name and type."""
 VIDEOS = 12
 """Of mini-train, the first ones: all 96 are drawn anew in each process that makes batches."""
-LEAST = 8.0
+LEAST = 12.0
 """Seconds of a training, its start counted in, under which it shows nothing."""
 
 
@@ -34,14 +35,19 @@ def main(task: Task) -> None:
     cards = [card for card in learners if card.training and seen[card.training.build] is card]
     precisions = ("bf16", "fp16") if task.is_cuda else ("fp32",)
     rounds = [(card, precision) for precision in precisions for card in cards]
-    until = time.monotonic() + task.seconds
+    pace = Pace(task.seconds)
     for number, (card, precision) in enumerate(rounds):
-        left = until - time.monotonic()
-        share = min(left / (len(cards) - number % len(cards)), task.seconds / len(cards))
-        if share < LEAST:
+        share = share_of(task.seconds, pace.left, number, len(cards))
+        if number >= len(cards) and share < LEAST:
             task.rows.add("skipped", what=f"training {card.name} in {precision}", why="out of time")
             continue
         task.rows.add("training", method=card.name, precision=precision, **train(task, card, precision, share))
+
+
+def share_of(seconds: float, left: float, number: int, learners: int) -> float:
+    """Seconds of training ``number``: two fifths of all are kept for fp16, if they are enough for each learner."""
+    second = 0.4 * seconds if 0.4 * seconds >= LEAST * learners else 0.0
+    return (left - second) / (learners - number) if number < learners else left / (2 * learners - number)
 
 
 def train(task: Task, card: Any, precision: str, seconds: float) -> dict[str, Any]:

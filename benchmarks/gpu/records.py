@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks.gpu.pace import Pace
 from benchmarks.gpu.rows import Task, task_of
 
 RUNS = (("tvos", "bf16"), ("selfsup", "bf16"), ("tvos", "fp32"), ("selfsup", "fp32"))
@@ -18,10 +18,9 @@ def main(task: Task) -> None:
     """One record file a run, named after method and precision, and a row with its figures."""
     from harness.api.records import RunRecord
 
-    until = time.monotonic() + task.seconds
+    pace = Pace(task.seconds)
     for plugin, precision in (("tvos", "fp32"),) if task.tiny else RUNS:
-        left = until - time.monotonic()
-        if left < 6:
+        if not pace.fits:
             task.rows.add("skipped", what=f"record of {plugin} {precision}", why="out of time")
             continue
         with tempfile.TemporaryDirectory() as scratch:
@@ -30,9 +29,12 @@ def main(task: Task) -> None:
             command += ["mini-small", "--limit", "1"] if task.tiny else ["mini"]
             command += ["--device", task.device, "--precision", precision, "--out", str(out)]
             try:
-                done = subprocess.run(command, check=False, timeout=left)
+                with pace.timed():
+                    done = subprocess.run(command, check=False, timeout=max(1.0, pace.left))
             except subprocess.TimeoutExpired:
-                task.rows.add("skipped", what=f"record of {plugin} {precision}", why=f"not done after {left:.0f} s")
+                task.rows.add(
+                    "skipped", what=f"record of {plugin} {precision}", why=f"not done after {pace.last:.0f} s"
+                )
                 continue
             made = out / "record.json"
             if not made.exists():

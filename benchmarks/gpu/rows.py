@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,9 @@ def task_of(arguments: list[str] | None = None) -> Task:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--until", type=float, default=time.time() + 60)  # imports have taken some of it already
     parser.add_argument("--folder", type=Path, default=Path())
     parser.add_argument("--rows", type=Path, default=Path("rows.jsonl"))
     parser.add_argument("asked", nargs="?", default="")
     told = parser.parse_args(arguments)
-    return Task(told.device, told.tiny, told.seconds, told.folder, Rows(told.rows), told.asked)
+    return Task(told.device, told.tiny, max(0.0, told.until - time.time()), told.folder, Rows(told.rows), told.asked)

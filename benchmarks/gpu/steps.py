@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.pace import kept_back
 from benchmarks.gpu.rows import Rows
 from benchmarks.gpu.site import ROOT
 
@@ -117,7 +118,7 @@ def run_step(
     rows, log = Rows(scratch / f"{step.name}.jsonl"), scratch / f"{step.name}.log"
     if step.name == "tests":  # several at a time: each would start a thread a core
         environment = {"OMP_NUM_THREADS": "2", **environment}
-    told = ["--device", device, "--seconds", str(max(5.0, seconds - 15)), "--folder", str(folder)]
+    told = ["--device", device, "--until", str(time.time() + seconds - kept_back(seconds)), "--folder", str(folder)]
     told += ["--rows", str(rows.path), *(["--tiny"] if tiny else [])]
     command = [sys.executable, *step.command, *(told if step.own_rows else [])]
     start = time.monotonic()
