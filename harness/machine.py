@@ -100,7 +100,7 @@ def conditions(
     executor: str,
     tf32: bool = False,
 ) -> Conditions:
-    """The conditions of a run on this machine, read now; ``tf32`` is what ``working_on`` was told."""
+    """The conditions of a run on this machine, read now; ``tf32`` is what ``work_on`` was told."""
     return Conditions(
         torch=version("torch"),
         python=platform.python_version(),

@@ -49,7 +49,7 @@ def test_a_method_is_built_and_works_on_its_device_with_the_products_it_asked_fo
         yield
         entered.append("left")
 
-    monkeypatch.setattr(here, "working_on", note)
+    monkeypatch.setattr(here, "work_on", note)
     host = Hosted.build(card(lambda context: entered.append("built") or Copies()), context(config))
     assert entered == [("cpu", rounds), "built", "left"]
     with host.clocks(8, 8, 1) as clocks:
