@@ -223,6 +223,15 @@ def fail_to_build(context):
     raise KeyError("layer7")
 
 
+class AtOnce:
+    """No generator: it works when it is called."""
+
+    def propagate(self, video, prompts):
+        with stage("all at once"):
+            masks = [prompts[0].clone() for _ in range(len(video))]
+        return masks
+
+
 def die_in_build(context):
     ctypes.string_at(0)
 
@@ -236,6 +245,7 @@ def harness_methods():
     return [
         card("breaks", lambda context: Breaks(context.config.tricks)),
         card("shifts", Shifts),
+        card("at_once", lambda context: AtOnce()),
         card("looks_back", lambda context: Remembers()),
         card("spies", Spies),
         card("shouts", lambda context: Shouts()),

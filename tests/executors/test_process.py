@@ -129,6 +129,13 @@ def test_two_workers_at_once_make_the_same_record(tmp_path, run_planted, inline)
     assert len(list((tmp_path / "process/logs").iterdir())) == 2
 
 
+def test_work_done_when_the_method_is_called_lies_inside_the_first_lap(tmp_path, run_planted):
+    for executor in ("inline", "process"):
+        record = run_planted("at_once", tmp_path / executor, executor=executor)
+        assert not record.failures
+        assert record.timing.stages["all at once"].calls == 2
+
+
 @pytest.mark.parametrize("name", ["offline", "window"])
 def test_a_declared_lookahead_is_allowed(tmp_path, run_planted, name):
     assert not run_planted(name, tmp_path).failures
