@@ -1,5 +1,6 @@
 """Experiments: the file's format, the grid's runs, the table; every shipped file fits the cards."""
 
+import functools
 import math
 import re
 from contextlib import contextmanager
@@ -128,21 +129,23 @@ def test_the_file_shown_in_the_docs_can_be_read(read):
 # What is shipped
 
 
-CATALOG = Catalog.load()
+@functools.cache
+def installed():
+    return Catalog.load()
 
 
 @pytest.mark.parametrize("path", list_shipped().values(), ids=list_shipped())
 def test_a_shipped_file_fits_the_cards_and_its_published_grid_is_full(path):
     experiment = read_experiment(path)
-    benchmark = CATALOG.benchmarks.get(experiment.benchmark)
-    figures = {column.name for metric in CATALOG.metrics for column in metric.columns}
+    benchmark = installed().benchmarks.get(experiment.benchmark)
+    figures = {column.name for metric in installed().metrics for column in metric.columns}
     assert experiment.task in benchmark.tasks
     assert set(experiment.metrics) <= figures
     assert experiment.rows[0].published == []  # what runs at once comes first
     assert not experiment.rows[0].needs
     assert any(row.published for row in experiment.rows)
     for cell in cells_of(experiment):
-        method = CATALOG.methods.get(cell.method)
+        method = installed().methods.get(cell.method)
         assert experiment.task in method.tasks
         configure(method, cell.preset, cell.overrides)
         assert cell.row.weights in ("", "none") or method.weights_named(cell.row.weights)
@@ -160,9 +163,9 @@ def test_a_command_that_gets_weights_fits_the_card_and_the_command_line(path):
             given = [(word, words[place + 1]) for place, word in enumerate(words) if word.startswith("--")]
             assert {word for word, _ in given} <= options
             asked = dict(given)
-            method = CATALOG.methods.get(asked["--plugin"])
+            method = installed().methods.get(asked["--plugin"])
             for name in asked["--data"].split(","):
-                CATALOG.benchmarks.get(name)
+                installed().benchmarks.get(name)
             constants = [value for word, value in given if word == "--set"]
             training = method.training
             make_config(method.name, training.config, training.presets, asked.get("--preset", ""), constants)

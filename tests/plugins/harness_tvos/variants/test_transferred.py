@@ -1,5 +1,6 @@
 """Layer 3 of public ResNets: every layout of their files, at stride 8, as raw products and as cosines."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,16 @@ from harness_tvos.network import build_network, load_checkpoint
 from harness_tvos.variants.transferred import Layer3Network, build_layer3_network, layer3_network_for
 
 (CARD,) = harness_methods()
-NETWORK = build_layer3_network("r50", seed=3)
-STATE = NETWORK.state_dict()
 REST = {"fc.weight": torch.zeros(1000, 8), "layer4.0.conv1.weight": torch.zeros(512, 1024, 1, 1)}
+
+
+@functools.cache
+def network():
+    return build_layer3_network("r50", seed=3)
+
+
+def tensors():
+    return network().state_dict()
 
 
 def context(weights: Path | None, preset: str) -> BuildContext:
@@ -24,9 +32,9 @@ def context(weights: Path | None, preset: str) -> BuildContext:
 
 def test_resnet_50_up_to_layer_3_has_torchvisions_count():
     # torchvision's resnet50 has 25,557,032 parameters, layer4 14,964,736 and fc 2,049,000 of them.
-    assert sum(parameter.numel() for parameter in NETWORK.parameters()) == 25_557_032 - 14_964_736 - 2_049_000
-    assert {name.split(".")[0] for name in STATE} == {"conv1", "bn1", "layer1", "layer2", "layer3"}
-    assert STATE["layer3.5.conv3.weight"].shape == (1024, 256, 1, 1)
+    assert sum(parameter.numel() for parameter in network().parameters()) == 25_557_032 - 14_964_736 - 2_049_000
+    assert {name.split(".")[0] for name in tensors()} == {"conv1", "bn1", "layer1", "layer2", "layer3"}
+    assert tensors()["layer3.5.conv3.weight"].shape == (1024, 256, 1, 1)
 
 
 def test_features_have_stride_8():
@@ -35,31 +43,34 @@ def test_features_have_stride_8():
 
 
 @pytest.mark.parametrize(
-    "state",
+    "layout",
     [
-        pytest.param({**STATE, **REST}, id="torchvision"),
+        pytest.param(lambda state: {**state, **REST}, id="torchvision"),
         pytest.param(
-            {"state_dict": {f"module.{name}": value for name, value in (STATE | REST).items()}}, id="instdisc"
+            lambda state: {"state_dict": {f"module.{name}": value for name, value in (state | REST).items()}},
+            id="instdisc",
         ),
         pytest.param(
-            {
+            lambda state: {
                 "epoch": 200,
                 "state_dict": {
-                    **{f"module.encoder_q.{name}": value for name, value in (STATE | REST).items()},
-                    **{f"module.encoder_k.{name}": torch.zeros_like(value) for name, value in STATE.items()},
+                    **{f"module.encoder_q.{name}": value for name, value in (state | REST).items()},
+                    **{f"module.encoder_k.{name}": torch.zeros_like(value) for name, value in state.items()},
                     "module.queue": torch.zeros(128, 4),
                 },
             },
             id="moco",
         ),
-        pytest.param({f"encoder_q.{name}": value for name, value in STATE.items()}, id="moco-bare"),
-        pytest.param({name: v for name, v in STATE.items() if "num_batches" not in name}, id="old-batch-norm"),
+        pytest.param(lambda state: {f"encoder_q.{name}": value for name, value in state.items()}, id="moco-bare"),
+        pytest.param(
+            lambda state: {name: v for name, v in state.items() if "num_batches" not in name}, id="old-batch-norm"
+        ),
     ],
 )
-def test_every_layout_gives_the_same_network(tmp_path, state):
-    torch.save(state, tmp_path / "weights.pth.tar")
+def test_every_layout_gives_the_same_network(tmp_path, layout):
+    torch.save(layout(tensors()), tmp_path / "weights.pth.tar")
     found = layer3_network_for(load_checkpoint(tmp_path / "weights.pth.tar"))
-    assert all(torch.equal(value, STATE[name]) for name, value in found.state_dict().items())
+    assert all(torch.equal(value, tensors()[name]) for name, value in found.state_dict().items())
 
 
 def test_tvos_weights_have_a_layer_3_too():
@@ -82,14 +93,14 @@ def test_what_is_no_resnet_is_refused():
 
 
 def test_another_width_is_refused_with_the_tensor():
-    wide = STATE | {"layer1.0.conv1.weight": torch.zeros(128, 64, 1, 1)}
+    wide = tensors() | {"layer1.0.conv1.weight": torch.zeros(128, 64, 1, 1)}
     with pytest.raises(DataError, match=r"layer1.0.conv1.weight: found \(128, 64, 1, 1\), expected \(64, 64, 1, 1\)"):
         layer3_network_for(wide)
 
 
 def test_layers_between_are_missed():
     with pytest.raises(DataError, match=r"lack 1 tensors \(layer2.1.bn2.bias\)"):
-        layer3_network_for({name: value for name, value in STATE.items() if name != "layer2.1.bn2.bias"})
+        layer3_network_for({name: value for name, value in tensors().items() if name != "layer2.1.bn2.bias"})
 
 
 def test_raw_features_are_those_of_the_layer_and_cosines_have_length_one(tmp_path):
