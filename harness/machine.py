@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.api.errors import EnvironmentProblem
-from harness.api.records import Conditions
+from harness.api.records import Conditions, Precision
 
 SECONDS_TO_BOOST = 0.03
 """How long a GPU works before its clock is read: an idle one says 345 MHz where it works at 1980."""
@@ -93,7 +93,7 @@ def torch_threads(device: str) -> int | None:
 
 def conditions(
     device: str,
-    precision: Literal["fp32", "bf16", "fp16"],
+    precision: Precision,
     *,
     resolutions: list[str],
     objects: list[int],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.api.learning import Training
-from harness.api.records import RunRecord, VideoFailure, VideoResult, VideoScores
+from harness.api.records import Precision, RunRecord, VideoFailure, VideoResult, VideoScores
 from harness.api.tasks import TASKS, TaskName
 from harness.api.video import Sample
 
@@ -59,7 +59,7 @@ class BuildContext:
     task: TaskName
     config: Any
     device: str
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Precision
     weights: Path | None
     """A file the harness has checked (exists, sha256 where known), or None: no weights, random initialisation."""
     seed: int

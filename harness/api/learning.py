@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from harness.api.records import Precision
 from harness.api.video import Sample
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class TrainingContext:
     samples: Sequence[Sample]
     config: Any
     device: str
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Precision
     weights: Path | None
     seed: int
     rank: int = 0

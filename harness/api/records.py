@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+Precision = Literal["fp32", "bf16", "fp16"]
+"""What a method computes in; sums may be wider."""
 RUN_SCHEMA: Final = "harness.run/1"
 VIDEO_SCHEMA: Final = "harness.video/1"
 
@@ -181,7 +183,7 @@ class Conditions(_Record):
     torch: Text
     python: Text
     platform: Text
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Precision
     tf32: bool = False
     compiled: bool = False
     batch: Whole = 1

@@ -15,11 +15,13 @@ import torch
 
 from harness.api.contracts import Method
 from harness.api.errors import UsageError
+from harness.api.records import Precision
 from harness.api.timing import Example, Kernel, Stopwatch
-from harness.benching.machine import DTYPES, Precision, cache_cooler, counts_processor_time, measure_limits
+from harness.benching.machine import cache_cooler, counts_processor_time, measure_limits
 from harness.benching.report import Form, KernelReport, Limits, Row, Spread, rates_of
 from harness.hosting.here import kind_of
 from harness.machine import PeakMemory, conditions, work_on
+from harness.models.precision import DTYPES
 from harness.version import __version__
 
 ENOUGH_SECONDS = 2.0

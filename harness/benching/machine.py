@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 
+from harness.api.records import Precision
 from harness.api.timing import Stopwatch
 from harness.benching.report import Limits
-
-Precision = Literal["fp32", "bf16", "fp16"]
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from harness.models.precision import DTYPES
 
 GEMM_SIDE = {"cpu": 1024, "cuda": 8192}
 """Side of the square matrices: 2 n^3 operations, 26 ms on one core at 84 GFLOP/s, 18 ms on a GPU at 60 TFLOP/s."""

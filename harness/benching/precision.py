@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.api.errors import HarnessError
 from harness.api.mask_files import read_mask
-from harness.api.records import Conditions, Interval, Number, RunRecord, Whole
-from harness.benching.machine import Precision
+from harness.api.records import Conditions, Interval, Number, Precision, RunRecord, Whole
 from harness.catalog import Catalog
 from harness.planning.plan import Plan, resolve
 from harness.planning.request import Request

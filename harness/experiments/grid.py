@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from harness.api.errors import HarnessError, UsageError
-from harness.api.records import RunRecord, VideoFailure, VideoResult
+from harness.api.records import Precision, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
 from harness.experiments.format import Cell, Experiment, cells_of
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
@@ -41,7 +41,7 @@ class Choice:
     columns: tuple[str, ...] = ()
     seeds: int | None = None
     device: str = "cpu"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     threads: int | None = None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from harness.api.contracts import Scoring
+from harness.api.records import Precision
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Request:
     overrides: tuple[str, ...] = ()
     weights: str | None = None
     device: str = "cpu"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     videos: tuple[str, ...] = ()
     limit: int | None = None
     data_root: Path | None = None

@@ -17,6 +17,7 @@ from harness.api.errors import HarnessError, MethodFailed, PluginError
 from harness.api.learning import Learner
 from harness.catalog import Catalog
 from harness.machine import PeakMemory, allows_tf32, work_on
+from harness.models.precision import DTYPES
 from harness.running.digests import OnNote, ignore_note, tell_if_slow
 from harness.training.checkpoint import State, read_checkpoint, restore, write_checkpoint, write_weights
 from harness.training.curve import draw_curve
@@ -28,7 +29,6 @@ from harness.training.processes import Processes, parameters_of
 from harness.training.validation import leave_undisturbed, validate
 
 SECONDS_BETWEEN_CURVES = 20.0
-AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,9 @@ class Loop:
         return is_asked
 
     def _autocast(self) -> torch.autocast:
-        dtype = AUTOCAST[self.plan.request.precision]
-        return torch.autocast(torch.device(self.processes.device).type, dtype=dtype, enabled=dtype is not None)
+        precision = self.plan.request.precision
+        kind = torch.device(self.processes.device).type
+        return torch.autocast(kind, dtype=DTYPES[precision], enabled=precision != "fp32")
 
     def _report(self) -> None:
         """Write a line of the log and begin a new window."""

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.api.contracts import Benchmark, Method
 from harness.api.errors import DataError, UsageError
 from harness.api.learning import Training, TrainingContext
-from harness.api.records import PluginInfo, is_safe_video_name
+from harness.api.records import PluginInfo, Precision, is_safe_video_name
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.files import digest_of, digest_of_bytes
@@ -44,7 +44,7 @@ class TrainingRequest:
     """The constant ``iterations`` of the training's config."""
     init: Path | None = None
     device: str = "cpu"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     seed: int = 0
     workers: int = 0
     """Processes that make batches ahead; 0: this one makes them, one at a time."""

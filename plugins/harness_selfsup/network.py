@@ -10,24 +10,24 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from harness import DataError
+from harness.api.records import Precision
 from harness.models.checkpoints import read_state
 from harness.models.memory_layout import fastest_layout
+from harness.models.precision import DTYPES
 
-Precision = Literal["fp32", "bf16", "fp16"]
 State = dict[str, Tensor]
 
 STRIDE = 4
 EMBEDDING = 64  # channels of the features
 LAYERS = ((64, 1), (128, 2), (256, 1), (256, 1))  # width and stride of layers 1 to 4, of two blocks each
 MEMORY_PREFIX = "momentum."  # of the names of the memory encoder, where a file holds one
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ResidualBlock(nn.Module):

@@ -18,22 +18,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness import DataError
+from harness.api.records import Precision
 from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import fold_lite_norms
+from harness.models.precision import DTYPES
 from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, fuse_blocks, layer, stem
 from harness.ops.onednn import FusedConvolution
 from harness_tvos.speed.fused_blocks import fuse_activations, layout_for
 from harness_tvos.variants.lite import LiteNetwork, is_lite, lite_network_of
 
 Architecture = Literal["r18", "r50", "r101"]
-Precision = Literal["fp32", "bf16", "fp16"]
 State = dict[str, Tensor]
 
 STRIDE = 8
 EMBEDDING = 256  # channels of the features, in every architecture
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Where torchvision's names live inside `backbone`; layer 4 has another width and is left out, as in the official code.
 IMAGENET_NAMES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6}
 

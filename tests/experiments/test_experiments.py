@@ -129,9 +129,7 @@ def test_the_file_shown_in_the_docs_can_be_read(read):
 # What is shipped
 
 
-@functools.cache
-def installed():
-    return Catalog.load()
+installed = functools.cache(Catalog.load)
 
 
 @pytest.mark.parametrize("path", list_shipped().values(), ids=list_shipped())

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness import Video
+from harness.api.records import Precision
+from harness.models.precision import DTYPES
 from harness.ops.labels import VOID, overlay
 from harness_selfsup.adaptation.augment import change, draw
 from harness_selfsup.adaptation.config import AdaptedConfig
 from harness_selfsup.adaptation.unet import draw_untrained
-from harness_selfsup.network import DTYPES, Precision
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
