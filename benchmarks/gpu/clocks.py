@@ -18,6 +18,7 @@ from harness.api.timing import Stopwatch, stage
 from harness.api.video import Prompts, Video
 from harness.benching.clip import Clip, benchmark_of
 from harness.catalog import Catalog
+from harness.machine import work_on
 from harness.planning.plan import resolve
 from harness.planning.request import Request
 
@@ -123,4 +124,6 @@ def _synchronise(device: str) -> None:
 
 
 if __name__ == "__main__":
-    main(task_of())
+    task = task_of()
+    with work_on(task.device):  # as the harness has it: fp32 is not rounded to TF32
+        main(task)
