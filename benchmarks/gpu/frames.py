@@ -65,7 +65,7 @@ def main(task: Task) -> None:
                 lengths = PLAIN_LENGTHS if variant.is_plain else LENGTHS
                 with pace.timed():
                     made = run_variant(variant, benchmark_with(samples, lengths), catalog, task.device, out)
-                agreement = None if plain is None else agreement_of(plain, out)
+                agreement = None if plain is None or variant.is_plain else agreement_of(plain, out)
                 task.rows.add("frames", form=variant.label, **made, **(agreement or {}))
                 plain = out if variant.is_plain else plain
             except Exception as error:
