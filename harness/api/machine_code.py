@@ -2,7 +2,10 @@
 
 Importing Numba takes longer than scoring a video, and 60 MiB; what it compiled does not need it. A loop is written in
 plain Python over arrays. Where neither Numba nor kept machine code is there, it runs as it stands: slower, with the
-same numbers.
+same numbers. A release of Numba that does not hand out its object files compiles anew in each process.
+
+Kept machine code is run, so it is read only where nobody but this user, or whoever owns the loops' source, could have
+written it.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import ctypes
 import hashlib
 import os
 import re
+import stat
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -66,8 +71,8 @@ class Loops:
 
         return decorate
 
-    def compile(self, entry: Entry) -> tuple[str, bytes]:
-        """The name of the entry in its object file, and that file; ImportError where Numba is missing."""
+    def compile(self, entry: Entry) -> Any:
+        """The entry as Numba's ``cfunc``; ImportError where Numba is missing."""
         import numba
 
         namespace = {**entry.function.__globals__, "as_array": numba.carray}
@@ -79,19 +84,35 @@ class Loops:
         types = [numba.types.CPointer(base) if kind.endswith("*") else base for base, kind in pairs]
         result = getattr(numba.types, _NUMBA_NAMES[entry.result])
         twin = FunctionType(entry.function.__code__, namespace, entry.name)
-        compiled: Any = numba.cfunc(result(*types), error_model="numpy")(twin)
-        code = compiled._library._get_compiled_object()
-        needed = sorted(name.decode() for name in set(_EXTERNAL.findall(code)) - _UNREACHED)
+        return numba.cfunc(result(*types), error_model="numpy")(twin)
+
+    def object_file(self, entry: Entry, compiled: Any) -> tuple[str, bytes] | None:
+        """The name of the entry in its object file, and that file; None where this Numba does not hand it out."""
+        try:
+            name, code = compiled.native_name, compiled._library._get_compiled_object()
+        except (AttributeError, TypeError, RuntimeError):  # no public name for it: another release may have another
+            return None
+        if not isinstance(name, str) or not isinstance(code, bytes):
+            return None
+        needed = sorted(found.decode() for found in set(_EXTERNAL.findall(code)) - _UNREACHED)
         if needed:
             raise TypeError(f"loop {entry.name} of {self.file.name} needs Numba's run time: {', '.join(needed)}")
-        return compiled.native_name, code
+        return name, code
 
     def stamp(self) -> str:
-        """What machine code depends on: this file, the loops' file, and the two compilers' releases."""
-        total = hashlib.sha256(f"{version('numba')} {version('llvmlite')}".encode())
+        """What machine code depends on: this file, the loops' file with the numbers it takes from others, compilers."""
+        total = hashlib.sha256(f"{version('numba')} {version('llvmlite')} {self._numbers()}".encode())
         for path in (Path(__file__), self.file):
             total.update(path.read_bytes())
         return total.hexdigest()
+
+    def _numbers(self) -> list[str]:
+        """The constants that loops name, which may come from another file: they are compiled in."""
+        found = set()
+        for function in self._functions.values():
+            values = ((name, function.__globals__.get(name)) for name in function.__code__.co_names)
+            found |= {f"{name}={value!r}" for name, value in values if isinstance(value, int | float | np.generic)}
+        return sorted(found)
 
 
 class Entry:
@@ -128,14 +149,18 @@ class Entry:
     def _find(self) -> Function | None:
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             return None
-        try:
-            name, code = _kept_or_compiled(self, self._loops)
-        except (ImportError, PackageNotFoundError):  # no wheel for this Python, or an environment without it
-            return None
         kinds = [ctypes.c_void_p if kind.endswith("*") else _NUMBERS[kind] for kind in self.types]
-        self._engine = _load(code)  # owns the machine code
-        call: Function = ctypes.CFUNCTYPE(_NUMBERS[self.result], *kinds)(self._engine.get_function_address(name))
-        return call
+        prototype = ctypes.CFUNCTYPE(_NUMBERS[self.result], *kinds)
+        try:
+            found = _kept_or_compiled(self, self._loops)
+            if not isinstance(found, tuple):
+                self._engine = found  # Numba's own, which stays in its process
+                return prototype(found.address)
+            name, code = found
+            self._engine = _load(code)  # owns the machine code
+        except (ImportError, OSError):  # no wheel for this Python, or one whose library cannot be loaded here
+            return None
+        return prototype(self._engine.get_function_address(name))
 
 
 def _address(array: np.ndarray, dtype: np.dtype[Any]) -> int:
@@ -144,28 +169,44 @@ def _address(array: np.ndarray, dtype: np.dtype[Any]) -> int:
     return array.ctypes.data
 
 
-def _kept_or_compiled(entry: Entry, loops: Loops) -> tuple[str, bytes]:
-    import llvmlite.binding as llvm
-
-    machine = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    name = f"{Path(loops.file).stem}.{entry.name}-{hashlib.sha256(machine.encode()).hexdigest()[:12]}.machine"
+def _kept_or_compiled(entry: Entry, loops: Loops) -> Any:
+    """The entry's name in an object file, and that file; Numba's cfunc where it hands out none."""
+    name = f"{Path(loops.file).stem}.{entry.name}-{_machine()}.machine"
     try:
         stamp = loops.stamp()
     except OSError:  # no source beside the byte code: nothing says whether kept code is of these loops
-        return loops.compile(entry)
+        return _compile(entry, loops)
     folders = _folders(loops.file)
     for folder in folders:
         try:
-            kept_stamp, symbol, code = (folder / name).read_bytes().split(b"\n", 2)
+            kept_stamp, symbol, code = _read_trusted(folder / name, loops.file).split(b"\n", 2)
         except (OSError, ValueError):
             continue
         found, _, digest = kept_stamp.decode("ascii", "replace").partition(" ")
         if found == stamp and digest == hashlib.sha256(code).hexdigest():
             return symbol.decode(), code
-    symbol_name, code = loops.compile(entry)
-    head = f"{stamp} {hashlib.sha256(code).hexdigest()}\n{symbol_name}\n".encode()
-    _keep(folders, name, head + code)
-    return symbol_name, code
+    made = _compile(entry, loops)
+    if isinstance(made, tuple):
+        head = f"{stamp} {hashlib.sha256(made[1]).hexdigest()}\n{made[0]}\n".encode()
+        _keep(folders, name, head + made[1])
+    return made
+
+
+def _compile(entry: Entry, loops: Loops) -> Any:
+    compiled = loops.compile(entry)
+    return loops.object_file(entry, compiled) or compiled
+
+
+def _machine() -> str:
+    """A short name of the processor that code is compiled for."""
+    import llvmlite.binding as llvm
+
+    try:
+        features = llvm.get_host_cpu_features().flatten()
+    except RuntimeError:  # where LLVM cannot tell, Numba compiles for the processor's name alone
+        features = ""
+    told = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}"
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def _folders(file: Path) -> Sequence[Path]:
@@ -174,17 +215,34 @@ def _folders(file: Path) -> Sequence[Path]:
     return (file.parent / "__pycache__", Path(cache) / "vos-harness" / "machine-code")
 
 
+def _read_trusted(path: Path, source: Path) -> bytes:
+    """The file's bytes; PermissionError where another user may have written it."""
+    with path.open("rb") as file:
+        if not _is_trusted(os.fstat(file.fileno()), source):
+            raise PermissionError(f"{path} may have been written by another user")
+        return file.read()
+
+
+def _is_trusted(found: os.stat_result, source: Path) -> bool:
+    """Whether this user, or the owner of the source, owns what was found, and no one else may write to it."""
+    return found.st_uid in (os.getuid(), source.stat().st_uid) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
 def _keep(folders: Sequence[Path], name: str, content: bytes) -> None:
     """Write the file into the first folder that can be written to; in none, it is compiled again next time."""
     for folder in folders:
-        temporary = folder / f".{name}.{os.getpid()}"
+        temporary = None
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(content)
-            temporary.replace(folder / name)
+            handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)  # new, and nobody's link
+            with open(handle, "wb") as file:
+                file.write(content)
+                os.fchmod(file.fileno(), 0o644)
+            os.replace(temporary, folder / name)
             return
         except OSError:
-            continue
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
 
 
 def _load(code: bytes) -> Any:

@@ -83,7 +83,7 @@ class PngHeader:
     @property
     def holds_ids(self) -> bool:
         """Whether every stored value is an id as it stands (2- and 4-bit grey would be scaled by readers)."""
-        return (self.colour == _PALETTE and self.bits <= 8) or (self.colour == _GREY and self.bits in (1, 8))
+        return (self.colour == _PALETTE and self.bits in (1, 2, 4, 8)) or (self.colour == _GREY and self.bits in (1, 8))
 
 
 def _refuse(path: Path, found: str, expected: str = _EXPECTED, cause: BaseException | None = None) -> NoReturn:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.api.machine_code import Loops
+from harness.api.machine_code import Loops, _is_trusted
 
 LOOPS = """
 from typing import no_type_check
@@ -114,3 +114,46 @@ def test_an_array_of_another_type_or_with_gaps_is_refused() -> None:
     for wrong in (np.arange(4.0), np.arange(4)[::2]):
         with pytest.raises(TypeError, match="contiguous arrays of int64"):
             first(wrong)
+
+
+def test_a_numba_that_hands_out_no_object_file_compiles_in_each_process(folder: Path) -> None:
+    spoil = "from numba.core.codegen import CodeLibrary\ndel CodeLibrary._get_compiled_object\n"
+    (folder / "sitecustomize.py").write_text(spoil)
+    assert run(folder) == ["7.5", "True", "True"]
+    assert not list(folder.rglob("*.machine"))
+
+
+def test_a_numba_that_cannot_be_loaded_leaves_the_loop_as_it_stands(folder: Path) -> None:
+    (folder / "numba.py").write_text("raise OSError('libllvmlite.so: cannot open shared object file')")
+    assert run(folder) == ["7.5", "False", "False"]
+
+
+def test_kept_code_that_others_may_write_is_not_run(folder: Path) -> None:
+    run(folder)
+    kept_in(folder).chmod(0o664)
+    assert run(folder) == ["7.5", "True", "True"]
+    assert kept_in(folder).stat().st_mode & 0o777 == 0o644
+    assert run(folder) == ["7.5", "True", "False"]
+
+
+def test_kept_code_of_another_user_is_not_trusted(tmp_path: Path) -> None:
+    source, own = tmp_path / "loops.py", os.getuid()
+    source.touch()
+    for owner, is_trusted in ((own, True), (own + 1, False)):
+        found = os.stat_result((0o100644, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+        assert _is_trusted(found, source) == is_trusted
+
+
+def test_a_number_taken_from_another_file_is_part_of_what_is_kept(folder: Path) -> None:
+    imported = LOOPS.replace("* weight", "* weight * SCALE").replace("import numpy as np", "from scale import SCALE")
+    (folder / "loops.py").write_text(imported)
+    for scale, expected in ((2, "15.0"), (4, "30.0")):
+        (folder / "scale.py").write_text(f"SCALE = {scale}  # {'x' * scale}")
+        assert run(folder) == [expected, "True", "True"]
+
+
+def test_a_cache_that_is_full_is_left_without_a_trace(folder: Path) -> None:
+    spoil = "import os\ndef full(*_):\n    raise OSError(28, 'No space left on device')\nos.replace = full\n"
+    (folder / "sitecustomize.py").write_text(spoil)
+    assert run(folder) == ["7.5", "True", "True"]
+    assert not list(folder.rglob("*.machine*"))

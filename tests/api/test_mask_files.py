@@ -114,6 +114,14 @@ def test_four_bit_grey_is_refused_because_readers_would_scale_its_values(tmp_pat
         read_mask(path)
 
 
+@pytest.mark.parametrize("bits", [0, 3, 5, 6, 7])
+def test_a_palette_of_no_depth_that_exists_is_refused(tmp_path, bits):
+    path = tmp_path / "a.png"
+    path.write_bytes(_png(8, 1, bits, 3, bytes(1 + bits)))
+    with pytest.raises(DataError, match=f"a PNG of kind {bits}-bit palette"):
+        read_mask(path)
+
+
 @pytest.mark.parametrize("inflate", ["libdeflate", "zlib"])
 def test_a_file_cut_anywhere_is_refused(tmp_path, monkeypatch, inflate):
     if inflate == "libdeflate":
