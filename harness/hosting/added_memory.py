@@ -85,6 +85,7 @@ class AddedMemory:
         self._warm_up = warm_up
         self._unsure = _UNSURE_FRAMES * frame_bytes / 2**20
         self._before: float | None = None
+        self._after: float | None = None
         self._peaks: list[float] = []
 
     def begin(self, kept: int, *, quiet: bool = True) -> None:
@@ -96,6 +97,9 @@ class AddedMemory:
         held = (held_mib() or 0.0) - kept / 2**20
         if self._before is None:
             self._before = held - self._built
+        if quiet and self._after is not None:
+            self._before += max(0.0, held - self._after)  # since the lap before: what scoring keeps
+        self._kept, self._is_quiet = kept, quiet
         self._held = held - self._before - (0.0 if quiet else self._unsure)
         _CLEAR.write_text("5")  # VmHWM begins anew at the present resident size
         self._anonymous = _anonymous_mib("VmRSS")
@@ -103,6 +107,7 @@ class AddedMemory:
     def end(self) -> None:
         """The lap is over."""
         if _can_measure():
+            self._after = (held_mib() or 0.0) - self._kept / 2**20 if self._is_quiet else None
             self._peaks.append(self._held + max(0.0, _anonymous_mib("VmHWM") - self._anonymous))
 
     def read(self) -> float | None:

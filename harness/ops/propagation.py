@@ -285,10 +285,9 @@ class _Sums:
         highest = logits.amax(1, keepdim=True)
         self.highest.append(highest[:, 0])
         higher = torch.maximum(self.peak, highest)
-        before, now = self.peak * LOG2E, higher * LOG2E
-        shrink = (before - now).exp2_()
+        shrink = ((self.peak - higher) * LOG2E).exp2_()
         self.peak = higher
-        weights = torch.add(-now, logits, alpha=LOG2E, out=logits).clamp_(min=self.limits.floor * LOG2E).exp2_()
+        weights = logits.sub_(higher).clamp_(min=self.limits.floor).mul_(LOG2E).exp2_()
         self.total.mul_(shrink).add_(weights.sum(1, keepdim=True))  # the prior is not in it
         planes = weights.view(len(logits), by_row.shape[1], by_column.shape[1])
         planes.mul_(by_row[:, :, None]).mul_(by_column[:, None, :])
