@@ -1,7 +1,9 @@
 """What many tests build on: a tiny benchmark in memory, a catalog of test-made things, the real data where it is."""
 
 import hashlib
-from importlib.metadata import EntryPoint
+import importlib.util
+import os
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -37,6 +39,17 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"no real data at {SHARED / 'data'}")
     return SHARED
+
+
+@pytest.fixture
+def triton_interpreter() -> dict[str, str]:
+    """An environment in which Triton interprets its kernels; skips where it is absent, or cannot with this NumPy."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed (extra gpu-dev)")
+    found = version("triton")
+    if (int(found.split(".")[0]), int(found.split(".")[1])) < (3, 7) and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        pytest.skip(f"the interpreter of Triton {found} cannot work with NumPy {np.__version__}; that of 3.7.1 can")
+    return {**os.environ, "TRITON_INTERPRET": "1"}
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ Scores may differ in the seventh digit; what is compared is the class of the lar
 are further apart than single precision can tell.
 """
 
-import importlib.util
-import os
 import subprocess
 import sys
 
@@ -119,9 +117,7 @@ def test_a_form_that_cuts_the_prior_off_fails_these_checks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["as they come", "a very sharp match across the frame"])
-def test_the_triton_kernel_in_its_interpreter(tmp_path, name):
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed (extra gpu-dev)")
+def test_the_triton_kernel_in_its_interpreter(tmp_path, triton_interpreter, name):
     sharpness, sigmas, far = SCENES[name]
     given = scene(sharpness, far)
     torch.save((*given, sigmas, SIZE), tmp_path / "given.pt")
@@ -134,8 +130,7 @@ def test_the_triton_kernel_in_its_interpreter(tmp_path, name):
         "scores = propagate_fused(query, keys, labels, range(9), sigmas, size=size)\n"
         "torch.save(scores, here / 'scores.pt')\n"
     )
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script], env=triton_interpreter, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     check_decisions(torch.load(tmp_path / "scores.pt"), given, sigmas)
 

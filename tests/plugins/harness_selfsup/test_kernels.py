@@ -1,6 +1,5 @@
 """The kernels of selfsup: their fast forms against the plain ones, and which form runs where."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -105,13 +104,10 @@ for dilation in (1, 2, 3):
 """
 
 
-def test_triton_kernels_in_the_interpreter_equal_plain(tmp_path):
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed (it comes with PyTorch for CUDA)")
+def test_triton_kernels_in_the_interpreter_equal_plain(tmp_path, triton_interpreter):
     script = tmp_path / "interpreted.py"
     script.write_text(INTERPRETED)
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script], env=triton_interpreter, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     errors = [float(line) for line in done.stdout.split()]
     assert len(errors) == 9

@@ -3,7 +3,6 @@
 import functools
 import importlib.util
 import math
-import os
 import subprocess
 import sys
 
@@ -174,9 +173,7 @@ def test_a_score_that_is_no_number_gives_void(form):
     assert form(scores, torch.tensor([0, 9], dtype=torch.uint8), (1, 3)).tolist() == [[0, 9, 255]]
 
 
-def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed (it comes with PyTorch for CUDA)")
+def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path, triton_interpreter):
     script = tmp_path / "interpreted.py"
     script.write_text(
         "import torch\n"
@@ -215,8 +212,7 @@ def test_triton_kernels_in_the_interpreter_equal_the_plain_forms(tmp_path):
         "found, expected = upsample_fused(scores, ids, size), upsample_plain(scores, ids, size)\n"
         "print(float((found != expected).sum() + (not (found == 255).any())))\n"
     )
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script], env=triton_interpreter, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [float(line) < 2e-4 for line in done.stdout.split()] == [True] * 17
 
