@@ -43,8 +43,9 @@ def use_threads(threads: int | None) -> None:
 
 def names(option: str, help_text: str, *, metavar: str = "A,B", required: bool = False) -> Option:
     """An option of several names."""
-    default = None if required else ""
-    return click.option(option, type=Names(), default=default, required=required, metavar=metavar, help=help_text)
+    if required:  # a default, None too, would count as given
+        return click.option(option, type=Names(), required=True, metavar=metavar, help=help_text)
+    return click.option(option, type=Names(), default="", metavar=metavar, help=help_text)
 
 
 plugin = click.option("--plugin", required=True, metavar="NAME", help="The method; harness ls plugins.")
