@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 CUDA = torch.device("cuda:0")
+HOPPER = SimpleNamespace(name="pretended", major=9, minor=0, multi_processor_count=132, total_memory=80 * 2**30)
 ROOTS = tuple(str(Path(__file__).resolve().parents[1] / name) for name in ("harness", "plugins"))
 ASKS = ("_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "unique_consecutive", "masked_select", "is_nonzero")
 """Operations whose answer, or its size, the host has to wait for."""
@@ -205,7 +206,7 @@ def pretended_cuda(monkeypatch: Any) -> Iterator[Pretence]:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(multi_processor_count=132))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device=None: HOPPER)
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     monkeypatch.setattr(Pretence, "running", Pretence(), raising=False)
     monkeypatch.setattr(torch.inference_mode, "__enter__", _without_gradient)  # which wrapped tensors cannot be in
