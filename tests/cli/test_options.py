@@ -5,12 +5,16 @@ import pytest
 from harness.cli import main
 
 
-def test_training_without_data_is_a_wrong_call(capsys):
-    assert main(["train", "--plugin", "tvos"]) == 2
-    assert "Missing option '--data'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("names", ["", " , "])
-def test_training_on_no_name_is_a_wrong_call(capsys, names):
-    assert main(["train", "--plugin", "tvos", "--data", names]) == 2
-    assert "--data names nothing to learn from" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "Missing option '--data'"),
+        (["--data", ""], "--data names nothing to learn from"),
+        (["--data", " , "], "--data names nothing to learn from"),
+    ],
+)
+def test_training_without_data_is_a_wrong_call(capsys, given, message):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--plugin", "tvos", *given])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
