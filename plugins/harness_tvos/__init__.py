@@ -66,7 +66,7 @@ def harness_methods() -> list[Method]:
                     name=SHIPPED,
                     licence="CC-BY-NC-4.0 (that of the training data); ImageNet weights: Apache-2.0",
                     path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
-                    sha256="9ccc2661b5d2c3de0af4f7709e781d1b4b890271482083ce81e04b8d592b4faf",
+                    sha256="677cb520617b1bd64d2402d9904c16a606b4d6eb44511657fe97678d6684914e",
                     trained_on="ImageNet labels (trunk), then DAVIS 2016 train, every second frame",
                     preset="official",
                     note="EfficientNet-Lite0 to stage 4, made by this project; recipe/ says how",
