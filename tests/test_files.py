@@ -15,6 +15,13 @@ def test_a_file_takes_its_place_whole_and_leaves_nothing_beside_it(tmp_path):
     assert (tmp_path / "new" / "a.json").read_bytes() == b"2"
 
 
+def test_a_file_that_cannot_take_its_place_leaves_nothing_beside_it(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path / "a.json", b"1")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_a_digest_does_not_depend_on_the_order_of_keys():
     assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 1.5})

@@ -144,8 +144,14 @@ class FrameSource:
 
     def _add_hand(self) -> None:
         hand = threading.Thread(target=self._decode_ahead, name=f"harness-frames-{len(self._hands)}", daemon=True)
+        try:
+            hand.start()
+        except RuntimeError:  # the system allows no more threads
+            if not self._hands:
+                raise
+            self._most_hands = len(self._hands)
+            return
         self._hands.append(hand)
-        hand.start()
 
     def _decode_ahead(self) -> None:
         """Decode one frame after another until none is left, one is broken or the source is closed."""

@@ -53,6 +53,20 @@ def test_an_old_frame_is_decoded_again_when_memory_is_short(tests_tools):
         assert int(frames.read(0)[0, 0, 0]) == 0
 
 
+def test_where_no_more_threads_may_be_started_those_there_are_go_on(tests_tools, monkeypatch):
+    start = threading.Thread.start
+
+    def first_only(thread):
+        if thread.name != "harness-frames-0":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", first_only)
+    with FrameSource(sample_of(tests_tools, frame_of), "cpu", hands=3) as frames:
+        frames.wait_for(11)
+        assert int(frames.read(11)[0, 0, 0]) == 11
+
+
 def test_an_error_of_the_thread_is_raised_by_the_one_who_waits(tests_tools):
     def read(t):
         if t == 2:
