@@ -31,13 +31,14 @@ TILES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
 #     e^(s_i - p_i) * sum_j e^(l_ij - b_ij - s_i) y_j / sum_j e^(l_ij - p_i)
 #
 # Both sums lie between 1 and the number of keys, however far the match is: what underflows is the factor before them
-# alone, which all classes share. It is held at e^LEAST or above, so every pixel keeps its decision, and mixing scores
-# of neighbours (up-sampling) does not notice. The Triton kernel does just this. On a CPU a second exponential costs a
+# alone, which all classes share. It is held at e^LEAST or above, so every pixel keeps its decision. That is the very
+# end of what single precision holds: up-sampling mixes scores of neighbours, and one lifted further outweighs others.
+# The Triton kernel does just this. On a CPU a second exponential costs a
 # fifth of the time: there all pixels first take e^-b as a factor, which is exact but for an error that is known
 # (`Limits`), and the few whose scores are not far above that error have their label sums done again with the peak s_i,
 # over the tiles of keys that can matter: s_i is bounded by the highest logits of the tiles, which are kept.
-LEAST = -83.0
-"""Exponents below are taken for it in single precision: e^-83 is 1e-36, and e^-87 the least number that is normal."""
+LEAST = -100.0
+"""In single precision; e^-103 is the least number there is, and below e^-87 numbers lose digits."""
 SURE = 1e5
 """Scores are kept where the best of a pixel is so many times the error of what was left out: then the rounding of its
 logits is larger."""
@@ -191,7 +192,7 @@ class _Work:
         query = self.queries(cells)
         by_row = self.apart(self.offsets, cells, rows=True)
         by_column = self.apart(self.offsets, cells, rows=False)
-        least = least_exponent(self.labels.dtype)
+        lowest = 0.95 * math.log(torch.finfo(self.labels.dtype).tiny)
         peak = query.new_full((len(cells), 1), -torch.inf)
         sums = query.new_zeros(len(cells), self.labels.shape[1])
         for needed, (reference, lines) in zip(self.choose(by_row, by_column, first), self.key_tiles(), strict=True):
@@ -202,11 +203,12 @@ class _Work:
             planes = logits.view(len(some), -1, self.size[1])
             planes.sub_(by_row[reference, some, lines, None]).sub_(by_column[reference, some, None, :])
             higher = torch.maximum(peak[some], logits.amax(1, keepdim=True))
-            weights = logits.sub_(higher).clamp_(min=least).exp_()
+            weights = logits.sub_(higher).clamp_(min=lowest).exp_()
             shrink = (peak[some] - higher).exp_()
             sums[some] = sums[some].mul_(shrink).addmm_(weights, self.label_rows(reference, lines))
             peak[some] = higher
-        return (peak - first.peak).clamp_(min=least).exp_() * sums / first.total
+        half = (0.5 * (peak - first.peak).clamp_(min=least_exponent(self.labels.dtype))).exp_()
+        return half * (half * sums / first.total)  # e^LEAST itself is no normal number
 
     def choose(self, by_row: Tensor, by_column: Tensor, first: _Sums) -> list[Bool[Tensor, " M"]]:
         """For each tile of keys, which pixels it can matter for: by its highest logit and the distances it spans."""
@@ -220,8 +222,9 @@ class _Work:
 
 
 def least_exponent(dtype: torch.dtype) -> float:
-    """`LEAST`, in other precisions what it is to their range."""
-    return LEAST * math.log(torch.finfo(dtype).tiny) / math.log(torch.finfo(torch.float32).tiny)
+    """`LEAST`, and as near the end of other precisions."""
+    numbers = torch.finfo(dtype)
+    return LEAST if dtype == torch.float32 else math.log(numbers.tiny) + 0.8 * math.log(numbers.eps)
 
 
 @dataclass(frozen=True)

@@ -195,5 +195,6 @@ def merge_splits(
         part = tl.load(sums + place[:, None] * classes + label[None, :], mask=both, other=0.0)
         merged += part * tl.exp2(other - higher)[:, None]
         near_peak = higher
-    factor = tl.exp2(tl.maximum(near_peak - peak, LEAST)) / total
-    tl.store(scores + label[None, :] * pixels + i[:, None], merged * factor[:, None], mask=both)
+    half = tl.exp2(tl.maximum(near_peak - peak, LEAST) * 0.5)  # 2^LEAST itself is no normal number
+    merged *= (half / total)[:, None]
+    tl.store(scores + label[None, :] * pixels + i[:, None], merged * half[:, None], mask=both)
