@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.models.memory_layout import fastest_layout
+from harness.models.memory_layout import COMPUTED_IN, fastest_layout
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 
@@ -20,3 +20,9 @@ LAST, FIRST = torch.channels_last, torch.contiguous_format
 )
 def test_channels_lie_first_only_where_fp32_is_not_rounded_on_a_gpu(device, dtype, tf32, expected):
     assert fastest_layout(device, dtype, tf32=tf32) is expected
+
+
+def test_a_training_computes_in_fp32_only_where_that_was_asked_for():
+    assert COMPUTED_IN["fp32"] == torch.float32
+    assert {fastest_layout("cuda", COMPUTED_IN[kind], tf32=False) for kind in ("bf16", "fp16")} == {LAST}
+    assert fastest_layout("cuda", COMPUTED_IN["fp32"], tf32=False) is FIRST

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness import TrainingContext
+from harness.models.memory_layout import COMPUTED_IN, fastest_layout
 from harness.ops.local_attention import window_scores, window_sum
 from harness_selfsup.frames.lab import to_lab
 from harness_selfsup.network import STRIDE, Encoders, build_encoder, load_checkpoint, state_of
@@ -99,6 +100,7 @@ class ReconstructionLearner:
         if config.batch % context.world:
             raise ValueError(f"batch={config.batch} cannot be shared by {context.world} processes; set a multiple")
         self.config, self.device = config, torch.device(context.device)
+        self.layout = fastest_layout(self.device, COMPUTED_IN[context.precision], tf32=False)
         self.iterations = config.iterations
         self.source = ClipSource(context.samples, config, context.seed)
         self.places = range(context.rank, config.batch, context.world)
@@ -124,7 +126,7 @@ class ReconstructionLearner:
         return self._place(query), memory
 
     def _place(self, network: TrainedEncoder) -> TrainedEncoder:
-        return network.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
+        return network.to(self.device, memory_format=self.layout).train()  # type: ignore[call-overload,no-any-return]
 
     def _first_images(self) -> Tensor:
         """The encoder's input (N, 3, S, S) at the first clips of iteration 0: the same on every process."""
@@ -207,7 +209,7 @@ class ReconstructionLearner:
         return self._encoded_together(encoder, lab)
 
     def _encoded_together(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
-        images = lab.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        images = lab.flatten(0, 1).contiguous(memory_format=self.layout)
         return encoder(images).float().unflatten(0, lab.shape[:2])
 
     @torch.no_grad()

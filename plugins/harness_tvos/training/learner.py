@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from harness import TrainingContext
 from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import load_published, published_weights
+from harness.models.memory_layout import COMPUTED_IN, fastest_layout
 from harness_tvos.network import (
     Architecture,
     EmbeddingNetwork,
@@ -43,6 +44,7 @@ class TVOSLearner:
         config: TrainingConfig = context.config
         self.config = config
         self.device = torch.device(context.device)
+        self.layout = fastest_layout(self.device, COMPUTED_IN[context.precision], tf32=False)
         kind = PlainClips if config.clips == "plain" else MixedClips
         self.source: ClipSource = kind(context.samples, config, context.seed)
         self.epoch = epoch_of(context.samples, config)
@@ -58,7 +60,7 @@ class TVOSLearner:
                 centre_projection(begun, self._first_images())
             begun.freeze(config.frozen_stages, norms=config.frozen_norms, temperature=not config.learn_temperature)
         network = with_shared_norms(begun, context)
-        self.network = network.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.network = network.to(self.device, memory_format=self.layout).train()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False) if config.average else None
         self._averaged = pairs_to_average(self.average, self.network) if self.average else ([], [])
         self._optimizer = optimizer_of(self.network, config)
@@ -73,7 +75,7 @@ class TVOSLearner:
         """Frames (B, K, S, S, 3) as bytes to (B*K, 3, S, S), normalised and on the device."""
         frames = frames.to(self.device, non_blocking=True)
         images = ((frames.flatten(0, 1).float() / 255 - self._mean) / self._std).movedim(-1, 1)
-        return images.contiguous(memory_format=torch.channels_last)
+        return images.contiguous(memory_format=self.layout)
 
     def networks(self) -> Mapping[str, nn.Module]:
         return {"network": self.network, **({"average": self.average} if self.average else {})}
