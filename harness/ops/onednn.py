@@ -21,7 +21,8 @@ def can_use(dtype: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in names):
         return False
     if dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        knows = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        return knows is not None and bool(knows())
     return dtype == torch.float32
 
 
@@ -47,7 +48,8 @@ class FusedConvolution(nn.Conv2d):
         self, x: Float[Tensor, "B C H W"], shortcut: Float[Tensor, "B D h w"] | None = None, *, clip: bool = False
     ) -> Float[Tensor, "B D h w"]:
         """The convolution of ``x``, with ``shortcut`` added, and then clipped; neither is changed."""
-        if not _suits(x, self.weight):
+        pads_zeros = self.padding_mode == "zeros" and not isinstance(self.padding, str)
+        if not pads_zeros or x.dim() != 4 or not _suits(x, self.weight):
             made = super().forward(x)
             made = made if shortcut is None else made + shortcut
             return made.relu_() if clip else made

@@ -22,6 +22,8 @@ LAYERS = [
     nn.Conv2d(16, 24, 3, padding=1),
     nn.Conv2d(16, 24, 3, stride=2, padding=(1, 0), dilation=(1, 2)),
     nn.Conv2d(16, 32, 3, padding=1, groups=4),
+    nn.Conv2d(16, 24, 3, padding=1, padding_mode="reflect"),  # what oneDNN's operation does not know, as PyTorch does
+    nn.Conv2d(16, 24, 3, padding="same"),
 ]
 
 
