@@ -99,7 +99,7 @@ def plan_scoring(
 
 def _choose_task(name: str | None, benchmark: Benchmark) -> Task:
     if name not in TASKS:
-        raise UsageError(f"no task named {name!r}; known: {', '.join(TASKS)}")
+        raise UsageError.unknown("task", str(name), TASKS)
     if name not in benchmark.tasks:
         raise UsageError(
             f"{benchmark.name} scores {', '.join(benchmark.tasks)}; --task {name} is not among them",

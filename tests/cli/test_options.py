@@ -18,3 +18,10 @@ def test_training_without_data_is_a_wrong_call(capsys, given, message):
         main(["train", "--plugin", "tvos", *given])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_scoring_a_task_that_is_nearly_named_asks_whether_that_was_meant(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["score", str(tmp_path), "--bench", "mini-small", "--task", "one-shut"])
+    assert stop.value.code == 2
+    assert "no task named 'one-shut' (did you mean 'one-shot'?)" in capsys.readouterr().err
