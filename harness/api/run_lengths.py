@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.api.errors import DataError
 from harness.api.machine_code import Loops, as_array
-from harness.api.mask_files import RunLength
+from harness.api.mask_files import MAX_PIXELS, RunLength
 
 LOOPS = Loops(__file__)
 LONGEST = 7
@@ -32,8 +32,10 @@ class CodedMasks(Sequence[RunLength | None]):
     def of(cls, values: Sequence[Any], size: tuple[int, int]) -> CodedMasks | None:
         """The masks of JSON values, each null, or {"size", "counts"} of ``size`` with text or whole numbers.
 
-        None where one is anything else: a polygon, another size, malformed. What codes say is not looked at.
+        None where one is anything else: a polygon, another size, too large, malformed. What codes say is not looked at.
         """
+        if size[0] * size[1] > MAX_PIXELS:  # LONGEST holds up to here
+            return None
         wanted, texts, plain = list(size), [], []
         for value in values:
             counts = value.get("counts") if type(value) is dict and value.get("size") == wanted else None

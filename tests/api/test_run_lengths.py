@@ -102,3 +102,8 @@ def test_what_is_no_whole_list_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=r"a\.json: found"):
         list(read_json_list(tmp_path / "a.json", "a list"))
+
+
+def test_masks_larger_than_any_mask_may_be_are_left_to_who_refuses_them():
+    side = 1 << 18
+    assert CodedMasks.of([{"size": [side, side], "counts": [side * side]}], (side, side)) is None
