@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import torch
 
-COMPUTED_IN = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What convolutions compute in under autocast of a precision."""
-
 
 def fastest_layout(device: str | torch.device, dtype: torch.dtype, *, tf32: bool) -> torch.memory_format:
     """Channels last, except for fp32 on CUDA that is not rounded to TF32.

@@ -21,10 +21,11 @@ from harness import DataError
 from harness.api.records import Precision
 from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import fold_lite_norms
+from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
 from harness.models.resnet import BasicBlock, Block, Bottleneck, fold_batch_norms, fold_pair, fuse_blocks, layer, stem
 from harness.ops.onednn import FusedConvolution
-from harness_tvos.speed.fused_blocks import fuse_activations, layout_for
+from harness_tvos.speed.fused_blocks import fuse_activations
 from harness_tvos.variants.lite import LiteNetwork, is_lite, lite_network_of
 
 Architecture = Literal["r18", "r50", "r101"]
@@ -214,7 +215,7 @@ class InferenceNetwork(nn.Module):
         dtype = self.dtype if images.dtype == torch.float32 else images.dtype
         network, layout = self.network, self.layout
         if dtype != self.dtype:
-            layout = layout_for(images.device, dtype, tf32=False)
+            layout = fastest_layout(images.device, dtype, tf32=False)
             if dtype not in self._others:
                 other = copy.deepcopy(network).to(dtype=dtype, memory_format=layout)  # type: ignore[call-overload]
                 self._others[dtype] = cast(nn.Module, other)
@@ -276,7 +277,7 @@ def for_inference(
         if isinstance(folded, EmbeddingNetwork) and isinstance(folded.adjust_dim, nn.Conv2d):
             folded.adjust_dim = FusedConvolution.of(folded.adjust_dim)
     dtype = DTYPES[precision]
-    layout = layout_for(device, dtype, tf32=tf32)
+    layout = fastest_layout(device, dtype, tf32=tf32)
     folded = folded.to(device=device, dtype=dtype, memory_format=layout)  # type: ignore[call-overload]
     if fused and not compiled and torch.device(device).type == "cuda" and layout is torch.channels_last:
         fuse_activations(folded)

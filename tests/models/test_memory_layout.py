@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from harness.models.memory_layout import COMPUTED_IN, fastest_layout
+from harness.models.memory_layout import fastest_layout
+from harness.models.precision import DTYPES
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 
@@ -23,6 +24,6 @@ def test_channels_lie_first_only_where_fp32_is_not_rounded_on_a_gpu(device, dtyp
 
 
 def test_a_training_computes_in_fp32_only_where_that_was_asked_for():
-    assert COMPUTED_IN["fp32"] == torch.float32
-    assert {fastest_layout("cuda", COMPUTED_IN[kind], tf32=False) for kind in ("bf16", "fp16")} == {LAST}
-    assert fastest_layout("cuda", COMPUTED_IN["fp32"], tf32=False) is FIRST
+    assert DTYPES["fp32"] == torch.float32
+    assert {fastest_layout("cuda", DTYPES[kind], tf32=False) for kind in ("bf16", "fp16")} == {LAST}
+    assert fastest_layout("cuda", DTYPES["fp32"], tf32=False) is FIRST

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness import TrainingContext
-from harness.models.memory_layout import COMPUTED_IN, fastest_layout
+from harness.models.memory_layout import fastest_layout
+from harness.models.precision import DTYPES
 from harness.ops.local_attention import window_scores, window_sum
 from harness_selfsup.frames.lab import to_lab
 from harness_selfsup.network import STRIDE, Encoders, build_encoder, load_checkpoint, state_of
@@ -100,7 +101,7 @@ class ReconstructionLearner:
         if config.batch % context.world:
             raise ValueError(f"batch={config.batch} cannot be shared by {context.world} processes; set a multiple")
         self.config, self.device = config, torch.device(context.device)
-        self.layout = fastest_layout(self.device, COMPUTED_IN[context.precision], tf32=False)
+        self.layout = fastest_layout(self.device, DTYPES[context.precision], tf32=False)
         self.iterations = config.iterations
         self.source = ClipSource(context.samples, config, context.seed)
         self.places = range(context.rank, config.batch, context.world)

@@ -1,4 +1,4 @@
-"""How a network lies on a device at test time, and residual blocks whose convolutions add and clip (cuDNN)."""
+"""Residual blocks whose convolutions add and clip, by cuDNN; those for a CPU are in ``harness.models.resnet``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,11 @@ from torch import Tensor, nn
 from harness.models.resnet import BasicBlock, Bottleneck
 
 
-def layout_for(device: str | torch.device, dtype: torch.dtype, *, tf32: bool) -> torch.memory_format:
-    """Channels last; channels first where fp32 must not be rounded to TF32 on CUDA.
-
-    There cuDNN takes 12.5 ms channels last and 3.5 first for ResNet-18 at 480p, 16.1 and 8.5 for ResNet-50, and 2.4 GiB
-    against .2 (H200, cuDNN 9.19, 2026-11-28).
-    """
-    is_exact = torch.device(device).type == "cuda" and dtype == torch.float32 and not tf32
-    return torch.contiguous_format if is_exact else torch.channels_last
-
-
 def fuse_activations(network: nn.Module) -> None:
     """Replace the blocks of ``network``, whose batch norms are folded; a stem of convolution and ReLU with them."""
     for name, module in list(network.named_children()):
         if isinstance(module, BasicBlock | Bottleneck):
-            setattr(network, name, FusedBlock(module))
+            setattr(network, name, CudnnBlock(module))
         else:
             fuse_activations(module)
     if isinstance(network, nn.Sequential) and len(network) > 2 and is_stem(network):
@@ -50,7 +40,7 @@ class ClippedConvolution(nn.Module):
         return torch.cudnn_convolution_relu(x, conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
 
 
-class FusedBlock(nn.Module):
+class CudnnBlock(nn.Module):
     """A basic block or a bottleneck in as many operations as it has convolutions."""
 
     def __init__(self, block: BasicBlock | Bottleneck) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from harness import TrainingContext
 from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import load_published, published_weights
-from harness.models.memory_layout import COMPUTED_IN, fastest_layout
+from harness.models.memory_layout import fastest_layout
+from harness.models.precision import DTYPES
 from harness_tvos.network import (
     Architecture,
     EmbeddingNetwork,
@@ -44,7 +45,7 @@ class TVOSLearner:
         config: TrainingConfig = context.config
         self.config = config
         self.device = torch.device(context.device)
-        self.layout = fastest_layout(self.device, COMPUTED_IN[context.precision], tf32=False)
+        self.layout = fastest_layout(self.device, DTYPES[context.precision], tf32=False)
         kind = PlainClips if config.clips == "plain" else MixedClips
         self.source: ClipSource = kind(context.samples, config, context.seed)
         self.epoch = epoch_of(context.samples, config)

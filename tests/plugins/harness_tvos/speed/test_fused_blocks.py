@@ -6,7 +6,7 @@ from torch.nn import functional
 
 import harness_tvos.network
 from harness_tvos.network import build_network, for_inference
-from harness_tvos.speed.fused_blocks import ClippedConvolution, FusedBlock, fuse_activations, layout_for
+from harness_tvos.speed.fused_blocks import ClippedConvolution, CudnnBlock, fuse_activations
 
 
 @pytest.mark.parametrize(("architecture", "blocks", "clipped"), [("r18", 8, 9), ("r50", 16, 33)])
@@ -28,30 +28,16 @@ def test_a_network_of_fused_blocks_gives_the_same_features(monkeypatch, architec
     with torch.inference_mode():
         expected, found = plain(images), fused(images)
     assert torch.allclose(found, expected, atol=1e-5)
-    assert sum(isinstance(module, FusedBlock) for module in fused.modules()) == blocks
+    assert sum(isinstance(module, CudnnBlock) for module in fused.modules()) == blocks
     assert sum(isinstance(module, ClippedConvolution) for module in fused.modules()) == clipped
     assert not any(isinstance(module, torch.nn.ReLU) for module in fused.modules())
-
-
-@pytest.mark.parametrize(
-    ("device", "dtype", "tf32", "is_last"),
-    [
-        ("cpu", torch.float32, False, True),
-        ("cuda:0", torch.float32, False, False),
-        ("cuda:0", torch.float32, True, True),
-        ("cuda", torch.bfloat16, False, True),
-    ],
-)
-def test_exact_fp32_on_cuda_alone_is_channels_first(device, dtype, tf32, is_last):
-    expected = torch.channels_last if is_last else torch.contiguous_format
-    assert layout_for(device, dtype, tf32=tf32) is expected
 
 
 def test_a_network_channels_first_gives_the_same_features(monkeypatch):
     network = build_network("r18", seed=1)
     images = torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     expected = for_inference(network, fused=False)(images)
-    monkeypatch.setattr(harness_tvos.network, "layout_for", lambda *_, tf32: torch.contiguous_format)
+    monkeypatch.setattr(harness_tvos.network, "fastest_layout", lambda *_, tf32: torch.contiguous_format)
     found = for_inference(network, fused=False)
     assert found.layout is torch.contiguous_format
     assert (found(images) - expected).abs().max() < 1e-4 * expected.abs().max()
