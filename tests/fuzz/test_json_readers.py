@@ -277,7 +277,7 @@ def test_a_mutated_table_of_youtube_vos_gives_samples_or_is_refused(tmp_path, va
     for stem in ("00000", "00005"):
         write_mask(masks / f"{stem}.png", np.eye(8, dtype=np.uint8))
     (tmp_path / "train" / "meta.json").write_bytes(data.draw(mutated(VOS_TABLE)))
-    youtube_vos.seen_categories.cache_clear()
+    youtube_vos.read_seen_categories.cache_clear()
     part = youtube_vos.PARTS[2]
     for sample in value_or_refusal(lambda: youtube_vos.open_part(part, tmp_path, True), tmp_path, DataError) or ():
         assert "/" not in sample.name
