@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -120,13 +121,14 @@ FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path, *, whole: bool = False) -> Iterator[Image.Image]:
+    """``whole``: from its bytes, which end where they end; of a file, Pillow asks for as much as a chunk claims."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(io.BytesIO(path.read_bytes()) if whole else path, formats=FORMATS)
         with image:
             if image.width * image.height > MAX_PIXELS:
                 found = f"an image of {image.width} x {image.height}"
@@ -165,7 +167,7 @@ def _jpeg_size(path: Path) -> tuple[int, int] | None:
 
 def read_image(path: Path, mode: str) -> np.ndarray:
     """Decode a whole image strictly: ``mode`` "RGB" gives (H, W, 3), "L" gives (H, W); uint8, without its alpha."""
-    with _open(path) as image:
+    with _open(path, whole=True) as image:
         if image.mode not in ("RGB", "RGBA", "L", "LA", "P", "1"):
             raise DataError.at(path, found=f"an image of kind {image.mode}", expected="an RGB or grey image")
         return np.array(image.convert(mode))

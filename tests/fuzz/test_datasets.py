@@ -146,6 +146,15 @@ def test_a_mutated_image_is_pixels_or_refused(tmp_path, value_or_refusal, conten
         assert pixels.shape == ((*size, 3) if mode == "RGB" else size)
 
 
+def test_a_chunk_that_claims_more_than_memory_holds_is_pixels_or_refused(tmp_path, value_or_refusal):
+    content = bytearray(image("PNG"))
+    content[content.index(b"IDAT") - 4] = 255  # the highest byte of its length
+    path = tmp_path / "00000.png"
+    path.write_bytes(content)
+    pixels = value_or_refusal(lambda: read_image(path, "RGB"), path, DataError)
+    assert pixels is None or pixels.shape == (8, 8, 3)
+
+
 @pytest.mark.parametrize("content", SEEDS, ids=lambda content: content[:4].hex())
 def test_the_seeds_are_read(tmp_path, content):
     (tmp_path / "0.png").write_bytes(content)
