@@ -14,7 +14,7 @@ import pytest
 from benchmarks.gpu import learning, site, steps
 from benchmarks.gpu.__main__ import in_order
 from benchmarks.gpu.pace import Budget, Pace, kept_back
-from benchmarks.gpu.report import write_report
+from benchmarks.gpu.report import remove_earlier, write_report
 from benchmarks.gpu.rows import Rows
 from benchmarks.gpu.steps import Outcome, Step, all_steps, run_step
 
@@ -134,6 +134,13 @@ def test_every_step_has_a_name_of_its_own_and_the_machine_comes_first():
 @pytest.mark.parametrize("module", sorted(path.stem for path in (ROOT / "benchmarks/gpu").glob("*.py")))
 def test_what_a_step_needs_of_the_harness_is_there(module):
     importlib.import_module(f"benchmarks.gpu.{module}")
+
+
+def test_files_of_an_earlier_session_do_not_pass_for_this_ones(tmp_path):
+    for name in ("kernels.json", "record-mini-tvos.json", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    remove_earlier(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_steps_run_in_the_order_asked_for_with_the_limits_given():

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.gpu.pace import Budget
-from benchmarks.gpu.report import write_report
+from benchmarks.gpu.report import remove_earlier, write_report
 from benchmarks.gpu.rows import FORMS
 from benchmarks.gpu.site import ROOT, missing_packages, write_site
 from benchmarks.gpu.steps import Outcome, Step, all_steps, run_step
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     budget = Budget(told.budget)
     folder = told.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    remove_earlier(folder)
     device = told.device or _device()
     tiny = not device.startswith("cuda")
     missing = missing_packages()

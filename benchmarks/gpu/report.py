@@ -15,6 +15,12 @@ LOG_LINES = 400
 """Of each step, its last ones."""
 
 
+def remove_earlier(folder: Path) -> None:
+    """Remove what an earlier session wrote beside its report, which would pass for this one's."""
+    for path in [folder / "kernels.json", *folder.glob("record-*.json")]:
+        path.unlink(missing_ok=True)
+
+
 def write_report(
     folder: Path,
     outcomes: Sequence[Outcome],

@@ -43,6 +43,10 @@ def as_array(array: np.ndarray, shape: Any) -> np.ndarray:
     return array.reshape(shape)
 
 
+_NUMBA_SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_LOOP_VECTORIZE")
+"""Variables of the environment that Numba compiles otherwise for."""
+
+
 class Loops:
     """The loops of one file, which call each other and nothing of another file.
 
@@ -101,7 +105,8 @@ class Loops:
 
     def stamp(self) -> str:
         """What machine code depends on: this file, the loops' file with the numbers it takes from others, compilers."""
-        total = hashlib.sha256(f"{version('numba')} {version('llvmlite')} {self._numbers()}".encode())
+        settings = [os.environ.get(name) for name in _NUMBA_SETTINGS]
+        total = hashlib.sha256(f"{version('numba')} {version('llvmlite')} {settings} {self._numbers()}".encode())
         for path in (Path(__file__), self.file):
             total.update(path.read_bytes())
         return total.hexdigest()

@@ -122,7 +122,6 @@ def swing(place: Place, period: int = 24) -> Place:
 ONE = Actor(1, move_box(8, 6, 14, 12))
 TWO = Actor(2, move_box(26, 44, 12, 14, right=-1))
 ORDINARY = Scene("ordinary", (ONE, TWO))
-SHORT = Scene("short", (ONE, TWO))
 RETURNING = Scene(
     "leaves-and-returns",
     (Actor(1, hide(ONE.place, range(2, 5))), Actor(2, move_box(26, 50, 12, 14, right=4))),

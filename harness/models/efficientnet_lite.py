@@ -202,11 +202,6 @@ def published_weights() -> Path:
     return path
 
 
-def is_published(state: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict has the published names."""
-    return "_conv_stem.weight" in state
-
-
 def with_imagenet(network: EfficientNetLite0, path: Path | None = None) -> EfficientNetLite0:
     """The network with the ImageNet weights of a file, or of the installed package."""
     path = path or published_weights()

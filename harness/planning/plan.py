@@ -185,7 +185,8 @@ class Videos(NamedTuple):
 
 def open_videos(benchmark: Benchmark, request: Request) -> Videos:
     """Open the benchmark's data and choose the videos; DataError or UsageError where they are not there."""
-    everything = _open(benchmark, request)
+    command = f"harness run --bench {benchmark.name}"
+    everything = open_data(benchmark, request.data_root, allow_partial=request.allow_partial, command=command)
     samples, subset_reason = _choose(everything, request)
     expected = max(benchmark.videos_expected, len(everything))
     missing = expected - len(everything)
@@ -193,13 +194,17 @@ def open_videos(benchmark: Benchmark, request: Request) -> Videos:
     return Videos(samples, expected, "; ".join([*reasons, *subset_reason]))
 
 
-def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:
-    if benchmark.needs_root and request.data_root is None:
+def open_data(benchmark: Benchmark, root: Path | None, *, allow_partial: bool, command: str) -> Sequence[Sample]:
+    """Open the benchmark's data; DataError where they are not there, or not what can be told apart and written.
+
+    ``command`` is what a root is given to, as typed.
+    """
+    if benchmark.needs_root and root is None:
         raise DataError(
             f"benchmark {benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
-            hint=f"harness run --bench {benchmark.name} --data-root DIR, or set HARNESS_DATA",
+            hint=f"{command} --data-root DIR, or set HARNESS_DATA",
         )
-    samples = benchmark.open(request.data_root, request.allow_partial)
+    samples = benchmark.open(root, allow_partial)
     names = [sample.name for sample in samples]
     for sample in samples:
         odd = next((name for name in (sample.name, *sample.frame_names) if not is_safe_video_name(name)), None)
@@ -209,7 +214,7 @@ def _open(benchmark: Benchmark, request: Request) -> Sequence[Sample]:
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{benchmark.name}: found two videos named {twice!r}, expected each name once")
     if not samples:
-        raise DataError(f"{benchmark.name} has no videos in {request.data_root}")
+        raise DataError(f"{benchmark.name} has no videos in {root}")
     return samples
 
 

@@ -24,7 +24,7 @@ from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.planning.request import Request
 from harness.predictions.found import find_predictions, read_all_tracks
 from harness.running.digests import OnNote, hash_video, ignore_note
-from harness.running.measure import Evaluation, measure_tracks, measure_video, metrics_of
+from harness.running.measure import make_result, measure_tracks, measure_video, metrics_of
 from harness.running.record import record_of
 from harness.version import __version__
 
@@ -163,7 +163,7 @@ def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNot
         size = (sample.height, sample.width)
         masks = ((frame, read_prediction(path, size, binary=binary)) for frame, path in paths.items())
         found = measure_video(sample, masks, metrics, trial.scoring, where=paths.__getitem__)
-        return _make_result(trial, sample, found, on_note)
+        return make_result(trial, sample, found, hash_video(sample, on_note))
 
     return evaluate
 
@@ -182,23 +182,9 @@ def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNot
         except DataError:
             read_all_tracks(place, trial.samples, is_subset=is_subset)  # raises naming the entry with the broken code
             raise
-        return _make_result(trial, sample, found, on_note)
+        return make_result(trial, sample, found, hash_video(sample, on_note))
 
     return evaluate
-
-
-def _make_result(trial: Trial, sample: Sample, found: Evaluation, on_note: OnNote) -> VideoResult:
-    digest = hash_video(sample, on_note)
-    return VideoResult(
-        video=sample.name,
-        key=trial.video_key(sample, digest),
-        digest=digest,
-        length=sample.length,
-        height=sample.height,
-        width=sample.width,
-        objects=found.objects,
-        scores=found.scores,
-    )
 
 
 def look_over(

@@ -11,9 +11,10 @@ import numpy as np
 from harness.api.contracts import Metric, Scoring, TrackMetric
 from harness.api.errors import DataError, UsageError
 from harness.api.mask_files import ids_in
-from harness.api.records import VideoScores
+from harness.api.records import VideoResult, VideoScores, VideoTiming
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
+from harness.planning.plan import Trial
 
 Kind = Literal["masks", "tracks"]
 
@@ -61,6 +62,24 @@ def measure_video(
                 raise
             raise DataError(f"{where(frame)}: {error.message}", hint=error.hint) from error
     return Evaluation({name: m.finish() for name, m in measurements.items()}, sorted(objects - {0}))
+
+
+def make_result(
+    trial: Trial, sample: Sample, found: Evaluation, digest: str, *, timing: VideoTiming | None = None, masks: str = ""
+) -> VideoResult:
+    """The result of a video with this digest, under the trial's key; ``timing`` and ``masks`` where a method ran."""
+    return VideoResult(
+        video=sample.name,
+        key=trial.video_key(sample, digest),
+        digest=digest,
+        length=sample.length,
+        height=sample.height,
+        width=sample.width,
+        objects=found.objects,
+        scores=found.scores,
+        timing=timing or VideoTiming(),
+        masks=masks,
+    )
 
 
 def warm_up(sample: Sample, metrics: Mapping[str, Metric], scoring: Scoring) -> None:

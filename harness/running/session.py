@@ -21,7 +21,7 @@ from harness.hosting.worker.process import WorkerFailed
 from harness.planning.plan import Plan
 from harness.running.digests import OnNote, hash_video, ignore_note
 from harness.running.folder import MaskFolder, write_tracks
-from harness.running.measure import Evaluation, measure_tracks, measure_video, warm_up
+from harness.running.measure import Evaluation, make_result, measure_tracks, measure_video, warm_up
 
 Progress = Callable[[str, int, int], None]
 """Called with (video, frames done, frames in all)."""
@@ -66,18 +66,7 @@ class Session:
             warm_up(sample, self.metrics, self.plan.scoring)
         measured, timing, masks = work(sample)
         digest = hash_video(sample, self.on_note)
-        return VideoResult(
-            video=sample.name,
-            key=self.plan.video_key(sample, digest),
-            digest=digest,
-            length=sample.length,
-            height=sample.height,
-            width=sample.width,
-            objects=measured.objects,
-            scores=measured.scores,
-            timing=timing,
-            masks=masks,
-        )
+        return make_result(self.plan, sample, measured, digest, timing=timing, masks=masks)
 
     def converse(self, sample: Sample) -> AbstractContextManager[CheckedConversation]:
         """Begin a video."""

@@ -15,13 +15,13 @@ from typing import Any
 from harness.api.contracts import Benchmark, Method
 from harness.api.errors import DataError, UsageError
 from harness.api.learning import Training, TrainingContext
-from harness.api.records import PluginInfo, Precision, is_safe_video_name
+from harness.api.records import PluginInfo, Precision
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.files import digest_of, digest_of_bytes
 from harness.machine import machine_name, torch_threads
 from harness.planning.config import as_json, make_config
-from harness.planning.plan import resolve
+from harness.planning.plan import open_data, resolve
 from harness.planning.provenance import NO_WEIGHTS, code_digest, plugin_info
 from harness.planning.request import Request
 from harness.version import __version__
@@ -219,17 +219,8 @@ def _validation(request: TrainingRequest, method: Method, training: Training, ca
 
 
 def _open(benchmark: Benchmark, request: TrainingRequest) -> Sequence[Sample]:
-    if benchmark.needs_root and request.data_root is None:
-        raise DataError(
-            f"{benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
-            hint=f"harness train --data {benchmark.name} --data-root DIR, or set HARNESS_DATA",
-        )
-    samples = benchmark.open(request.data_root, request.allow_partial)
-    if not samples:
-        raise DataError(f"{benchmark.name} has no videos in {request.data_root}")
-    odd = next((sample.name for sample in samples if not is_safe_video_name(sample.name)), None)
-    if odd is not None:
-        raise DataError(f"{benchmark.name}: the name {odd!r:.300} cannot be a video's")
+    command = f"harness train --data {benchmark.name}"
+    samples = open_data(benchmark, request.data_root, allow_partial=request.allow_partial, command=command)
     return samples if len(request.data) == 1 else [_rename(sample, benchmark.name) for sample in samples]
 
 

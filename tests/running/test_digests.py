@@ -96,13 +96,22 @@ def test_a_fresh_run_reads_each_file_once_to_decode_it_and_once_to_hash_it(
 ):
     """The first mask is a prompt besides: it is decoded and hashed as such too."""
     sample, paths = video_on_disk
-    hashed, read_bytes = Counter(), Path.read_bytes
+    hashed, read_bytes, digest = Counter(), Path.read_bytes, sample.digest
+    is_hashing = False
 
     def read(path):
-        hashed[path] += path in paths
+        hashed[path] += is_hashing
         return read_bytes(path)
 
+    def hash_all():
+        nonlocal is_hashing
+        is_hashing = True
+        found = digest()
+        is_hashing = False
+        return found
+
     monkeypatch.setattr(Path, "read_bytes", read)
+    object.__setattr__(sample, "digest", hash_all)
     decoded = Counter()
     read_frame = sample.read_frame
 

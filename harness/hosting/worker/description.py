@@ -19,7 +19,7 @@ from harness.hosting.worker.messages import Message
 from harness.machine import allows_tf32, conditions, resolve_device
 from harness.planning.config import as_json, configure
 from harness.planning.plan import Elsewhere
-from harness.planning.provenance import code_digest
+from harness.planning.provenance import plugin_info
 from harness.version import __version__
 
 
@@ -74,16 +74,6 @@ def describe_method(ask: Message) -> Message:
     card = catalog.methods.get(ask["plugin"])
     source = catalog.methods.source(card.name)
     devices = [resolve_device(device) for device in ask["devices"]]
-    plugin = PluginInfo(
-        name=card.name,
-        distribution=source.distribution,
-        version=source.version,
-        code_sha256=code_digest(source.module),
-        causality=card.causality,
-        lookahead=card.lookahead,
-        supervision=card.supervision,
-        replays=card.replays,
-    )
     config = configure(card, ask["preset"], ask["overrides"])
     found = Description(
         name=card.name,
@@ -98,7 +88,7 @@ def describe_method(ask: Message) -> Message:
         paper=_Paper(**asdict(card.paper)) if card.paper else None,
         licence=card.licence,
         replays=card.replays,
-        plugin=plugin,
+        plugin=plugin_info(catalog, card),
         entry_point=source.entry_point,
         module=source.module,
         torch=version("torch"),
