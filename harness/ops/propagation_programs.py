@@ -35,13 +35,12 @@ def fold_references(
     HEAD: tl.constexpr,
     TAIL: tl.constexpr,
     LIFT: tl.constexpr,
-    AHEAD: tl.constexpr,
 ):
     """One tile of queries against its share of all keys; exponents are to the base 2.
 
-    With ``AHEAD``, products of the keys that come next are begun before the exponentials of these: the tensor cores
-    work meanwhile. What lies beyond the last query, key or class is the last one again, which weighs nothing or is not
-    kept: masks in the loop would cost as much as the exponentials.
+    What lies beyond the last query, key or class is the last one again, which weighs nothing or is not kept: masks in
+    the loop would cost as much as the exponentials. The loop is not cut into functions: six running values would go in
+    and out of each.
     """
     split = tl.program_id(1)
     i = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
@@ -75,22 +74,13 @@ def fold_references(
         frame_keys = keys + slot * pixels * CHANNELS
         frame_labels = labels + slot * classes * pixels
         begin = tl.maximum(first - reference * tiles, 0)
-        if AHEAD:
-            key = frame_keys + tl.minimum(begin * KEYS + tl.arange(0, KEYS), pixels - 1) * CHANNELS
-            coming = _products(q_head, q_tail, key, CHANNELS, CHUNK, HEAD, TAIL, PRECISION, QUERIES, KEYS)
         for tile in range(begin, tl.minimum(last - reference * tiles, tiles)):
             j = tile * KEYS + tl.arange(0, KEYS)
             some_j = tl.minimum(j, pixels - 1)
             place_k = tl.load(places_k + some_j[None, :] * 16 + axis[:, None])
-            if AHEAD:
-                squared = tl.dot(place_q, place_k)
-                logits = coming
-                key = frame_keys + tl.minimum(j + KEYS, pixels - 1) * CHANNELS
-                coming = _products(q_head, q_tail, key, CHANNELS, CHUNK, HEAD, TAIL, PRECISION, QUERIES, KEYS)
-            else:
-                key = frame_keys + some_j * CHANNELS
-                logits = _products(q_head, q_tail, key, CHANNELS, CHUNK, HEAD, TAIL, PRECISION, QUERIES, KEYS)
-                squared = tl.dot(place_q, place_k)
+            key = frame_keys + some_j * CHANNELS
+            logits = _products(q_head, q_tail, key, CHANNELS, CHUNK, HEAD, TAIL, PRECISION, QUERIES, KEYS)
+            squared = tl.dot(place_q, place_k)
             logits = tl.where((j < pixels)[None, :], logits, -float("inf"))
             higher = tl.maximum(peak, tl.max(logits, 1) * scale)
             total = total * tl.exp2(peak - higher) + tl.sum(tl.exp2(logits * scale - higher[:, None]), 1)
