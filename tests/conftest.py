@@ -1,5 +1,6 @@
 """What many tests build on: a tiny benchmark in memory, a catalog of test-made things, the real data where it is."""
 
+import gc
 import hashlib
 import importlib.util
 import os
@@ -31,6 +32,12 @@ from harness.ranking.intervals import clustered_interval
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXAMPLE = Path(__file__).parent / "third_party" / "vos-colours"
+
+
+def pytest_collection_finish() -> None:
+    """Take what collection made out of the garbage collector's walks: building a method, and the kit, collect often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
