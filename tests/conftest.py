@@ -34,8 +34,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXAMPLE = Path(__file__).parent / "third_party" / "vos-colours"
 
 
-def pytest_collection_finish() -> None:
-    """Take what collection made out of the garbage collector's walks: building a method, and the kit, collect often."""
+@pytest.fixture(scope="module", autouse=True)
+def _short_walks_of_the_collector() -> None:
+    """Take what is alive by now out of the garbage collector's walks: building a method, and the kit, collect often."""
     gc.collect()
     gc.freeze()
 
