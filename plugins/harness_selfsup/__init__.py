@@ -25,7 +25,7 @@ WEIGHTS = (
         licence="CC-BY-NC-4.0 (that of the training data)",
         path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
         sha256="4138fe1446070dd8dd31eefc04126350df90e3f320ddc80c2be43ef8b21ae9b9",
-        trained_on="DAVIS 2016 train at 427x240, frames only, 20 of 30 sequences",
+        trained_on="DAVIS 2016 train at 427x240, frames only, 20 of 30 videos, 1 frame in 2",
         preset="correct",
         note="pairwise reconstruction, made by this project; recipe/ says how",
     ),

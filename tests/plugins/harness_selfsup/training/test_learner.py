@@ -81,6 +81,32 @@ def test_a_reconstruction_by_hand() -> None:
     assert rebuilt.entropy.item() == pytest.approx((3 / 4 * math.log(4 / 3) + 1 / 4 * math.log(4)) / math.log(2))
 
 
+def test_what_one_frame_hides_the_memory_shows() -> None:
+    """A texture moves by a cell a frame; in t - 1 a block of it lies behind something that it never was.
+
+    Every place of the texture has a code of its own, so the right answer is known: with t - 1 alone what was hidden
+    comes out in the colour of the obstacle, with t - 3 beside it every cell comes out in its own.
+    """
+    texture = torch.arange(1, 65).reshape(8, 8)  # the place of each cell, 0 is the obstacle
+    near, far = texture.roll(-1, 1), texture.roll(-3, 1)
+    near[2:5, 2:5] = 0
+    colour_of = torch.cat([torch.tensor([500.0]), torch.arange(1.0, 65.0)])
+
+    def show(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        codes = torch.nn.functional.one_hot(places, 65).permute(2, 0, 1)[None] * 10.0  # logits of 100 where they agree
+        return codes, colour_of[places][None, None]
+
+    (query, truth), (key, value), (old_key, old_value) = show(texture), show(near), show(far)
+    inside = (..., slice(None), slice(3, 8))  # cells that the roll did not take round the edge
+    hidden = torch.zeros(8, 8, dtype=torch.bool)
+    hidden[2:5, 3:6] = True
+    alone = reconstruct(query, [key], [value], 3, mask_outside=True).colours
+    wrong = (alone - truth).abs()[0, 0] > 0.5
+    assert wrong[:, 3:].equal(hidden[:, 3:])
+    both = reconstruct(query, [old_key, key], [old_value, value], 3, mask_outside=True).colours
+    assert torch.allclose(both[inside], truth[inside])
+
+
 def test_what_lies_outside_takes_part_unless_masked() -> None:
     """One cell, a window of 9: eight of them outside, with logit 0 and colour 0."""
     query = memory = torch.full((1, 1, 1, 1), math.log(8.0) ** 0.5)  # logit ln 8
