@@ -115,8 +115,8 @@ def track_from_json(entry: Any, size: tuple[int, int], length: int, *, where: st
     coded = CodedMasks.of(masks, size)
     if coded is None or (deep and decode_all(coded.texts, size[0] * size[1]).refused >= 0):
         codes = tuple(_mask(masks, frame, size, where, deep=deep) for frame in range(length))  # names what is wrong
-        return Track(category, _score(entry["score"], where), codes)
-    return Track(category, _score(entry["score"], where), coded)
+        return Track(category, score_from_json(entry["score"], where), codes)
+    return Track(category, score_from_json(entry["score"], where), coded)
 
 
 def track_to_json(track: Track) -> dict[str, Any]:
@@ -154,7 +154,8 @@ def segmentation_from_json(value: Any, size: tuple[int, int], *, deep: bool = Tr
     return code
 
 
-def _score(value: Any, where: str) -> float:
+def score_from_json(value: Any, where: str) -> float:
+    """A finite number; DataError names ``where`` otherwise."""
     try:
         score = math.nan if isinstance(value, bool | str) else float(value)
     except (TypeError, ValueError, OverflowError):
