@@ -15,11 +15,15 @@ from harness.api.contracts import (
 )
 from harness.api.errors import CausalityError, ContractError, DataError, HarnessError, IncompletePredictions
 from harness.api.hookspecs import hookimpl
-from harness.api.learning import Learner, Snapshot, Training, TrainingContext
+from harness.api.learning import Learner, Snapshot, Stage, StatesFacts, Training, TrainingContext
+from harness.api.providers import ProviderSpec
 from harness.api.records import RunRecord, VideoScores
 from harness.api.tasks import TASKS, VIS, InstanceZVOS, ObjectZVOS, OneShotVOS
 from harness.api.timing import Example, Kernel, Stopwatch, kernel, stage, untimed
+from harness.api.true_tracks import read_tracks
 from harness.api.video import Prompts, Sample, Track, Tracks, Video
+from harness.api.weights_facts import read_facts
+from harness.api.whole_files import whole_file
 
 __all__ = [
     "DAVIS_2016",
@@ -45,10 +49,13 @@ __all__ = [
     "ObjectZVOS",
     "OneShotVOS",
     "Prompts",
+    "ProviderSpec",
     "RunRecord",
     "Sample",
     "Scoring",
     "Snapshot",
+    "Stage",
+    "StatesFacts",
     "Stopwatch",
     "Track",
     "Tracks",
@@ -59,6 +66,9 @@ __all__ = [
     "Weights",
     "hookimpl",
     "kernel",
+    "read_facts",
+    "read_tracks",
     "stage",
     "untimed",
+    "whole_file",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import DataError, EnvironmentProblem, UsageError, VerificationFailed
+from harness.api.whole_files import whole_file
 
 
 def digest_of(parts: Any) -> str:
@@ -37,17 +38,8 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` beside ``path``, flush it to disk, and rename it into place; what fails leaves nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def read_json(path: Path, *, largest: int) -> Any:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from harness.api.learning import Training
+from harness.api.learning import NoConfig, Training, check_provider_fields
+from harness.api.providers import ProviderKind, ProviderSpec
 from harness.api.records import Precision, RunRecord, VideoFailure, VideoResult, VideoScores
 from harness.api.tasks import TASKS, TaskName
 from harness.api.video import Sample
+from harness.api.weights_facts import read_facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,11 +66,16 @@ class BuildContext:
     weights: Path | None
     """A file the harness has checked (exists, sha256 where known), or None: no weights, random initialisation."""
     seed: int
+    providers: Mapping[str, ProviderSpec] = field(default_factory=dict)
+    """The constants that ``Method.providers`` names, resolved and looked for; one that is empty is not in it."""
 
+    @cached_property
+    def facts(self) -> Mapping[str, str]:
+        """What the training that made the weights says beside them (``Learner.facts``); nothing where it says nothing.
 
-@dataclass(frozen=True)
-class NoConfig:
-    """The config of a method that has no constants."""
+        From a file that anybody may have written: short texts, which a method checks as it would an option.
+        """
+        return {} if self.weights is None else read_facts(self.weights)
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,8 @@ class Method:
     replays: bool = False
     training: Training | None = None
     """How ``harness train`` trains it, where it can."""
+    providers: Mapping[str, ProviderKind] = field(default_factory=dict)
+    """Which constants of ``config`` name a provider (``dis``, ``files:DIR``), and of what; an empty one names none."""
 
     def __post_init__(self) -> None:
         unknown = [task for task in self.tasks if task not in TASKS]
@@ -104,6 +114,7 @@ class Method:
             raise ValueError(f"method {self.name!r} names tasks {unknown or 'none'}; known: {', '.join(TASKS)}")
         if self.lookahead and self.causality != "window":
             raise ValueError(f"method {self.name!r} has lookahead {self.lookahead}; that needs causality='window'")
+        check_provider_fields(f"method {self.name!r}", self.config, self.providers)
 
     def weights_named(self, name: str) -> Weights | None:
         """The entry of ``weights`` of that name."""

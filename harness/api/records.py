@@ -158,6 +158,18 @@ class WeightsInfo(_Record):
     trained_on: Text = ""
 
 
+class ProviderInfo(_Record):
+    """What a method had made by another part: optical flow, proposals, saliency."""
+
+    kind: Name
+    name: Text
+    """As the config names it, without the path."""
+    sha256: Sha256 = ""
+    """Of its file, or of all files in its folder; empty where it has none."""
+    supervision: Text = ""
+    """The labels behind it; empty: none."""
+
+
 class BenchmarkInfo(_Record):
     """Which data were used, and by which rule they were scored."""
 
@@ -285,6 +297,8 @@ class RunRecord(_Record):
     preset: Text = ""
     config: dict[str, Json] = {}
     weights: WeightsInfo
+    providers: dict[Name, ProviderInfo] = {}
+    """By the constant of the config that names them."""
     benchmark: BenchmarkInfo
     partial: bool
     partial_reason: Text = ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say, table
@@ -29,7 +31,15 @@ from harness.cli.terminal import say, table
 @options.overrides
 @click.option("--iterations", type=int, metavar="N", help="Steps of the whole training: short for --set iterations=N.")
 @click.option(
-    "--init", type=options.PATH, metavar="FILE", help="Weights to begin from; default: random, made of the seed."
+    "--init",
+    "inits",
+    multiple=True,
+    metavar="FILE",
+    help="Weights to begin from, or STAGE=FILE for those that a later stage begins from; default: random, made of "
+    "the seed.",
+)
+@click.option(
+    "--stop-after", default="", metavar="STAGE", help="Stop when this stage has ended, to go on another time."
 )
 @click.option(
     "--device",
@@ -48,7 +58,9 @@ from harness.cli.terminal import say, table
 )
 @options.threads
 @click.option(
-    "--validate", metavar="BENCH", help="Benchmark scored on the way, or none; default: the one the card names."
+    "--validate",
+    metavar="BENCH",
+    help="Benchmark scored on the way, or none; default: the one the card names, where it may choose weights.",
 )
 @click.option(
     "--validate-every", type=int, metavar="N", help="Iterations between validations; default: a tenth of all."
@@ -90,7 +102,8 @@ def command(
     preset: str,
     overrides: tuple[str, ...],
     iterations: int | None,
-    init: Path | None,
+    inits: tuple[str, ...],
+    stop_after: str,
     device: str,
     precision: Any,
     seed: int,
@@ -119,6 +132,7 @@ def command(
     from harness.training.processes import join
 
     options.use_threads(threads)
+    init, stage_init = _split(inits)
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if device.startswith("cuda") else 0
     with join(device) as processes:
@@ -132,6 +146,8 @@ def command(
             overrides=overrides,
             iterations=iterations,
             init=init,
+            stage_init=stage_init,
+            stop_after=stop_after,
             device=processes.device,
             precision=precision,
             seed=seed,
@@ -146,6 +162,16 @@ def command(
         plan = resolve_training(request, catalog, world=processes.world)
         folder = out or _default_folder(plan)
         return _train(plan, folder, catalog, processes, fresh=resume == "never", as_json=as_json)
+
+
+def _split(inits: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
+    """The file for the first stage, and those for stages that are named; what is a file is no STAGE=FILE."""
+    plain = [text for text in inits if "=" not in text or Path(text).is_file()]
+    named = [text.partition("=") for text in inits if text not in plain]
+    stages = [stage for stage, _, _ in named]
+    if len(plain) > 1 or len(set(stages)) < len(stages):
+        raise UsageError(f"--init {' --init '.join(inits)} names two files for one stage")
+    return Path(plain[0]).expanduser() if plain else None, {s: Path(file).expanduser() for s, _, file in named}
 
 
 def _default_folder(plan: Any) -> Path:
@@ -172,33 +198,54 @@ def _as_json(trained: Any) -> dict[str, Any]:
     last = {kind: line for line in trained.lines for kind in [line["kind"]]}
     return description | {
         "iterations": trained.iterations,
-        "best": {"score": trained.best, "iteration": trained.best_iteration} if trained.best is not None else None,
+        "stage": trained.state.stage,
+        "best": _best(trained.state),
         "last": {"train": last.get("train"), "validation": last.get("validation")},
         "files": {name: str(path) for name, path in _files(trained).items()},
     }
 
 
+def _best(state: Any) -> dict[str, Any] | None:
+    if state.best is None:
+        return None
+    found = {"score": state.best, "iteration": state.best_iteration}
+    return {"stage": state.best_stage, **found} if state.best_stage else found
+
+
 def _files(trained: Any) -> dict[str, Path]:
     folder = trained.folder
     named = {"last": folder.last, "best": folder.best, "log": folder.log, "curve": folder.curve}
+    named |= {path.stem: path for path in sorted(folder.path.glob("stage-*.safetensors"))}
     return {name: path for name, path in named.items() if path.exists()}
 
 
 def _as_table(trained: Any) -> str:
-    train = [line for line in trained.lines if line["kind"] == "train"]
-    scored = [line for line in trained.lines if line["kind"] == "validation"]
+    from harness.training.log import by_stage
+
     rows: list[list[object]] = [["iterations", trained.iterations]]
-    for name in train[-1]["losses"] if train else ():
-        first, last = (line["losses"].get(name) for line in (train[0], train[-1]))
-        rows.append([f"{name}, first and last line", f"{_figure(first)} -> {_figure(last)}"])
-    if scored:
-        figure = f"{scored[0]['metric']} on {scored[0]['benchmark']}"
-        rows.append([f"{figure}, at iteration {scored[0]['iteration']}", _figure(scored[0]["score"])])
-        rows.append([f"{figure}, at iteration {scored[-1]['iteration']}", _figure(scored[-1]["score"])])
+    for stage, lines in by_stage(trained.lines).items():
+        rows += [[f"{stage}: {what}" if stage else what, value] for what, value in _rows_of(lines)]
     if trained.best is not None:
-        rows.append([f"best, at iteration {trained.best_iteration}", _figure(trained.best)])
+        where = f"in {trained.state.best_stage}, " if trained.state.best_stage else ""
+        rows.append([f"best, {where}at iteration {trained.best_iteration}", _figure(trained.best)])
     rows += [[name, path] for name, path in _files(trained).items()]
     return table(rows, ["what", "value"])
+
+
+def _rows_of(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The losses and the validations of one stage, first and last."""
+    train = [line for line in lines if line["kind"] == "train"]
+    scored = [line for line in lines if line["kind"] == "validation"]
+    rows = []
+    for name in train[-1]["losses"] if train else ():
+        first, last = (line["losses"].get(name) for line in (train[0], train[-1]))
+        rows.append((f"{name}, first and last line", f"{_figure(first)} -> {_figure(last)}"))
+    if scored:
+        figure = f"{scored[0]['metric']} on {scored[0]['benchmark']}"
+        figure += " (chooses nothing)" if "chooses" in scored[0] else ""
+        rows.append((f"{figure}, at iteration {scored[0]['iteration']}", _figure(scored[0]["score"])))
+        rows.append((f"{figure}, at iteration {scored[-1]['iteration']}", _figure(scored[-1]["score"])))
+    return rows
 
 
 def _figure(value: float | None) -> str:

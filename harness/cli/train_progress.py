@@ -35,6 +35,7 @@ def watch_training(plan: TrainingPlan) -> Iterator[Watch]:
         yield Watch(
             on_line=lambda line: bars.console.print(line_of(line), markup=False, highlight=False),
             on_iteration=lambda done, total: bars.update(task, completed=done, total=total),
+            on_stage=lambda stage: bars.update(task, description=one_line(f"{plan.method.name}, {stage}")),
             on_change=_tell_change,
             on_note=lambda note: bars.console.print(one_line(note), markup=False, highlight=False),
         )
@@ -47,10 +48,12 @@ def on_terminal() -> bool:
 
 def line_of(line: Mapping[str, Any]) -> str:
     """A line of the log for people."""
+    where = f"[{line['stage']} {line['iteration']}]" if "stage" in line else f"[{line['iteration']}]"
     if line["kind"] == "validation":
         score = "undefined" if line["score"] is None else f"{line['score']:.4f}"
-        told = f"validation: {line['metric']} {score} on {line['benchmark']} ({line['videos']} videos)"
-        return one_line(f"[{line['iteration']}] {told}, {line['seconds']:.1f} s")
+        told = "validation that chooses nothing" if "chooses" in line else "validation"
+        told += f": {line['metric']} {score} on {line['benchmark']} ({line['videos']} videos)"
+        return one_line(f"{where} {told}, {line['seconds']:.1f} s")
     losses = ", ".join(
         f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in line["losses"].items()
     )
@@ -58,7 +61,7 @@ def line_of(line: Mapping[str, Any]) -> str:
     waiting = line["seconds_waiting_for_batches"]
     if waiting > 0.1 * line["seconds_an_iteration"]:
         speed += f" ({waiting:.3f} s of it for the batch)"
-    return one_line(f"[{line['iteration']}] {losses}, lr {line['lr']:.3g}, {speed}")
+    return one_line(f"{where} {losses}, lr {line['lr']:.3g}, {speed}")
 
 
 def _tell(note: str) -> None:

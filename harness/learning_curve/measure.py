@@ -68,6 +68,7 @@ def _build(plan: Plan, seed: int) -> Hosted:
         precision=plan.request.precision,
         weights=plan.weights_path,
         seed=seed,
+        providers=plan.providers,
     )
     host = Hosted.build(plan.method, context)
     if not isinstance(host.method, LearnsAtTestTime):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from harness.api.contracts import Benchmark, Method, Scoring
 from harness.api.errors import DataError, UsageError
-from harness.api.records import Conditions, PluginInfo, WeightsInfo, is_safe_video_name
+from harness.api.providers import ProviderSpec
+from harness.api.records import Conditions, PluginInfo, ProviderInfo, WeightsInfo, is_safe_video_name
 from harness.api.tasks import TASKS, Task, TaskName
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.files import digest_of
 from harness.machine import machine_name, torch_threads
-from harness.planning.config import as_json, configure
+from harness.planning.config import configure
 from harness.planning.provenance import choose_weights, code_digest, plugin_info
+from harness.planning.providers import describe_config, describe_providers, describe_supervision, resolve_providers
 from harness.planning.request import Request
 from harness.version import __version__
 
@@ -51,10 +53,21 @@ class Trial:
     scoring: Scoring
     config: Any
     weights: WeightsInfo
+    providers: Mapping[str, ProviderSpec] = field(default_factory=dict)
     samples: Sequence[Sample]
     videos_expected: int
     partial_reason: str
     elsewhere: Elsewhere | None = None
+
+    @functools.cached_property
+    def provider_infos(self) -> dict[str, ProviderInfo]:
+        """What the providers are, by constant; their files are read once."""
+        return describe_providers(self.providers)
+
+    @property
+    def described_config(self) -> dict[str, Any]:
+        """The config as the record shows it."""
+        return describe_config(self.config, self.providers)
 
     @functools.cached_property
     def key_parts(self) -> dict[str, Any]:
@@ -67,7 +80,7 @@ class Trial:
             "harness": __version__,
             "harness_code": code_digest("harness"),
             "plugin": self.plugin.model_dump(),
-            "config": as_json(self.config),
+            "config": self.described_config,
             "weights": self.weights.sha256 or self.weights.name,
             "bench": self.benchmark.name,
             "task": self.task.name,
@@ -81,6 +94,8 @@ class Trial:
         }
         if self.request.workers > 1:
             parts["workers"] = self.request.workers
+        if self.providers:
+            parts["providers"] = {name: info.model_dump() for name, info in self.provider_infos.items()}
         if self.elsewhere:
             parts["harness_elsewhere"] = self.elsewhere.harness
         return parts
@@ -121,17 +136,21 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
         catalog.metrics.get(metric)
     config = configure(method, request.preset, () if elsewhere else request.overrides)
     weights, weights_path = choose_weights(method, request.weights)
+    providers = resolve_providers(method.name, method.providers, config)
+    plugin = elsewhere.plugin if elsewhere else plugin_info(catalog, method)
+    supervision = describe_supervision(plugin.supervision, providers)
     videos = open_videos(benchmark, request)
     return Plan(
         request=request,
         method=method,
-        plugin=elsewhere.plugin if elsewhere else plugin_info(catalog, method),
+        plugin=plugin.model_copy(update={"supervision": supervision}),
         benchmark=benchmark,
         task=task,
         scoring=scoring,
         config=config,
         weights=weights,
         weights_path=weights_path,
+        providers=providers,
         samples=videos.samples,
         videos_expected=videos.expected,
         partial_reason=videos.partial_reason,

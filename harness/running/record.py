@@ -55,8 +55,9 @@ def record_of(
         harness_version=__version__,
         plugin=trial.plugin,
         preset=trial.request.preset,
-        config=as_json(trial.config),
+        config=trial.described_config,
         weights=trial.weights,
+        providers=trial.provider_infos,
         benchmark=BenchmarkInfo(
             name=trial.benchmark.name,
             task=trial.task.name,

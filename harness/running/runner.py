@@ -50,7 +50,9 @@ def run(
     executor = catalog.executors.get(plan.request.executor)
     sessions = Sessions(plan, catalog, out, progress, on_note)
     with RunFolder(out) as folder:
-        folder.claim(plan.key_parts, fresh=fresh)
+        with tell_if_slow(lambda: "hashing code and the files of providers", on_note):
+            parts = plan.key_parts
+        folder.claim(parts, fresh=fresh)
         reused = find_finished(plan, folder, on_note)
         outcomes: dict[str, VideoResult | VideoFailure] = dict(reused)
         for stored in reused.values():
@@ -145,6 +147,7 @@ class Sessions:
             precision=request.precision,
             weights=self.plan.weights_path,
             seed=request.seed,
+            providers=self.plan.providers,
         )
         return Hosted.build(self.plan.method, context)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,28 +37,65 @@ PARTS = {
 class State:
     """How far a training is, beside its networks and its optimiser."""
 
+    stage: str = ""
+    before: int = 0
+    """Steps that the stages before took."""
     iteration: int = 0
-    """Steps taken."""
+    """Steps taken, in this stage."""
     validated: int = -1
     """The iteration last validated at."""
     best: float | None = None
+    best_stage: str = ""
     best_iteration: int = -1
     window: Window = field(default_factory=Window)
 
+    def begin(self, stage: str) -> State:
+        """What it is when the next stage begins."""
+        return State(
+            stage=stage,
+            before=self.before + self.iteration,
+            best=self.best,
+            best_stage=self.best_stage,
+            best_iteration=self.best_iteration,
+        )
 
-def write_checkpoint(path: Path, key: str, state: State, learner: Learner, scaler: torch.amp.GradScaler) -> None:
-    """Write everything a training goes on from; a kill or a full disk leaves the checkpoint that was there."""
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> State:
+        """The state that a checkpoint tells of."""
+        return cls(
+            stage=str(content.get("stage", "")),
+            before=int(content.get("before", 0)),
+            iteration=int(content["iteration"]),
+            validated=int(content["validated"]),
+            best=content["best"],
+            best_stage=str(content.get("best_stage", "")),
+            best_iteration=int(content["best_iteration"]),
+            window=Window.of_plain(content["window"]),
+        )
+
+
+def write_checkpoint(
+    path: Path, key: str, state: State, learner: Learner | None = None, scaler: torch.amp.GradScaler | None = None
+) -> None:
+    """Write everything a training goes on from; a kill or a full disk leaves the checkpoint that was there.
+
+    Without a learner, a stage begins with the state: nothing is learnt in it yet.
+    """
+    networks = learner.networks() if learner else {}
     content = {
         "format": FORMAT,
         "key": key,
+        "stage": state.stage,
+        "before": state.before,
         "iteration": state.iteration,
         "validated": state.validated,
         "best": state.best,
+        "best_stage": state.best_stage,
         "best_iteration": state.best_iteration,
         "window": state.window.as_plain(),
-        "networks": {name: dict(network.state_dict()) for name, network in learner.networks().items()},
-        "optimizer": learner.optimizer().state_dict(),
-        "scaler": scaler.state_dict(),
+        "networks": {name: dict(network.state_dict()) for name, network in networks.items()},
+        "optimizer": learner.optimizer().state_dict() if learner else {},
+        "scaler": scaler.state_dict() if scaler else {},
     }
     _replace(path, lambda file: torch.save(content, file))
 
@@ -77,8 +114,24 @@ def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise EnvironmentProblem(f"{path} cannot be written ({error}); {kept}", hint="make room and go on") from error
 
 
-def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
-    """The content of a checkpoint that belongs to ``key``; DataError for one that is damaged or no checkpoint."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read: how far the training is, and the tensors for whoever can take them."""
+
+    path: Path
+    state: State
+    networks: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether there are tensors; not where its stage was only begun."""
+        return bool(self.optimizer)
+
+
+def read_checkpoint(path: Path, key: str, stages: Sequence[str] = ("",)) -> Checkpoint:
+    """The checkpoint at ``path``, of ``key`` and in one of the ``stages``; DataError for one that is damaged."""
     hint = "--resume never begins anew"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -91,31 +144,30 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
         raise DataError.at(path, found="another kind of file", expected=f"a checkpoint {FORMAT}", hint=hint)
     if content["key"] != key:
         raise UsageError(f"{path} is the checkpoint of another training than its folder's", hint=hint)
-    return content
+    try:
+        state = State.of_plain(content)
+        if state.stage not in stages:
+            raise ValueError(f"stage {state.stage!r}, expected one of {', '.join(stages)}")
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise DataError.at(path, found=f"{problem!r:.300}", expected=f"a checkpoint {FORMAT}", hint=hint) from problem
+    return Checkpoint(path, state, content["networks"], content["optimizer"], content["scaler"])
 
 
-def restore(path: Path, content: Mapping[str, Any], learner: Learner, scaler: torch.amp.GradScaler) -> State:
+def restore(checkpoint: Checkpoint, learner: Learner, scaler: torch.amp.GradScaler) -> None:
     """Put a checkpoint's tensors into networks, optimiser and scaler; DataError where they do not fit."""
     networks = learner.networks()
     try:
-        if networks.keys() != content["networks"].keys():
-            raise ValueError(f"networks {', '.join(content['networks'])}, expected {', '.join(networks)}")
+        if networks.keys() != checkpoint.networks.keys():
+            raise ValueError(f"networks {', '.join(checkpoint.networks)}, expected {', '.join(networks)}")
         for name, network in networks.items():
-            network.load_state_dict(content["networks"][name])
-        learner.optimizer().load_state_dict(content["optimizer"])
+            network.load_state_dict(checkpoint.networks[name])
+        learner.optimizer().load_state_dict(dict(checkpoint.optimizer))
         if scaler.is_enabled():
-            scaler.load_state_dict(content["scaler"])
-        return State(
-            iteration=int(content["iteration"]),
-            validated=int(content["validated"]),
-            best=content["best"],
-            best_iteration=int(content["best_iteration"]),
-            window=Window.of_plain(content["window"]),
-        )
+            scaler.load_state_dict(dict(checkpoint.scaler))
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as problem:
         told = " ".join(str(problem).split())
         raise DataError(
-            f"{path} does not fit these networks ({told:.300}); the plugin's code may have changed",
+            f"{checkpoint.path} does not fit these networks ({told:.300}); the plugin's code may have changed",
             hint="--resume never begins anew",
         ) from problem
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.files import write_atomically
+from harness.training.log import by_stage
 
 
 def draw_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -16,6 +17,7 @@ def draw_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> No
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    lines, begins = in_one_row(lines)
     train = [line for line in lines if line.get("kind") == "train"]
     scored = [line for line in lines if line.get("kind") == "validation" and line.get("score") is not None]
     figure = Figure(figsize=(8, 8 if scored else 5.5), layout="constrained")
@@ -35,11 +37,28 @@ def draw_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> No
     axes[-1].set_xlabel("iteration")
     for axis in axes:
         axis.grid(alpha=0.3)
+        for begin in begins.values():
+            axis.axvline(begin, color="0.5", linestyle="--", linewidth=1)
+    for stage, begin in begins.items():
+        axes[0].annotate(stage, (begin, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize="small")
     figure.suptitle(title)
     picture = io.BytesIO()
     with rc_context({"text.parse_math": False}):  # a figure's name may hold any sign
         figure.savefig(picture, format="png", dpi=100, metadata={"Software": "vos-harness"})
     write_atomically(path, picture.getvalue())
+
+
+def in_one_row(lines: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], dict[str, int]]:
+    """The lines with iterations counted over all stages, and where each stage that has a name begins."""
+    row: list[Mapping[str, Any]] = []
+    begins: dict[str, int] = {}
+    before = 0
+    for stage, told in by_stage(lines).items():
+        if stage:
+            begins[stage] = before
+        row += [{**line, "iteration": before + line["iteration"]} for line in told]
+        before = row[-1]["iteration"]
+    return row, begins
 
 
 def _columns(points: Sequence[tuple[int, float | None]]) -> tuple[list[int], list[float]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from harness.api.errors import UsageError
 from harness.files import HeldFolder, refuse_foreign_files, write_atomically
 
 SCHEMA = "harness.training/1"
-WRITTEN = ("checkpoint.pt", "last.safetensors", "best.safetensors", "curve.png", "log.jsonl", "train.json")
+WRITTEN = (
+    "checkpoint.pt", "last.safetensors", "best.safetensors", "stage-*.safetensors", "curve.png", "log.jsonl",
+    "artefacts", "train.json",
+)  # fmt: skip
 """Everything a training leaves; ``train.json`` goes last when it is thrown away: until then the folder is its."""
 
 
@@ -26,8 +30,13 @@ class TrainingFolder:
         self.log = path / "log.jsonl"
         self.curve = path / "curve.png"
         self.description = path / "train.json"
+        self.artefacts = path / "artefacts"
         self.scratch = path / ".validation"
         self._lock = HeldFolder(path, work="training", hint="choose another --out")
+
+    def weights_of(self, stage: str) -> Path:
+        """What a stage ended with."""
+        return self.path / f"stage-{stage}.safetensors"
 
     def __enter__(self) -> TrainingFolder:
         self._lock.__enter__()
@@ -36,8 +45,17 @@ class TrainingFolder:
     def __exit__(self, *exc: object) -> None:
         self._lock.__exit__(*exc)
 
-    def claim(self, depends_on: Mapping[str, Any], made_with: Mapping[str, Any], *, fresh: bool) -> list[str]:
+    def claim(
+        self,
+        depends_on: Mapping[str, Any],
+        made_with: Mapping[str, Any],
+        *,
+        fresh: bool,
+        truths: Mapping[str, Sequence[str]],
+    ) -> list[str]:
         """Make the folder this training's; returns what of code and machine changed since it was last worked on.
+
+        ``truths`` are those that choose weights or are measured from now on, added to those of earlier sittings.
 
         ``fresh`` throws away what an earlier training left. A folder that holds another one (config, data, seed, ...)
         or files that are no training's is a UsageError that names the difference.
@@ -46,8 +64,7 @@ class TrainingFolder:
         for torn in self.path.glob(".*.tmp"):
             torn.unlink()
         if fresh:
-            for name in WRITTEN:
-                (self.path / name).unlink(missing_ok=True)
+            self._throw_away()
         before = self._read()
         if before is not None:
             self._refuse_other(before["depends_on"], depends_on)
@@ -56,9 +73,22 @@ class TrainingFolder:
         changed = sorted(key for key in made_with if last.get(key) != made_with[key])
         if changed or not sessions:
             sessions.append(dict(made_with))
-        described = {"schema": SCHEMA, "depends_on": dict(depends_on), "made_with": sessions}
+        described = {
+            "schema": SCHEMA,
+            "depends_on": dict(depends_on),
+            **{use: list(dict.fromkeys([*(before or {}).get(use, ()), *told])) for use, told in truths.items()},
+            "made_with": sessions,
+        }
         write_atomically(self.description, (json.dumps(described, indent=2) + "\n").encode())
         return changed
+
+    def _throw_away(self) -> None:
+        for name in WRITTEN:
+            for path in self.path.glob(name):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def _read(self) -> dict[str, Any] | None:
         if not self.description.exists():

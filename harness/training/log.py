@@ -93,8 +93,21 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def cut(path: Path, *, iteration: int, validated: int) -> None:
+def cut(path: Path, *, iteration: int, validated: int, stage: str = "", stages: Sequence[str] = ("",)) -> None:
     """Take away what was written after the checkpoint a training goes on from: it will be written again."""
-    last = {"train": iteration, "validation": validated}
-    kept = [line for line in read_lines(path) if line["iteration"] <= last.get(str(line.get("kind")), iteration)]
+    last, before = {"train": iteration, "validation": validated}, stages[: stages.index(stage)]
+    kept = [
+        line
+        for line in read_lines(path)
+        if (now := line.get("stage", "")) in before
+        or (now == stage and line["iteration"] <= last.get(str(line.get("kind")), iteration))
+    ]
     write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def by_stage(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The lines of each stage, in the order of stages; all under no name where there are none."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        found.setdefault(line.get("stage", ""), []).append(line)
+    return found

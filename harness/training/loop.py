@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from harness.api.errors import HarnessError, MethodFailed, PluginError
-from harness.api.learning import Learner
+from harness.api.learning import Learner, Stage, TrainingContext
 from harness.catalog import Catalog
+from harness.files import write_atomically
 from harness.machine import PeakMemory, allows_tf32, work_on
 from harness.models.precision import DTYPES
+from harness.planning.request import Request
 from harness.running.digests import OnNote, ignore_note, tell_if_slow
-from harness.training.checkpoint import State, read_checkpoint, restore, write_checkpoint, write_weights
+from harness.training.batches import Batches, as_it_is
+from harness.training.checkpoint import (
+    Checkpoint,
+    State,
+    read_checkpoint,
+    restore,
+    write_checkpoint,
+    write_weights,
+)
+from harness.training.clock import Clock
 from harness.training.curve import draw_curve
 from harness.training.folder import TrainingFolder
 from harness.training.interruption import Interruption, ignore_in_worker
-from harness.training.log import NEVER, Window, append_line, cut, means_of, read_lines
+from harness.training.log import NEVER, Window, append_line, by_stage, cut, means_of, read_lines
 from harness.training.plan import TrainingPlan, seed_of
+from harness.training.preparation import prepare_once
 from harness.training.processes import Processes, parameters_of
+from harness.training.provenance import describe_weights
 from harness.training.validation import leave_undisturbed, validate
 
 SECONDS_BETWEEN_CURVES = 20.0
@@ -37,10 +49,13 @@ class Watch:
 
     on_line: Callable[[Mapping[str, Any]], None] = lambda line: None
     on_iteration: Callable[[int, int], None] = lambda done, total: None
+    """Steps taken and to take, over the stages so far."""
+    on_stage: Callable[[str], None] = lambda stage: None
+    """Which stage begins or goes on, and how many there are, where there are any."""
     on_change: Callable[[list[str]], None] = lambda changed: None
     """What of code and machine changed since the training was last worked on."""
     on_note: OnNote = ignore_note
-    """What takes long before the first iteration."""
+    """What takes long beside the iterations, and what is made anew."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +63,23 @@ class Trained:
     """What a training came to."""
 
     folder: TrainingFolder
-    iterations: int
-    best: float | None
-    best_iteration: int
+    state: State
     lines: list[dict[str, Any]]
+
+    @property
+    def iterations(self) -> int:
+        """Steps taken, over all stages."""
+        return self.state.before + self.state.iteration
+
+    @property
+    def best(self) -> float | None:
+        """The score of the best weights."""
+        return self.state.best
+
+    @property
+    def best_iteration(self) -> int:
+        """When they were the best, in their stage."""
+        return self.state.best_iteration
 
 
 def train(
@@ -63,7 +91,7 @@ def train(
     fresh: bool = False,
     watch: Watch | None = None,
 ) -> Trained:
-    """Train into the folder ``out``, going on from its checkpoint unless ``fresh``.
+    """Train into the folder ``out``, going on from its checkpoint unless ``fresh``, stage after stage.
 
     KeyboardInterrupt (Ctrl-C, SIGTERM) leaves a checkpoint of the last whole step. MethodFailed tells what went wrong
     in the method; the last checkpoint stays.
@@ -74,20 +102,53 @@ def train(
         if processes.is_first:
             with tell_if_slow(lambda: f"hashing the data of {len(plan.samples)} videos", watch.on_note):
                 depends_on = plan.depends_on
-            watch.on_change(folder.claim(depends_on, plan.list_versions(), fresh=fresh))
+            changed = folder.claim(depends_on, plan.list_versions(), fresh=fresh, truths=plan.truths)
+            watch.on_change(changed)
         processes.wait()
         with work_on(processes.device, tf32=allows_tf32(plan.config)):
-            loop = Loop(plan, folder, catalog, processes, watch, _build(plan, processes))
-            loop.go_on()
-            with loop.interruption.heard():
+            state = _learn(plan, folder, catalog, processes, watch)
+        return Trained(folder, state, read_lines(folder.log))
+
+
+def _learn(plan: TrainingPlan, folder: TrainingFolder, catalog: Catalog, processes: Processes, watch: Watch) -> State:
+    """Go through the stages from where the checkpoint is: prepare, build, learn; returns the state it ended with."""
+    names, interruption = [stage.name for stage in plan.stages], Interruption()
+    found = read_checkpoint(folder.checkpoint, plan.key, names) if folder.checkpoint.exists() else None
+    state = found.state if found else State(stage=names[0])
+    if processes.is_first:
+        cut(folder.log, stages=names, stage=state.stage, iteration=state.iteration, validated=state.validated)
+    with interruption.heard():
+        for stage in plan.stages:
+            context = plan.context(processes.device, processes.rank, stage, folder)
+            with interruption.at_once():
+                if processes.is_first:
+                    _prepare(plan, stage, context, watch)
+                processes.wait()
+            if stage.name == state.stage:
+                if stage.name:
+                    watch.on_stage(f"{stage.name} ({names.index(stage.name) + 1} of {len(names)})")
+                with interruption.at_once():
+                    learner = _build(plan, stage, context)
+                loop = Loop(plan, stage, folder, catalog, processes, watch, interruption, learner, state)
+                loop.take_up(found if found and found.has_learnt else None)
                 loop.run()
-        return Trained(folder, loop.state.iteration, loop.state.best, loop.state.best_iteration, read_lines(folder.log))
+                found, state = None, loop.end()
+                del learner, loop  # before the next stage's take memory
+            if stage.name == plan.request.stop_after:
+                break
+    return state
 
 
-def _build(plan: TrainingPlan, processes: Processes) -> Learner:
-    torch.manual_seed(seed_of(plan.request.seed, "build"))
-    with _blame(plan, "while it was built"):
-        learner = plan.training.build(plan.context(processes.device, processes.rank))
+def _prepare(plan: TrainingPlan, stage: Stage, context: TrainingContext, watch: Watch) -> None:
+    torch.manual_seed(seed_of(plan.request.seed, *named(stage), "prepare"))
+    with _blame(plan, stage, "while it was prepared"):
+        prepare_once(plan, stage, context, watch.on_note)
+
+
+def _build(plan: TrainingPlan, stage: Stage, context: TrainingContext) -> Learner:
+    torch.manual_seed(seed_of(plan.request.seed, *named(stage), "build"))
+    with _blame(plan, stage, "while it was built"):
+        learner = stage.build(context)
     if not isinstance(learner, Learner):
         raise PluginError(
             f"the training of {plan.method.name} built a {type(learner).__name__}, expected a Learner",
@@ -96,59 +157,45 @@ def _build(plan: TrainingPlan, processes: Processes) -> Learner:
     return learner
 
 
+def named(stage: Stage) -> tuple[int | str, ...]:
+    """The stage as a part of seeds; a training without stages has none."""
+    return (stage.name,) if stage.name else ()
+
+
 @contextmanager
-def _blame(plan: TrainingPlan, when: str) -> Iterator[None]:
+def _blame(plan: TrainingPlan, stage: Stage, when: str) -> Iterator[None]:
     """Turn whatever the method raises into a MethodFailed that says when."""
     try:
         yield
     except (HarnessError, KeyboardInterrupt):
         raise
     except Exception as error:
+        where = f"stage {stage.name} of the training" if stage.name else "the training"
         raise MethodFailed(
-            f"the training of {plan.method.name} failed {when}: {type(error).__name__}: {error}",
+            f"{where} of {plan.method.name} failed {when}: {type(error).__name__}: {error}",
             hint="harness --debug train ... shows where",
         ) from error
 
 
-class Batches(Dataset[Any]):
-    """The batches of the iterations from ``first`` on."""
-
-    def __init__(self, learner: Learner, seed: int, rank: int, first: int) -> None:
-        self._learner = learner
-        self._seed = seed
-        self._rank = rank
-        self._first = first
-
-    def __len__(self) -> int:
-        return self._learner.iterations - self._first
-
-    def __getitem__(self, index: int) -> Any:
-        iteration = self._first + index
-        torch.manual_seed(seed_of(self._seed, iteration, self._rank, "batch"))  # what forgot a generator of its own
-        return self._learner.batch(iteration)
-
-
-def as_it_is(batch: Any) -> Any:
-    """The batch as the learner made it."""
-    return batch
-
-
 @dataclass
 class Loop:
-    """One training going on in one process; ``state`` says how far it is."""
+    """One stage of a training going on in one process; ``state`` says how far it is."""
 
     plan: TrainingPlan
+    stage: Stage
     folder: TrainingFolder
     catalog: Catalog
     processes: Processes
     watch: Watch
+    interruption: Interruption
     learner: Learner
-    state: State = field(default_factory=State)
-    interruption: Interruption = field(default_factory=Interruption)
+    state: State
 
     def __post_init__(self) -> None:
         device = torch.device(self.processes.device)
         self.total = self.learner.iterations
+        self.seed: tuple[int | str, ...] = (self.plan.request.seed, *named(self.stage))
+        self.validation = self.plan.validation if self.stage.is_method else None
         self.optimizer = self.learner.optimizer()
         self.parameters = parameters_of(self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.plan.request.precision == "fp16")
@@ -156,28 +203,37 @@ class Loop:
         self.clock = Clock()
         self.drawn = time.perf_counter()
 
-    def go_on(self) -> None:
-        """Take up the checkpoint, where there is one, and give every process the same weights."""
-        if self.folder.checkpoint.exists():
-            content = read_checkpoint(self.folder.checkpoint, self.plan.key)
-            self.state = restore(self.folder.checkpoint, content, self.learner, self.scaler)
-        if self.processes.is_first:
-            cut(self.folder.log, iteration=self.state.iteration, validated=self.state.validated)
+    def take_up(self, checkpoint: Checkpoint | None) -> None:
+        """Take up what was learnt, where something was, and give every process the same weights."""
+        if checkpoint is not None:
+            restore(checkpoint, self.learner, self.scaler)
         self.processes.share_states(self.learner.networks())
+
+    def end(self) -> State:
+        """Leave the stage's weights for the next one, which begins with the state returned; the last stays as it is."""
+        if not self.stage.name:
+            return self.state
+        place = self.plan.stages.index(self.stage) + 1
+        state = self.state if place == len(self.plan.stages) else self.state.begin(self.plan.stages[place].name)
+        if self.processes.is_first:
+            write_atomically(self.folder.weights_of(self.stage.name), self.folder.last.read_bytes())
+            if state is not self.state:
+                write_checkpoint(self.folder.checkpoint, self.plan.key, state)
+        return state
 
     def run(self) -> None:
         """Step until the end, reporting, validating and storing on the way."""
         request = self.plan.request
         batches = iter(self._batches())
         try:
-            is_validated = self._validate_if_due()
-            if self.state.iteration == self.total and is_validated:  # it ended before this could be told
+            self._validate_if_due()
+            if self.state.iteration == self.total:  # it ended before this could be told, or written
                 self._store()
             self.clock.start()
             while self.state.iteration < self.total:
                 is_asked = self._step(batches)
                 done = self.state.iteration
-                self.watch.on_iteration(done, self.total)
+                self.watch.on_iteration(self.state.before + done, self.state.before + self.total)
                 if done % request.log_every == 0 or done == self.total:
                     self._report()
                 if not is_asked:
@@ -192,7 +248,7 @@ class Loop:
     def _batches(self) -> DataLoader[Any]:
         request, first = self.plan.request, self.state.iteration
         return DataLoader(
-            Batches(self.learner, request.seed, self.processes.rank, first),
+            Batches(self.learner, self.seed, self.processes.rank, first),
             batch_size=None,
             collate_fn=as_it_is,
             num_workers=request.workers if first < self.total else 0,
@@ -204,10 +260,10 @@ class Loop:
     def _step(self, batches: Iterator[Any]) -> bool:
         """Take one step; returns whether any process was asked to stop."""
         iteration = self.state.iteration
-        with _blame(self.plan, f"at iteration {iteration}"):
+        with _blame(self.plan, self.stage, f"at iteration {iteration}"):
             with self.clock.count_waiting():
                 batch = next(batches)
-            torch.manual_seed(seed_of(self.plan.request.seed, iteration, self.processes.rank))
+            torch.manual_seed(seed_of(*self.seed, iteration, self.processes.rank))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learner.learning_rate(iteration) * group.get("lr_scale", 1.0)
             self.optimizer.zero_grad(set_to_none=True)
@@ -249,6 +305,7 @@ class Loop:
 
     def _tell(self, line: Mapping[str, Any]) -> None:
         if self.processes.is_first:
+            line = {"stage": self.stage.name, **line} if self.stage.name else line
             append_line(self.folder.log, line)
             self.watch.on_line(line)
 
@@ -266,7 +323,7 @@ class Loop:
 
     def _validate_if_due(self) -> bool:
         """Score the weights at the start, the end and now and then between; returns whether that was now."""
-        asked, done = self.plan.validation, self.state.iteration
+        asked, done = self.validation, self.state.iteration
         every = self.plan.request.validate_every or max(1, self.total // 10)
         if asked is None or self.state.validated >= done or (done % every and done != self.total):
             return False
@@ -274,7 +331,7 @@ class Loop:
         try:
             with self.clock.leave_out(), self.interruption.at_once():
                 if self.processes.is_first:
-                    self._validate(done)
+                    self._validate(asked, done)
                 self.processes.wait()
         except (KeyboardInterrupt, HarnessError):
             self._write()  # the steps up to here are whole; the validation is done again
@@ -282,18 +339,16 @@ class Loop:
         self.state.validated = done
         return True
 
-    def _validate(self, done: int) -> None:
-        assert self.plan.validation is not None
+    def _validate(self, asked: Request, done: int) -> None:
         started = time.perf_counter()
         weights = self.learner.weights()
         with leave_undisturbed(self.learner.networks()):
-            found = validate(
-                self.plan.validation, self.plan.training.metric, weights, self.folder.scratch, self.catalog
-            )
-        self._tell(found.line(done, time.perf_counter() - started))
-        if found.score is not None and (self.state.best is None or found.score > self.state.best):
-            self.state.best, self.state.best_iteration = found.score, done
-            write_weights(self.folder.best, weights, self._metadata(found.score))
+            found = validate(asked, self.plan.training.metric, weights, self.folder.scratch, self.catalog)
+        self._tell(found.line(done, time.perf_counter() - started, chooses=self.plan.chooses))
+        is_best = found.score is not None and (self.state.best is None or found.score > self.state.best)
+        if is_best and self.plan.chooses:
+            self.state.best, self.state.best_stage, self.state.best_iteration = found.score, self.stage.name, done
+            write_weights(self.folder.best, weights, self._describe_weights(found.score))
 
     def _store(self, *, is_last: bool = True) -> None:
         """Write what is learnt; a training whose loss broke keeps the earlier checkpoint."""
@@ -306,58 +361,14 @@ class Loop:
         if not self.processes.is_first:
             return
         lines, done = read_lines(self.folder.log), self.state.iteration
-        scores = [line["score"] for line in lines if line["kind"] == "validation" and line["iteration"] == done]
+        ours = [line for line in by_stage(lines).get(self.stage.name, ()) if line["iteration"] == done]
+        scores = [line["score"] for line in ours if line["kind"] == "validation"]
         write_checkpoint(self.folder.checkpoint, self.plan.key, self.state, self.learner, self.scaler)
-        write_weights(self.folder.last, self.learner.weights(), self._metadata(scores[-1] if scores else None))
+        write_weights(self.folder.last, self.learner.weights(), self._describe_weights(scores[-1] if scores else None))
         if with_curve:
             draw_curve(self.folder.curve, lines, f"{self.plan.method.name} on {self.plan.data}")
             self.drawn = time.perf_counter()
 
-    def _metadata(self, score: float | None) -> dict[str, str]:
-        """Where weights came from, as safetensors keeps it."""
-        validation = self.plan.validation
-        return {
-            "method": self.plan.method.name,
-            "config": json.dumps(self.plan.settings["config"], sort_keys=True),
-            "data": self.plan.data,
-            "data_licence": self.plan.licence,
-            "iterations": str(self.state.iteration),
-            "seed": str(self.plan.request.seed),
-            "validation": "" if score is None or validation is None
-            else f"{self.plan.training.metric} {score:.6f} on {validation.bench}",
-        }  # fmt: skip
-
-
-class Clock:
-    """The time of the steps since it was last read, without what is not theirs."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._since = time.perf_counter()
-        self._excluded = 0.0
-        self._waited = 0.0
-
-    def start(self) -> None:
-        """Count from now."""
-        self.count, self._since, self._excluded, self._waited = 0, time.perf_counter(), 0.0, 0.0
-
-    @contextmanager
-    def leave_out(self) -> Iterator[None]:
-        """Leave out what happens here."""
-        started = time.perf_counter()
-        yield
-        self._excluded += time.perf_counter() - started
-
-    @contextmanager
-    def count_waiting(self) -> Iterator[None]:
-        """Count what happens here as waiting for a batch."""
-        started = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - started
-
-    def read(self) -> tuple[float, float]:
-        """Seconds an iteration, and those of it that were waited for a batch, since the last time; begins anew."""
-        count = max(1, self.count)
-        found = ((time.perf_counter() - self._since - self._excluded) / count, self._waited / count)
-        self.start()
-        return found
+    def _describe_weights(self, score: float | None) -> dict[str, str]:
+        steps = self.state.before + self.state.iteration
+        return describe_weights(self.plan, self.stage, self.learner, steps=steps, score=score)

@@ -5,25 +5,30 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import Benchmark, Method
-from harness.api.errors import DataError, UsageError
-from harness.api.learning import Training, TrainingContext
-from harness.api.records import PluginInfo, Precision
+from harness.api.errors import UsageError
+from harness.api.learning import Stage, Training, TrainingContext
+from harness.api.providers import ProviderSpec
+from harness.api.records import PluginInfo, Precision, ProviderInfo
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.files import digest_of, digest_of_bytes
 from harness.machine import machine_name, torch_threads
-from harness.planning.config import as_json, make_config
+from harness.planning.config import make_config
 from harness.planning.plan import open_data, resolve
 from harness.planning.provenance import NO_WEIGHTS, code_digest, plugin_info
+from harness.planning.providers import describe_config, describe_providers, resolve_providers
 from harness.planning.request import Request
+from harness.training.folder import TrainingFolder
+from harness.training.needs import as_needed
+from harness.training.stages import find_inits, refuse_unknown, stages_of
 from harness.version import __version__
 
 NO_VALIDATION = "none"
@@ -43,13 +48,18 @@ class TrainingRequest:
     iterations: int | None = None
     """The constant ``iterations`` of the training's config."""
     init: Path | None = None
+    """Weights that the first stage begins from."""
+    stage_init: Mapping[str, Path] = field(default_factory=dict)
+    """The same for other stages, by name."""
+    stop_after: str = ""
+    """The stage after which it stops, to go on another time; empty: the last."""
     device: str = "cpu"
     precision: Precision = "fp32"
     seed: int = 0
     workers: int = 0
     """Processes that make batches ahead; 0: this one makes them, one at a time."""
     validate: str | None = None
-    """A benchmark, or ``none``; None: the one the card names."""
+    """A benchmark, or ``none``; None: the one the card names, where it may choose weights."""
     validate_every: int | None = None
     """Iterations; None: a tenth of all."""
     validate_root: Path | None = None
@@ -60,7 +70,10 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything resolved. ``samples`` are the videos to learn from, without their truth where none is needed."""
+    """Everything resolved. ``samples`` are the videos to learn from, without their truth where none is needed.
+
+    ``stages`` has one without a name where the training has none. ``inits`` are weights to begin from, by stage.
+    """
 
     request: TrainingRequest
     method: Method
@@ -71,6 +84,9 @@ class TrainingPlan:
     licence: str
     """That of the data: it travels with the weights."""
     validation: Request | None
+    stages: tuple[Stage, ...]
+    inits: Mapping[str, Path] = field(default_factory=dict)
+    providers: Mapping[str, ProviderSpec] = field(default_factory=dict)
     world: int = 1
 
     @property
@@ -81,18 +97,30 @@ class TrainingPlan:
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """What the weights depend on beside the content of the data and the code."""
-        request = self.request
-        return {
+        request, first = self.request, self.stages[0].name
+        settings = {
             "plugin": self.method.name,
-            "config": as_json(self.config),
+            "config": describe_config(self.config, self.providers),
             "data": list(request.data),
             "videos": list(request.videos),
-            "init": digest_of_bytes(request.init) if request.init else NO_WEIGHTS,
+            "init": digest_of_bytes(self.inits[first]) if first in self.inits else NO_WEIGHTS,
             "seed": request.seed,
             "device": "cuda" if request.device.startswith("cuda") else request.device,
             "precision": request.precision,
             "world": self.world,
         }
+        if first:
+            settings["stages"] = [stage.name for stage in self.stages]
+        if later := {name: digest_of_bytes(file) for name, file in self.inits.items() if name != first}:
+            settings["stage_init"] = later
+        if self.providers:
+            settings["providers"] = {name: info.model_dump() for name, info in self.provider_infos.items()}
+        return settings
+
+    @functools.cached_property
+    def provider_infos(self) -> dict[str, ProviderInfo]:
+        """What the providers are, by constant; their files are read once."""
+        return describe_providers(self.providers)
 
     @functools.cached_property
     def depends_on(self) -> dict[str, Any]:
@@ -119,17 +147,33 @@ class TrainingPlan:
             "threads": torch_threads(self.request.device),
         }
 
-    def context(self, device: str, rank: int) -> TrainingContext:
-        """What ``Training.build`` is given in one process."""
+    @property
+    def truths(self) -> dict[str, list[str]]:
+        """Whose truth chooses which weights count, and whose is looked at only."""
+        told = [] if self.validation is None else [f"{self.training.metric} on {self.validation.bench}"]
+        return {"chosen_by": told, "measured": []} if self.chooses else {"chosen_by": [], "measured": told}
+
+    @property
+    def chooses(self) -> bool:
+        """Whether validation chooses weights."""
+        return self.training.choose == "best"
+
+    def context(self, device: str, rank: int, stage: Stage, folder: TrainingFolder) -> TrainingContext:
+        """What one stage is given in one process."""
+        before = self.stages[: self.stages.index(stage)]
         return TrainingContext(
             samples=self.samples,
             config=self.config,
             device=device,
             precision=self.request.precision,
-            weights=self.request.init,
+            weights=self.inits.get(stage.name),
             seed=self.request.seed,
             rank=rank,
             world=self.world,
+            stage=stage.name,
+            earlier=folder.weights_of(before[-1].name) if before else None,
+            artefacts=folder.artefacts / stage.name if stage.name else None,
+            providers=self.providers,
         )
 
 
@@ -141,8 +185,11 @@ def resolve_training(request: TrainingRequest, catalog: Catalog, *, world: int =
     benchmarks = [catalog.benchmarks.get(name) for name in request.data]
     overrides = (*request.overrides, *_iterations(request, training))
     config = make_config(f"the training of {method.name}", training.config, training.presets, request.preset, overrides)
-    if request.init is not None and not request.init.is_file():
-        raise DataError(f"no weights file {request.init} to begin from", hint="give an existing file to --init")
+    stages = stages_of(method.name, training, config)
+    inits = find_inits(method.name, stages, request.init, request.stage_init)
+    if request.stop_after:
+        refuse_unknown(method.name, stages, request.stop_after)
+    providers = resolve_providers(f"the training of {method.name}", training.providers, config)
     validation = _validation(request, method, training, catalog)
     samples = _choose([sample for benchmark in benchmarks for sample in _open(benchmark, request)], request)
     return TrainingPlan(
@@ -151,9 +198,12 @@ def resolve_training(request: TrainingRequest, catalog: Catalog, *, world: int =
         training=training,
         plugin=plugin_info(catalog, method),
         config=config,
-        samples=_as_needed(samples, training, request),
+        samples=as_needed(samples, training.needs, method.name, " and ".join(request.data)),
         licence="; ".join(dict.fromkeys(benchmark.licence for benchmark in benchmarks if benchmark.licence)),
         validation=validation,
+        stages=stages,
+        inits=inits,
+        providers=providers,
         world=world,
     )
 
@@ -183,7 +233,7 @@ def _refuse_wrong_numbers(request: TrainingRequest) -> None:
 def _iterations(request: TrainingRequest, training: Training) -> tuple[str, ...]:
     if request.iterations is None:
         return ()
-    if "iterations" not in {field.name for field in dataclasses.fields(training.config)}:
+    if "iterations" not in {constant.name for constant in dataclasses.fields(training.config)}:
         raise UsageError(
             f"the training of {request.plugin} has no constant 'iterations'; --iterations has nothing to set",
             hint="set what decides its length with --set",
@@ -193,7 +243,8 @@ def _iterations(request: TrainingRequest, training: Training) -> tuple[str, ...]
 
 def _validation(request: TrainingRequest, method: Method, training: Training, catalog: Catalog) -> Request | None:
     """The run that scores weights while training, checked now as far as it can be without weights."""
-    bench = training.validation if request.validate is None else request.validate
+    by_itself = training.validation if training.choose == "best" else NO_VALIDATION
+    bench = by_itself if request.validate is None else request.validate
     if bench == NO_VALIDATION:
         return None
     asked = Request(
@@ -237,33 +288,6 @@ def _choose(samples: list[Sample], request: TrainingRequest) -> list[Sample]:
             f"{' and '.join(request.data)} have no video {', '.join(unknown)}; known: {', '.join(known)}",
         )
     return [sample for sample in samples if sample.name in request.videos] if request.videos else samples
-
-
-def _as_needed(samples: list[Sample], training: Training, request: TrainingRequest) -> list[Sample]:
-    """The samples as the method may see them: without a truth where it declares that it needs none."""
-    if not training.needs_truth:
-        return [without_truth(sample) for sample in samples]
-    bare = [sample.name for sample in samples if sample.read_truth is None]
-    if bare:
-        raise DataError(
-            f"{request.plugin} learns from masks, and {len(bare)} of {len(samples)} videos of "
-            f"{' and '.join(request.data)} have none (first: {bare[0]})",
-            hint="name data with a public truth: harness ls benches",
-        )
-    return samples
-
-
-def without_truth(sample: Sample) -> Sample:
-    """The video's frames and nothing else: no mask, flow, category or attribute."""
-    return Sample(
-        name=sample.name,
-        length=sample.length,
-        height=sample.height,
-        width=sample.width,
-        frame_names=sample.frame_names,
-        read_frame=sample.read_frame,
-        digest=sample.digest,
-    )
 
 
 def seed_of(*parts: int | str) -> int:

@@ -30,8 +30,8 @@ class Validation:
     scores: Mapping[str, float | None]
     videos: int
 
-    def line(self, iteration: int, seconds: float) -> dict[str, object]:
-        """The line of the log."""
+    def line(self, iteration: int, seconds: float, *, chooses: bool = True) -> dict[str, object]:
+        """The line of the log; one that chooses no weights says so."""
         return {
             "kind": "validation",
             "iteration": iteration,
@@ -41,6 +41,7 @@ class Validation:
             "scores": dict(self.scores),
             "videos": self.videos,
             "seconds": round(seconds, 3),
+            **({} if chooses else {"chooses": "nothing"}),
         }
 
 

@@ -1,6 +1,8 @@
 """What the tests of training build on: a method of one linear layer that learns to tell the square from the rest."""
 
-from dataclasses import dataclass
+import importlib.util
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors.torch import load_file
 from harness.api.contracts import Method
 from harness.api.learning import Training
 from harness.training import loop
+from harness.training.log import read_lines
 from harness.training.plan import TrainingRequest, resolve_training
 from harness.training.processes import Processes
 
@@ -125,3 +128,47 @@ def tiny(tests_tools, tmp_path, monkeypatch):
     return SimpleNamespace(
         card=card, plan=plan, train=train_tiny, weights=weights, folder=tmp_path / "training", Learner=PixelLearner
     )
+
+
+EXAMPLE = Path(__file__).parent / "two_rounds.py"
+FAST = {"log_every": 2, "checkpoint_every": 3, "iterations": 6}
+WEIGHTS = ("stage-motion.safetensors", "stage-again.safetensors", "last.safetensors")
+LABELS = tuple(f"artefacts/{stage}/{video}.npy" for stage in ("motion", "again") for video in ("first", "second"))
+
+
+def load_example():
+    spec = importlib.util.spec_from_file_location("two_rounds", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def rounds(tiny):
+    """``rounds.train()`` trains the example of the document; ``rounds.train(stages)`` with others."""
+    example = load_example()
+    (method,) = example.harness_methods()
+    method = replace(method, name="pixels")
+
+    def card(stages=None, **changes):
+        given = {"stages": stages or method.training.stages} | changes
+        return replace(method, training=replace(method.training, **given))
+
+    def train(stages=None, **asked):
+        return tiny.train(card(stages), **{**FAST, **asked})
+
+    return SimpleNamespace(card=card, train=train, folder=tiny.folder, example=example, content_of=content_of)
+
+
+def without_time(line):
+    return {key: value for key, value in line.items() if "second" not in key and key != "peak_memory_mib"}
+
+
+def content_of(folder):
+    """Everything that two equal trainings have alike: bytes of weights and artefacts, lines of the log, tensors."""
+    files = {name: (folder / name).read_bytes() for name in (*WEIGHTS, *LABELS)}
+    done = {name: (folder / f"artefacts/{name}.done").read_text() for name in ("motion", "again")}
+    kept = torch.load(folder / "checkpoint.pt", weights_only=True)
+    tensors = [tensor.tolist() for tensor in kept["networks"]["network"].values()]
+    lines = [without_time(line) for line in read_lines(folder / "log.jsonl")]
+    return files, done, lines, tensors, (kept["stage"], kept["before"], kept["iteration"])

@@ -5,13 +5,14 @@ import pytest
 from harness.api.contracts import Method
 from harness.api.errors import DataError, UsageError
 from harness.training import plan as plans
-from harness.training.plan import TrainingRequest, resolve_training, without_truth
+from harness.training.needs import without_truth
+from harness.training.plan import TrainingRequest, resolve_training
 
 
 def test_a_method_that_needs_no_truth_is_given_none(tiny, tests_tools):
     sample = tests_tools.tiny_sample("first", read_flow=len, truth_frames=(0,), extra={"tracks": [1]})
     benchmark = tests_tools.tiny_benchmark([sample])
-    bare = tiny.plan(tiny.card(needs_truth=False), benchmark=benchmark, validate="none")[0].samples[0]
+    bare = tiny.plan(tiny.card(needs="frames"), benchmark=benchmark, validate="none")[0].samples[0]
     assert (bare.read_truth, bare.read_prompt, bare.read_flow, bare.truth_frames) == (None, None, None, None)
     assert (bare.prompt_frames, dict(bare.extra)) == ((), {})
     assert bare.read_frame(2).tolist() == sample.read_frame(2).tolist()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.api.contracts import BuildContext, Citation, Method, Weights
 from harness.api.errors import PluginError
+from harness.api.providers import ProviderKind
 from harness.api.records import Conditions, Json, Name, PluginInfo, Text
 from harness.api.tasks import TaskName
 from harness.catalog import Catalog
@@ -60,6 +61,7 @@ class Description(_Strict):
     paper: _Paper | None
     licence: Text
     replays: bool
+    providers: dict[str, ProviderKind] = {}
     plugin: PluginInfo
     entry_point: Text
     module: Text
@@ -88,6 +90,7 @@ def describe_method(ask: Message) -> Message:
         paper=_Paper(**asdict(card.paper)) if card.paper else None,
         licence=card.licence,
         replays=card.replays,
+        providers=dict(card.providers),
         plugin=plugin_info(catalog, card),
         entry_point=source.entry_point,
         module=source.module,
@@ -149,4 +152,5 @@ def _card(found: Description, python: Path, preset: str) -> Method:
         paper=Citation(**found.paper.model_dump()) if found.paper else None,
         licence=found.licence,
         replays=found.replays,
+        providers=found.providers,
     )

@@ -34,6 +34,7 @@ from harness.hosting.worker.values import describe_value, messages_of_tracks
 from harness.machine import allows_tf32, conditions, resolve_device, work_on
 from harness.planning.config import as_json, configure
 from harness.planning.provenance import code_digest
+from harness.planning.providers import resolve_providers
 from harness.version import __version__
 
 
@@ -108,6 +109,7 @@ class Worker:
             precision=ask["precision"],
             weights=Path(ask["weights"]) if ask["weights"] else None,
             seed=ask["seed"],
+            providers=resolve_providers(card.name, card.providers, config),
         )
         self._hosted = Hosted.build(card, context)
 

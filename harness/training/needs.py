@@ -1,0 +1,45 @@
+"""The videos as a training may see them: with the truth it declares to need, or refused where they have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.api.errors import DataError
+from harness.api.learning import Needs
+from harness.api.video import Sample
+
+
+def as_needed(samples: Sequence[Sample], needs: Needs, plugin: str, data: str) -> list[Sample]:
+    """The samples for a training that ``needs`` so much of their truth; DataError where one has less.
+
+    Tracks are given where there are tracks or id masks (``harness.read_tracks``). Id masks are not made of tracks,
+    which may overlap.
+    """
+    if needs == "frames":
+        return [without_truth(sample) for sample in samples]
+    bare = [sample.name for sample in samples if not (_has_tracks(sample) if needs == "tracks" else sample.read_truth)]
+    if bare:
+        tracks = sum("tracks" in sample.extra for sample in samples)
+        raise DataError(
+            f"{plugin} learns from {needs}, and {len(bare)} of {len(samples)} videos of {data} have none "
+            f"(first: {bare[0]}{f'; {tracks} have tracks' if tracks and needs == 'masks' else ''})",
+            hint="name data with a public truth: harness ls benches",
+        )
+    return list(samples)
+
+
+def _has_tracks(sample: Sample) -> bool:
+    return "tracks" in sample.extra or sample.read_truth is not None
+
+
+def without_truth(sample: Sample) -> Sample:
+    """The video's frames and nothing else: no mask, flow, category or attribute."""
+    return Sample(
+        name=sample.name,
+        length=sample.length,
+        height=sample.height,
+        width=sample.width,
+        frame_names=sample.frame_names,
+        read_frame=sample.read_frame,
+        digest=sample.digest,
+    )

@@ -1,0 +1,90 @@
+"""What a stage needs prepared is computed once: whole before the stage begins, kept, and made anew when it is stale."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.api.learning import Stage, TrainingContext
+from harness.files import digest_of, digest_of_bytes, write_atomically
+from harness.planning.provenance import NO_WEIGHTS, code_digest
+from harness.running.digests import OnNote, tell_if_slow
+from harness.training.plan import TrainingPlan
+
+
+def prepare_once(plan: TrainingPlan, stage: Stage, context: TrainingContext, on_note: OnNote) -> None:
+    """Have the stage prepare what it needs, unless that lies there already, made from the same.
+
+    Beside the stage's folder lies ``NAME.begun`` while it is prepared and ``NAME.done`` afterwards: what it was made
+    from. A kill leaves what was written under the first, and the stage goes on with it; what was made from something
+    else is thrown away, and ``on_note`` is told.
+    """
+    if stage.prepare is None:
+        return
+    assert context.artefacts is not None
+    place, made_from = context.artefacts, _made_from(plan, stage, context)
+    done, begun = (place.with_name(f"{stage.name}.{state}") for state in ("done", "begun"))
+    if place.is_dir() and _read(done) == made_from:
+        return
+    if _read(begun) != made_from or done.exists():
+        if place.exists():
+            on_note(
+                f"{stage.name}: what was prepared is made anew, {_difference(_read(done) or _read(begun), made_from)}"
+            )
+        done.unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        _write(begun, made_from)
+    place.mkdir(parents=True, exist_ok=True)
+    for torn in place.rglob(".*.tmp"):
+        torn.unlink()
+    _call(stage, context, on_note)
+    _write(done, made_from)
+    begun.unlink()
+
+
+def _made_from(plan: TrainingPlan, stage: Stage, context: TrainingContext) -> dict[str, str]:
+    """Everything that decides what is prepared: earlier stages are in their weights."""
+    return {
+        "stage": stage.name,
+        "code": digest_of([code_digest("harness"), plan.plugin.code_sha256]),
+        "training": digest_of(plan.depends_on),
+        "earlier weights": NO_WEIGHTS if context.earlier is None else digest_of_bytes(context.earlier),
+    }
+
+
+def _call(stage: Stage, context: TrainingContext, on_note: OnNote) -> None:
+    assert stage.prepare is not None
+    told = ""
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        told = f": {done} of {total}"
+
+    on_note(f"preparing {stage.name}")
+    with tell_if_slow(lambda: f"preparing {stage.name}{told}", on_note):
+        stage.prepare(context, progress)
+
+
+def _write(path: Path, made_from: Mapping[str, str]) -> None:
+    content = {"sha256": digest_of(made_from), "made_from": made_from}
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a file says something was made from; None where there is none, or it does not agree with itself."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        made_from = content["made_from"]
+        return dict(made_from) if content["sha256"] == digest_of(made_from) else None
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return None
+
+
+def _difference(before: Mapping[str, Any] | None, now: Mapping[str, str]) -> str:
+    if before is None:
+        return "nobody knows from what it was made"
+    changed = [name for name in now if before.get(name) != now[name]]
+    return f"as its {' and '.join(changed)} changed" if changed else "as it is not whole"
