@@ -1,4 +1,4 @@
-"""Machine code of the metrics' loops: compiled once by Numba, kept on disk, and loaded later by llvmlite alone.
+"""Machine code of loops over arrays: compiled once by Numba, kept on disk, and loaded later by llvmlite alone.
 
 Importing Numba takes longer than scoring a video, and 60 MiB; what it compiled does not need it. A loop is written in
 plain Python over arrays. Where neither Numba nor kept machine code is there, it runs as it stands: slower, with the
@@ -28,7 +28,7 @@ import numpy as np
 Function = Callable[..., Any]
 
 _NUMBERS: dict[str, Any] = {"i8": ctypes.c_int64, "f8": ctypes.c_double}
-_NUMBA_NAMES = {"u1": "uint8", "i4": "int32", "i8": "int64", "u8": "uint64", "f8": "float64"}
+_NUMBA_NAMES = {"u1": "uint8", "i4": "int32", "i8": "int64", "u8": "uint64", "f4": "float32", "f8": "float64"}
 _EXTERNAL = re.compile(rb"(?:NRT|numba)_\w+")
 """Names of Numba's own run time in an object file."""
 _UNREACHED = set(
@@ -67,7 +67,7 @@ class Loops:
         return function
 
     def entry(self, signature: str) -> Callable[[Function], Entry]:
-        """A loop that is called from outside, with its types: ``u1 i4 i8 u8 f8``, ``*`` behind those of an array."""
+        """A loop that is called from outside, with its types: ``i8 f8``, and of arrays ``u1* i4* i8* u8* f4* f8*``."""
 
         def decorate(function: Function) -> Entry:
             self._functions[function.__name__] = function

