@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import re
-import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from typing import Any, Generic, TypeVar
 
 import pluggy
@@ -19,6 +18,8 @@ import pluggy
 from harness.api import hookspecs
 from harness.api.contracts import Benchmark, Executor, Method, Metric, Reporter, TrackMetric
 from harness.api.errors import PluginError, UsageError
+from harness.api.foreign import describe_error, describe_traceback, is_interrupt
+from harness.cards import check_card
 
 T = TypeVar("T")
 
@@ -133,7 +134,7 @@ class Catalog:
     def load(cls, points: Iterable[EntryPoint] | None = None) -> Catalog:
         """Load every entry point of group ``harness``, one by one."""
         catalog = cls()
-        found = entry_points(group=hookspecs.GROUP) if points is None else points
+        found = catalog._find_points() if points is None else points
         manager = pluggy.PluginManager(hookspecs.GROUP)
         manager.add_hookspecs(hookspecs)
         for point in sorted(found, key=lambda p: (p.name, p.value)):
@@ -150,6 +151,21 @@ class Catalog:
             "harness_reporters": self.reporters,
         }
 
+    def _find_points(self) -> Iterable[EntryPoint]:
+        """Every entry point that is installed; a distribution whose own files cannot be read is a broken one."""
+        try:
+            return entry_points(group=hookspecs.GROUP)
+        except Exception:  # one of them: which, is found by asking each
+            found: dict[tuple[str, str], EntryPoint] = {}
+            for distribution in distributions():
+                try:
+                    named = distribution.entry_points.select(group=hookspecs.GROUP)
+                    found |= {(point.name, point.value): point for point in reversed(tuple(named))} | found
+                except Exception as error:
+                    place = str(distribution.locate_file(""))
+                    self.broken.append(_broken(Source("entry_points.txt", place, "(unreadable)", ""), error))
+            return found.values()
+
     def _load_one(self, point: EntryPoint, manager: pluggy.PluginManager) -> None:
         """Load one entry point; the manager holds no other plugin, before and after."""
         source = _source(point)
@@ -163,9 +179,10 @@ class Catalog:
                 for implementation in getattr(manager.hook, hook).get_hookimpls()
                 for thing in _check(hook, implementation.function())
             ]
-        except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.broken.append(Broken(source, reason, traceback.format_exc()))
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            self.broken.append(_broken(source, error))
             return
         finally:
             if manager.has_plugin(point.name):
@@ -173,6 +190,10 @@ class Catalog:
         shelves = self.shelves()
         for hook, thing in offers:
             shelves[hook]._add(thing.name, thing, source)
+
+
+def _broken(source: Source, error: BaseException) -> Broken:
+    return Broken(source, describe_error(error).splitlines()[0], describe_traceback(error))
 
 
 def _source(point: EntryPoint) -> Source:
@@ -183,8 +204,11 @@ def _source(point: EntryPoint) -> Source:
 @functools.lru_cache(maxsize=64)
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
     """Of an installed distribution, which parses its whole metadata, long description included, for each of the two."""
-    metadata = distribution.metadata
-    return metadata["Name"], metadata["Version"]
+    try:
+        metadata = distribution.metadata
+        return metadata["Name"] or "(no name)", metadata["Version"] or ""
+    except Exception:  # no UTF-8: its plugins can be used all the same
+        return "(unreadable metadata)", ""
 
 
 def _check(hook: str, offered: Any) -> list[Any]:
@@ -197,4 +221,5 @@ def _check(hook: str, offered: Any) -> list[Any]:
         name = getattr(thing, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise PluginError(f"{hook} offered a {kind} named {name!r}; expected letters, digits and . _ + -")
+        check_card(kind, thing)
     return offered

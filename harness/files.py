@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.api.errors import DataError, EnvironmentProblem, UsageError, VerificationFailed
+from harness.api.errors import CannotWrite, DataError, EnvironmentProblem, UsageError, VerificationFailed
 from harness.api.whole_files import whole_file
 
 
@@ -37,9 +40,38 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path``, flush it to disk, and rename it into place; what fails leaves nothing."""
-    with whole_file(path) as file:
+    """Write ``content`` beside ``path``, flush it to disk, and rename it into place; what fails leaves nothing.
+
+    CannotWrite where the system refuses: a full disk, a quota, a folder that is gone.
+    """
+    with refusals_named(path), whole_file(path) as file:
         file.write(content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, which nobody reads before the folder is whole; CannotWrite as above."""
+    with refusals_named(path):
+        path.write_bytes(content)
+
+
+@contextmanager
+def refusals_named(path: Path) -> Iterator[None]:
+    """Turn what the system refuses to write inside into CannotWrite."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"{path} cannot be written: {error.strerror or error}", hint="make room or choose another --out, and go on"
+        ) from error
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk or a quota is behind this error, whoever met it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 def read_json(path: Path, *, largest: int) -> Any:

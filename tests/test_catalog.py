@@ -4,7 +4,15 @@ import pytest
 
 from harness.api.contracts import Method
 from harness.api.errors import PluginError, UsageError
+from harness.api.foreign import hear_interrupts
 from harness.catalog import Catalog
+
+
+class Wordless(BaseException):
+    """A panic of an extension, say."""
+
+    def __str__(self):
+        raise ValueError("no words")
 
 
 def method(name):
@@ -23,7 +31,9 @@ def test_installed_things_are_found_by_name():
     assert catalog.methods.source("replay").distribution == "vos-harness"
 
 
-@pytest.mark.parametrize("error", [ImportError("no torch"), SystemExit(3), RuntimeError("boom")])
+@pytest.mark.parametrize(
+    "error", [ImportError("no torch"), SystemExit(3), RuntimeError("boom"), GeneratorExit(), Wordless()]
+)
 def test_a_plugin_that_fails_to_load_is_named_and_stops_nobody_else(tests_tools, good, error):
     catalog = Catalog.load([good, tests_tools.point("bad", error)])
     assert catalog.methods.names() == ["alpha"]
@@ -73,3 +83,23 @@ def test_an_unknown_name_gets_a_did_you_mean(good):
         catalog.methods.get("alfa")
     with pytest.raises(UsageError, match="no benchmark named 'nowhere'; known: none"):
         catalog.benchmarks.get("nowhere")
+
+
+def test_a_plugin_that_raises_keyboard_interrupt_is_broken_where_ctrl_c_is_heard(tests_tools, good):
+    with hear_interrupts():
+        catalog = Catalog.load([good, tests_tools.point("bad", KeyboardInterrupt())])
+    assert catalog.methods.names() == ["alpha"]
+    assert catalog.broken[0].error == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("name", ["METADATA", "entry_points.txt"])
+def test_files_of_a_distribution_that_are_no_utf_8_stop_nobody_else(tmp_path, monkeypatch, name):
+    folder = tmp_path / "odd-1.dist-info"
+    folder.mkdir()
+    files = {"METADATA": b"Name: odd\nVersion: 1\n", "entry_points.txt": b"[harness]\nodd = nowhere_at_all\n"}
+    for file, content in files.items():
+        (folder / file).write_bytes(content + (b"# \xff\n" if file == name else b""))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    catalog = Catalog.load()
+    assert "copyfirst" in catalog.methods.names()
+    assert len(catalog.broken) == 1

@@ -100,7 +100,7 @@ class CausalityError(ContractError):
 
 
 class MethodFailed(HarnessError):
-    """A method raised, ran out of memory or out of time; what was finished before is kept."""
+    """A plugin's code raised, ran out of memory or out of time; what was finished before is kept."""
 
     exit_code = 5
 
@@ -109,6 +109,10 @@ class EnvironmentProblem(HarnessError):
     """This machine lacks something: a device, a package, a writable folder."""
 
     exit_code = 6
+
+
+class CannotWrite(EnvironmentProblem):
+    """A file cannot be written: a full disk, a quota, a folder that is gone. It is nobody's crash and stops a run."""
 
 
 class IncompletePredictions(HarnessError):

@@ -15,6 +15,7 @@ import torch
 
 from harness.api.contracts import Method
 from harness.api.errors import UsageError
+from harness.api.foreign import describe_error, is_interrupt
 from harness.api.records import Precision
 from harness.api.timing import Example, Kernel, Stopwatch
 from harness.benching.machine import cache_cooler, counts_processor_time, measure_limits
@@ -109,7 +110,9 @@ class _Bench:
             try:
                 with torch.inference_mode():
                     made[name] = self._measure(functools.partial(function, *args, **kwargs))
-            except Exception as error:
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 wants_memory = name == "plain" and kind_of(error) == "out-of-memory"
                 (notes if wants_memory else problems).append(f"{name} form: {_said(error)}")
         exact = self._exact(made.get("plain"), notes)
@@ -156,7 +159,9 @@ class _Bench:
             args, kwargs = _cast((self.example.args, dict(self.example.kwargs)), torch.float64)
             with torch.inference_mode():
                 exact = self.kernel.reference(*args, **kwargs)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             notes.append(f"no error: the reference does not run in float64: {_said(error)}")
             return None
         kinds = {tensor.dtype for tensor in _tensors(exact) if tensor.is_floating_point()} - {torch.float64}
@@ -190,7 +195,9 @@ class _Bench:
         try:
             flops = None if self.kernel.flops is None else float(self.kernel.flops(*args, **kwargs))
             traffic = None if self.kernel.bytes is None else float(self.kernel.bytes(*args, **kwargs))
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             problems.append(f"flops or bytes: {_said(error)}")
             return None, None
         return flops, traffic
@@ -294,5 +301,5 @@ def largest_difference(one: Any, other: Any) -> float | None:
     return largest
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+def _said(error: BaseException) -> str:
+    return describe_error(error).splitlines()[0][:300]

@@ -8,7 +8,9 @@ import traceback
 
 import click
 
-from harness.api.errors import EnvironmentProblem, HarnessError, UsageError
+from harness.api.errors import EnvironmentProblem, HarnessError, MethodFailed, UsageError
+from harness.api.foreign import describe_error, hear_interrupts
+from harness.cli.streams import streams_held
 from harness.cli.terminal import say
 from harness.version import __version__
 
@@ -71,25 +73,36 @@ def root(ctx: click.Context, debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code (see docs/commands.md)."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    with streams_held(), hear_interrupts():
+        code = _answer(arguments)
+    sys.exit(code)
+
+
+def _answer(arguments: list[str]) -> int:
+    """Run the command; the exit code it comes to."""
     try:
         code = root.main(args=arguments, prog_name="harness", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        code = 2
+        return 2
+    except HarnessError as error:
+        return _refuse(str(error), error.exit_code, arguments)
+    except OSError as error:  # a full disk, a folder that cannot be written: found where nobody looked for it
+        words = f"{error}\n  next: mend what the system names, or harness --debug shows where"
+        return _refuse(words, EnvironmentProblem.exit_code, arguments)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted: what was finished is kept; the same command goes on from there", err=True)
-        code = 130
-    except HarnessError as error:
-        if "--debug" in arguments:
-            say(traceback.format_exc(), err=True)
-        say(f"error: {error}", err=True)
-        code = error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
-    except OSError as error:  # a full disk, a folder that cannot be written: found where nobody looked for it
-        if "--debug" in arguments:
-            say(traceback.format_exc(), err=True)
-        say(f"error: {error}\n  next: mend what the system names, or harness --debug shows where", err=True)
-        code = EnvironmentProblem.exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    except Exception:  # a fault of the harness: its traceback is what a report needs
+        raise
+    except BaseException as error:  # sys.exit() in a plugin must not pass for an answer
+        words = f"code of a plugin ended the command: {describe_error(error)}\n  next: harness --debug shows where"
+        return _refuse(words, MethodFailed.exit_code, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(words: str, code: int, arguments: list[str]) -> int:
+    if "--debug" in arguments:
+        say(traceback.format_exc(), err=True)
+    say(f"error: {words}", err=True)
+    return code

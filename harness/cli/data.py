@@ -83,9 +83,10 @@ def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[s
 def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> None:
     """Print one SHA-256 over every byte of BENCH that may change a result, as records of full runs carry it."""
     from harness.files import digest_of
+    from harness.guarded import open_guarded
 
     benchmark = Catalog.load().benchmarks.get(bench)
-    samples = benchmark.open(data_root, allow_partial)
+    samples = open_guarded(benchmark, data_root, partial=allow_partial)
     digests = [(sample.name, sample.digest()) for sample in samples]
     value = digest_of(digests)
     if as_json:

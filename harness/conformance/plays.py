@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.api.foreign import describe_traceback, is_interrupt
 from harness.api.tasks import Task
 from harness.api.timing import Reading
 from harness.api.video import Prompts, Sample, Tracks, Video
@@ -30,7 +30,7 @@ class Play:
     masks: list[np.ndarray] = field(default_factory=list)
     """The checked masks, one a frame, copied when they were yielded."""
     tracks: Tracks | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     trace: str = ""
     iterator: str = ""
     """The type of what the entry returned, where that is no iterator."""
@@ -100,8 +100,11 @@ class Player:
                     for mask in talk.ask_masks(until=until):
                         play.masks.append(mask.copy())
                         self._end_lap(play, clocks)
-        except Exception as error:
-            play.error, play.trace = error.with_traceback(None), traceback.format_exc()
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            play.trace = describe_traceback(error)
+            play.error = error.with_traceback(None)
         finally:
             restore(before)
         watched.compare()

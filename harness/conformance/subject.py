@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 
 from harness.api.contracts import Method
 from harness.api.errors import HarnessError, UsageError
+from harness.api.foreign import describe_error, describe_traceback, is_interrupt
 from harness.api.hookspecs import GROUP
 from harness.api.tasks import TASKS, Task
 from harness.catalog import Catalog, Source
@@ -127,14 +127,16 @@ class Subject:
             return "failed", str(broken)
         except HarnessError as error:
             return "failed", str(error)
-        except Exception as error:
-            return "failed", f"{brief(error)}\n{traceback.format_exc()}"
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            return "failed", f"{brief(error)}\n{describe_traceback(error)}"
         return "passed", ""
 
 
-def brief(error: Exception) -> str:
+def brief(error: BaseException) -> str:
     """An exception in a line; a HarnessError speaks for itself."""
-    return error.message if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    return error.message if isinstance(error, HarnessError) else describe_error(error)
 
 
 def open_subjects(

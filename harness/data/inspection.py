@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.api.contracts import Benchmark
-from harness.api.errors import DataError, DataProblems
+from harness.api.errors import DataError, DataProblems, HarnessError, MethodFailed
 from harness.api.video import Sample
+from harness.guarded import open_guarded
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Findings:
     truths: int = 0
     prompts: int = 0
     tracks: int = 0
-    problems: list[DataError] = field(default_factory=list)
+    problems: list[HarnessError] = field(default_factory=list)
 
 
 def read_everything(
@@ -33,11 +34,11 @@ def read_everything(
     found = Findings()
     samples: Sequence[Sample] = ()
     try:
-        samples = benchmark.open(root, partial)
+        samples = open_guarded(benchmark, root, partial=partial)
     except DataProblems as error:
         samples = error.usable
         found.problems.extend(error.problems)
-    except DataError as error:
+    except (DataError, MethodFailed) as error:
         found.problems.append(error)
     for sample in samples:
         on_video(sample)
@@ -47,30 +48,30 @@ def read_everything(
     return found
 
 
-def _problems_of(sample: Sample, found: Findings) -> Iterator[DataError]:
+def _problems_of(sample: Sample, found: Findings) -> Iterator[HarnessError]:
     for t in range(sample.length):
         try:
             sample.read_frame(t)
             found.frames += 1
-        except DataError as error:
+        except (DataError, MethodFailed) as error:
             yield error
         if sample.read_truth is None:
             continue
         try:
             found.truths += sample.read_truth(t) is not None
-        except DataError as error:
+        except (DataError, MethodFailed) as error:
             yield error
     for t in sample.prompt_frames if sample.read_prompt else ():
         try:
             found.prompts += sample.read_prompt is not None and sample.read_prompt(t) is not None
-        except DataError as error:
+        except (DataError, MethodFailed) as error:
             yield error
 
 
 def is_whole(benchmark: Benchmark, root: Path) -> bool:
     """Whether the benchmark opens without a problem (counts and first masks; ``check`` reads everything)."""
     try:
-        benchmark.open(root, False)
+        open_guarded(benchmark, root, partial=False)
     except DataError:
         return False
     return True

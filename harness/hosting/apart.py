@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from harness.api import errors
-from harness.api.errors import CausalityError, ContractError, HarnessError
+from harness.api.errors import CannotWrite, CausalityError, ContractError, HarnessError
 from harness.api.records import Conditions, VideoTiming
 from harness.api.video import Prompts, Video
 from harness.hosting.frames import hands_for
@@ -222,6 +222,8 @@ class WorkerHost:
         try:
             return self._require_process().ask(ask, seconds=seconds, what=what, **more)
         except WorkerFailed as error:
+            if error.family == CannotWrite.__name__:
+                raise CannotWrite(error.message) from error
             if error.kind != "contract" or not error.family:
                 self._discard()
             raise

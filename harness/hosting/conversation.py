@@ -6,9 +6,8 @@ asks alone (``Conversation``); what it gets is checked in the run (``CheckedConv
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 
 from harness.api.contracts import Method
-from harness.api.errors import ContractError, DataError, HarnessError, MethodFailed
+from harness.api.errors import ContractError, DataError, MethodFailed
+from harness.api.foreign import blame, is_interrupt
 from harness.api.learning import Snapshot
 from harness.api.mask_files import ids_in
 from harness.api.records import VideoTiming
@@ -116,7 +116,7 @@ class Host(Protocol):
 
     def clocks(
         self, height: int, width: int, objects: int, *, is_decoding: bool = False
-    ) -> contextlib.AbstractContextManager[Timekeeper]:
+    ) -> AbstractContextManager[Timekeeper]:
         """Begin a video of that size and number of objects; ``is_decoding``: its frames are decoded meanwhile."""
         ...
 
@@ -181,8 +181,11 @@ class Conversation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with contextlib.suppress(Exception) if error is not None else contextlib.nullcontext():
+        try:
             self.close()
+        except BaseException as worse:
+            if error is None or is_interrupt(worse):
+                raise
 
     def close(self) -> None:
         """End the method's generator: one that waits inside a ``with`` would keep torch's modes changed."""
@@ -273,12 +276,8 @@ class CheckedConversation(Conversation):
 
 def _next_snapshot(shots: Iterator[Any], where: str) -> Any:
     """The next of what the method yields, None at the end; whatever it raises becomes MethodFailed."""
-    try:
+    with blame(where, MethodFailed, hint="harness --debug shows where"):
         return next(shots, None)
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise MethodFailed(f"{where}: {type(error).__name__}: {error}", hint="harness --debug shows where") from error
 
 
 def _check_order(snapshot: Any, last: int, where: str) -> int:

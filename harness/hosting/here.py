@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 
 from harness.api.contracts import BuildContext, Method
-from harness.api.errors import DataError, HarnessError, IncompletePredictions, PluginError
+from harness.api.errors import DataError, IncompletePredictions, MethodFailed, PluginError
+from harness.api.foreign import blame
 from harness.api.records import StageTime, VideoTiming
 from harness.api.tasks import TASKS, works_by_video
 from harness.api.timing import Reading, Stopwatch
@@ -34,6 +35,8 @@ _OUT_OF_MEMORY: tuple[type[BaseException], ...] = (MemoryError, torch.cuda.OutOf
 
 def kind_of(error: BaseException) -> FailureKind:
     """What kind of failure of a video this error is."""
+    if isinstance(error, MethodFailed) and error.__cause__ is not None:
+        return kind_of(error.__cause__)
     if isinstance(error, PluginError):
         return "contract"
     if isinstance(error, IncompletePredictions):
@@ -144,13 +147,12 @@ class Hosted:
         """Build the method; PluginError if it does not build or lacks what its card promises."""
         task = TASKS[context.task]
         torch.manual_seed(context.seed)
-        try:
-            with work_on(context.device, tf32=allows_tf32(context.config)), Building() as building:
-                method = card.build(context)
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise PluginError(f"{card.name} did not build: {type(error).__name__}: {error}") from error
+        with (
+            blame(f"{card.name} did not build", PluginError),
+            work_on(context.device, tf32=allows_tf32(context.config)),
+            Building() as building,
+        ):
+            method = card.build(context)
         if not isinstance(method, task.protocol):
             raise PluginError(f"{card.name} offers {task.name} on its card, but has no {task.entry}()")
         return cls(

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.api.errors import MethodFailed
+from harness.api.foreign import blame
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
@@ -17,7 +19,12 @@ GENERATED = ("README.md", "json/**/*.json")
 def write_reports(
     catalog: Catalog, records: list[RunRecord], papers: list[PublishedPaper], out: Path, names: Sequence[str]
 ) -> list[Path]:
-    return [path for name in names for path in catalog.reporters.get(name).report(records, out, papers)]
+    written: list[Path] = []
+    for name in names:
+        reporter = catalog.reporters.get(name)
+        with blame(f"reporter {name}", MethodFailed):
+            written += reporter.report(records, out, papers)
+    return written
 
 
 def find_stale(

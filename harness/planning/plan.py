@@ -17,6 +17,7 @@ from harness.api.tasks import TASKS, Task, TaskName
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.files import digest_of
+from harness.guarded import open_guarded
 from harness.machine import machine_name, torch_threads
 from harness.planning.config import configure
 from harness.planning.provenance import choose_weights, code_digest, plugin_info
@@ -223,7 +224,7 @@ def open_data(benchmark: Benchmark, root: Path | None, *, allow_partial: bool, c
             f"benchmark {benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
             hint=f"{command} --data-root DIR, or set HARNESS_DATA",
         )
-    samples = benchmark.open(root, allow_partial)
+    samples = open_guarded(benchmark, root, partial=allow_partial)
     names = [sample.name for sample in samples]
     for sample in samples:
         odd = next((name for name in (sample.name, *sample.frame_names) if not is_safe_video_name(name)), None)

@@ -19,7 +19,7 @@ from harness.api.errors import DataError, UsageError
 from harness.api.records import RunRecord, VideoResult, is_safe_video_name
 from harness.api.track_json import track_to_json
 from harness.api.video import Tracks
-from harness.files import HeldFolder, refuse_foreign_files, write_atomically
+from harness.files import HeldFolder, refusals_named, refuse_foreign_files, write_atomically
 
 
 class RunFolder(HeldFolder):
@@ -135,8 +135,9 @@ class MaskFolder:
         self.building = run / "masks" / f".{video}.building"
 
     def __enter__(self) -> MaskFolder:
-        self._remove()
-        self.building.mkdir(parents=True)
+        with refusals_named(self.building):
+            self._remove()
+            self.building.mkdir(parents=True)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -144,8 +145,9 @@ class MaskFolder:
 
     def publish(self) -> str:
         """Move the masks into place and return their folder, relative to the run."""
-        shutil.rmtree(self._place, ignore_errors=True)
-        self.building.replace(self._place)
+        with refusals_named(self._place):
+            shutil.rmtree(self._place, ignore_errors=True)
+            self.building.replace(self._place)
         return self.relative
 
     def _remove(self) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from harness.api.contracts import Metric, Scoring, TrackMetric
-from harness.api.errors import DataError, UsageError
+from harness.api.errors import DataError, MethodFailed, UsageError
+from harness.api.foreign import blame
 from harness.api.mask_files import ids_in
 from harness.api.records import VideoResult, VideoScores, VideoTiming
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
 from harness.planning.plan import Trial
 
+T = TypeVar("T")
 Kind = Literal["masks", "tracks"]
 
 
@@ -49,19 +51,26 @@ def measure_video(
 
     ``where`` names what a frame's mask was read from, in the message of a metric that refuses it.
     """
-    measurements = {name: metric.start(sample, scoring) for name, metric in metrics.items()}
+    measurements = {name: _call(name, metric.start, sample, scoring) for name, metric in metrics.items()}
     objects: set[int] = set()
     for frame, mask in masks:
         objects |= ids_in(mask)
         truth = sample.read_truth(frame) if metrics and sample.read_truth else None
         try:
-            for measurement in measurements.values():
-                measurement.add(frame, mask, truth)
+            for name, measurement in measurements.items():
+                _call(name, measurement.add, frame, mask, truth)
         except DataError as error:
             if where is None:
                 raise
             raise DataError(f"{where(frame)}: {error.message}", hint=error.hint) from error
-    return Evaluation({name: m.finish() for name, m in measurements.items()}, sorted(objects - {0}))
+    scores = {name: _call(name, measurement.finish) for name, measurement in measurements.items()}
+    return Evaluation(scores, sorted(objects - {0}))
+
+
+def _call(metric: str, work: Callable[..., T], *given: Any) -> T:
+    """Have the metric do it; what goes wrong is no fault of the method whose masks are measured."""
+    with blame(f"metric {metric}", MethodFailed):
+        return work(*given)
 
 
 def make_result(
@@ -95,4 +104,5 @@ def warm_up(sample: Sample, metrics: Mapping[str, Metric], scoring: Scoring) -> 
 
 def measure_tracks(sample: Sample, tracks: Tracks, metrics: Mapping[str, TrackMetric], scoring: Scoring) -> Evaluation:
     """Measure the tracks of a whole video."""
-    return Evaluation({name: metric.measure(sample, tracks, scoring) for name, metric in metrics.items()}, [])
+    scores = {name: _call(name, metric.measure, sample, tracks, scoring) for name, metric in metrics.items()}
+    return Evaluation(scores, [])

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.api.errors import MethodFailed
+from harness.api.foreign import blame
 from harness.api.records import (
     BenchmarkInfo,
     Conditions,
@@ -108,7 +110,8 @@ def _scores(trial: Trial, catalog: Catalog, results: Sequence[VideoResult]) -> d
             continue
         metric = catalog.metrics.get(name)
         means = {column.name for column in metric.columns if column.averaged}
-        overall = metric.summarise(list(measured.values()), trial.scoring)
+        with blame(f"metric {name}, summarise", MethodFailed):
+            overall = metric.summarise(list(measured.values()), trial.scoring)
         scores[name] = {
             column: _with_interval(column, value, measured, trial.scoring.average)
             if column in means

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from harness.api.contracts import BuildContext
-from harness.api.errors import UsageError
+from harness.api.contracts import BuildContext, Executor
+from harness.api.errors import MethodFailed, UsageError
+from harness.api.foreign import blame
 from harness.api.records import Conditions, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
 from harness.hosting.apart import WorkerHost
@@ -58,7 +59,7 @@ def run(
         for stored in reused.values():
             _tell(on_video, stored, reused=True)
         todo = [sample.name for sample in plan.samples if sample.name not in outcomes]
-        for outcome in executor.execute(sessions, todo):
+        for outcome in _execute(executor, sessions, todo):
             if isinstance(outcome, VideoResult):
                 folder.append(outcome)
             outcomes[outcome.video] = outcome
@@ -67,6 +68,19 @@ def run(
         record = record_of(plan, catalog, ended, list(reused), machine=sessions.machine())
         folder.write_record(record)
     return record
+
+
+def _execute(executor: Executor, sessions: Sessions, todo: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
+    """What the executor yields; what goes wrong in itself is its own failure."""
+    whose = f"executor {executor.name}"
+    with blame(whose, MethodFailed):
+        outcomes = iter(executor.execute(sessions, todo))
+    while True:
+        with blame(whose, MethodFailed):
+            outcome = next(outcomes, None)
+        if outcome is None:
+            return
+        yield outcome
 
 
 def find_finished(plan: Plan, folder: RunFolder, on_note: OnNote) -> dict[str, VideoResult]:

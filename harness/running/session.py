@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.api.mask_files import write_mask
+from harness.api.errors import CannotWrite
+from harness.api.foreign import describe_error, describe_traceback, is_interrupt, make_storable
+from harness.api.mask_files import encode_mask
 from harness.api.records import VideoFailure, VideoResult, VideoTiming
 from harness.api.video import Sample
+from harness.files import is_disk_full, write_whole
 from harness.hosting.apart import WorkerHost
 from harness.hosting.conversation import CheckedConversation, converse
 from harness.hosting.here import Hosted, kind_of
@@ -48,17 +50,27 @@ class Session:
         self.host.close()
 
     def work_through(self, video: str) -> VideoResult | VideoFailure:
-        """Run one video; whatever goes wrong in it becomes a VideoFailure."""
+        """Run one video; whatever goes wrong in it becomes a VideoFailure, but for a full disk: that stops the run."""
         sample = next(sample for sample in self.plan.samples if sample.name == video)
         try:
             return self._run(sample)
-        except Exception as error:
-            return VideoFailure(
-                video=video,
-                kind=error.kind if isinstance(error, WorkerFailed) else kind_of(error),
-                message=f"{self.plan.method.name}, video {video}: {error}"[:20000],
-                traceback=(error.traceback if isinstance(error, WorkerFailed) else traceback.format_exc())[-200000:],
-            )
+        except BaseException as error:
+            if is_interrupt(error) or isinstance(error, CannotWrite):
+                raise
+            if is_disk_full(error):
+                raise CannotWrite(f"{self.plan.method.name}, video {video}: {describe_error(error)}") from error
+            return self._describe_failure(video, error)
+
+    def _describe_failure(self, video: str, error: BaseException) -> VideoFailure:
+        kind, trace = kind_of(error), describe_traceback(error)
+        if isinstance(error, WorkerFailed):
+            kind, trace = error.kind, make_storable(error.traceback)
+        return VideoFailure(
+            video=video,
+            kind=kind,
+            message=f"{self.plan.method.name}, video {video}: {describe_error(error)}"[:20000],
+            traceback=trace[-200000:],
+        )
 
     def _run(self, sample: Sample) -> VideoResult:
         work = self._make_tracks if self.plan.task.returns == "tracks" else self._make_masks
@@ -88,7 +100,7 @@ class Session:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Write each mask to its file as it comes by, and tell of it once it is measured."""
         for frame, mask in enumerate(masks):
-            write_mask(folder.building / f"{sample.frame_names[frame]}.png", mask)
+            write_whole(folder.building / f"{sample.frame_names[frame]}.png", encode_mask(mask))
             yield frame, mask
             self._tell(sample, frame)
 

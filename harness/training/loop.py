@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from harness.api.errors import HarnessError, MethodFailed, PluginError
+from harness.api.foreign import blame
 from harness.api.learning import Learner, Stage, TrainingContext
 from harness.catalog import Catalog
 from harness.files import write_atomically
@@ -165,16 +166,10 @@ def named(stage: Stage) -> tuple[int | str, ...]:
 @contextmanager
 def _blame(plan: TrainingPlan, stage: Stage, when: str) -> Iterator[None]:
     """Turn whatever the method raises into a MethodFailed that says when."""
-    try:
+    where = f"stage {stage.name} of the training" if stage.name else "the training"
+    whose = f"{where} of {plan.method.name} failed {when}"
+    with blame(whose, MethodFailed, hint="harness --debug train ... shows where"):
         yield
-    except (HarnessError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        where = f"stage {stage.name} of the training" if stage.name else "the training"
-        raise MethodFailed(
-            f"{where} of {plan.method.name} failed {when}: {type(error).__name__}: {error}",
-            hint="harness --debug train ... shows where",
-        ) from error
 
 
 @dataclass

@@ -6,6 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+from harness.files import refusals_named
+
 KEPT_BYTES = 8 << 20
 """How much of one worker's output goes to the file; the rest is read and counted."""
 TAIL_BYTES = 64 << 10
@@ -19,8 +21,9 @@ class Log:
         """Append to ``path``; None: keep the latest in memory only."""
         self._file = None
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
+            with refusals_named(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = path.open("ab", buffering=0)
         self._reading, self.writing = os.pipe()
         self._left = KEPT_BYTES
         self._latest = bytearray()

@@ -13,7 +13,6 @@ import platform
 import resource
 import socket
 import threading
-import traceback
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,12 @@ from typing import Any
 import torch
 
 from harness.api.contracts import BuildContext, Method
-from harness.api.errors import CausalityError, HarnessError, PluginError
+from harness.api.errors import CannotWrite, CausalityError, HarnessError, PluginError
+from harness.api.foreign import describe_error, describe_traceback, make_storable
 from harness.api.tasks import TASKS
 from harness.api.video import Tracks
 from harness.catalog import Catalog
+from harness.files import is_disk_full
 from harness.hosting.conversation import Conversation, View
 from harness.hosting.here import Hosted, kind_of
 from harness.hosting.worker.arrivals import Arrivals
@@ -79,7 +80,7 @@ class Worker:
             self._is_asked = True
             try:
                 answer = {"re": "done", **(answers[ask["do"]](ask) or {})}
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # no Ctrl-C comes here: the worker has a session of its own
                 answer = _error(error)
             with self._turn:
                 self._is_asked = False
@@ -185,12 +186,18 @@ def _card(ask: Message) -> Method:
 
 
 def _error(error: BaseException) -> Message:
-    ours = isinstance(error, HarnessError)
     return {
         "re": "error",
-        "class": type(error).__name__ if ours else "",
+        "class": _family_of(error),
         "kind": kind_of(error),
-        "message": error.message if isinstance(error, HarnessError) else str(error) or type(error).__name__,
+        "message": make_storable(str(error.message)) if isinstance(error, HarnessError) else describe_error(error),
         "hint": error.hint if isinstance(error, HarnessError) else None,
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": describe_traceback(error),
     }
+
+
+def _family_of(error: BaseException) -> str:
+    """Which of our errors it is as; empty for any other."""
+    if is_disk_full(error):
+        return CannotWrite.__name__
+    return type(error).__name__ if isinstance(error, HarnessError) else ""

@@ -1,0 +1,83 @@
+"""A dataset's samples behind a guard: what its readers give is checked like a method's masks, wherever it is read.
+
+A benchmark is code from elsewhere as a method is: a frame of the wrong shape is DataError, and whatever else a reader
+raises is the benchmark's own failure, named as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.api.contracts import Benchmark
+from harness.api.errors import DataError, DataProblems, MethodFailed, PluginError
+from harness.api.foreign import blame
+from harness.api.video import Sample
+
+
+def open_guarded(benchmark: Benchmark, root: Path | None, *, partial: bool) -> list[Sample]:
+    """The benchmark's samples, guarded; also those that a DataProblems calls usable."""
+    where = f"benchmark {benchmark.name}"
+    try:
+        with blame(f"{where} could not be opened", MethodFailed, hint="harness --debug shows where"):
+            samples = list(benchmark.open(root, partial))
+    except DataProblems as error:
+        error.usable = tuple(guard(sample, where) for sample in error.usable)
+        raise
+    return [guard(sample, where) for sample in samples]
+
+
+def guard(sample: Sample, where: str) -> Sample:
+    """The sample with readers that check what they give; ``where`` names the benchmark."""
+    if not isinstance(sample, Sample):
+        raise PluginError(f"{where} opened a {type(sample).__name__}, expected harness.Sample")
+    where = f"{where}, video {sample.name!r:.100}"
+    _check_numbers(sample, where)
+    size = (sample.height, sample.width)
+    return replace(
+        sample,
+        read_frame=_checked(sample.read_frame, where, "frame", (*size, 3)),
+        read_truth=_checked(sample.read_truth, where, "truth", size) if sample.read_truth else None,
+        read_prompt=_checked(sample.read_prompt, where, "prompt", size) if sample.read_prompt else None,
+        digest=_blamed(sample.digest, where),
+    )
+
+
+def _check_numbers(sample: Sample, where: str) -> None:
+    for name in ("length", "height", "width"):
+        number = getattr(sample, name)
+        if type(number) is not int or number < 1:
+            raise DataError(f"{where}: {name} is {number!r:.100}, expected a whole number of 1 or more")
+    if len(sample.frame_names) != sample.length:
+        raise DataError(f"{where}: {len(sample.frame_names)} names of frames, expected {sample.length}")
+    late = [frame for frame in (*sample.prompt_frames, *(sample.truth_frames or ())) if not 0 <= frame < sample.length]
+    if late:
+        raise DataError(f"{where}: a prompt or truth of frame {late[0]}, expected 0 to {sample.length - 1}")
+
+
+def _checked(read: Callable[[int], Any], where: str, what: str, shape: tuple[int, ...]) -> Callable[[int], Any]:
+    def read_checked(frame: int) -> Any:
+        place = f"{where}, {what} of frame {frame}"
+        with blame(place, MethodFailed):
+            found = read(frame)
+        if found is None and what == "truth":
+            return None
+        if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != shape:
+            is_array = isinstance(found, np.ndarray)
+            told = f"{found.shape} of {found.dtype}" if is_array else f"a {type(found).__name__}"
+            raise DataError(f"{place}: read_{what} gave {told}, expected {shape} of uint8")
+        return found
+
+    return read_checked
+
+
+def _blamed(digest: Callable[[], str], where: str) -> Callable[[], str]:
+    def digest_blamed() -> str:
+        with blame(f"{where}, digest", MethodFailed):
+            return digest()
+
+    return digest_blamed
