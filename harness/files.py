@@ -9,12 +9,14 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from harness.api.errors import CannotWrite, DataError, EnvironmentProblem, UsageError, VerificationFailed
+from harness.api.errors import CannotWrite, DataError, UsageError, VerificationFailed
+from harness.api.plain_files import read_plain
 from harness.api.whole_files import whole_file
 
 
@@ -81,10 +83,10 @@ def read_json(path: Path, *, largest: int) -> Any:
     if path.is_symlink() or not path.is_file():
         found = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "something else"
         raise VerificationFailed(f"{path}: found {found}, expected a plain file")
-    with path.open("rb") as file:
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise VerificationFailed(f"{path}: found {path.stat().st_size} bytes, expected at most {largest}")
+    try:
+        content = read_plain(path, largest=largest, links=False)
+    except OSError as error:
+        raise VerificationFailed(f"{path}: found {error.strerror}, expected at most {largest} bytes") from error
     try:
         return json.loads(
             content.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once
@@ -130,28 +132,72 @@ class HeldFolder:
     def __enter__(self) -> HeldFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("a+")
+            self._lock = self._open_lock()
         except OSError as error:
-            raise EnvironmentProblem(
-                f"{self.work} folder {self.path} cannot be written: {error}", hint=self.hint
-            ) from error
+            raise CannotWrite(f"{self.work} folder {self.path} cannot be written: {error}", hint=self.hint) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise UsageError(
-                f"another {self.work} (process {holder}) is writing into {self.path}",
-                hint=f"wait for it, or {self.hint}",
-            ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+            self._hold()
+            with refusals_named(self.path / "lock"):
+                self._lock.truncate(0)
+                self._lock.write(str(os.getpid()))
+                self._lock.flush()
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._lock.close()
+            raise
         return self
+
+    def _open_lock(self) -> TextIO:
+        """The lock's file, a plain one of the folder's own: what a link leads to would be written over."""
+        path = self.path / "lock"
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise UsageError(f"{path} is no plain file of this folder; nothing was touched", hint=self.hint)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return open(os.open(path, flags, 0o666), "a+", encoding="utf-8", errors="replace")
+
+    def _hold(self) -> None:
+        """Lock it; UsageError while another process holds it.
+
+        A file system without flock (Lustre, NFS) is asked for a lock of the other kind; one that has neither is used
+        as it is, with a warning.
+        """
+        reason = ""
+        for take in (fcntl.flock, fcntl.lockf):
+            try:
+                take(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                    self._lock.seek(0)
+                    holder = self._lock.read(100).strip() or "unknown"
+                    raise UsageError(
+                        f"another {self.work} (process {holder}) is writing into {self.path}",
+                        hint=f"wait for it, or {self.hint}",
+                    ) from error
+                reason = os.strerror(error.errno or 0)
+        words = f"{self.path} lies on a file system without locks ({reason}): nothing keeps a second {self.work} out"
+        warnings.warn(words, RuntimeWarning, stacklevel=3)
 
     def __exit__(self, *exc: object) -> None:
         self._lock.close()
+
+
+def refuse_links(*places: Path) -> None:
+    """Raise UsageError where one of these is a link: what it leads to is somebody else's."""
+    for place in places:
+        if place.is_symlink():
+            raise UsageError(
+                f"{place} is a link to {os.readlink(place)}; expected files of this folder's own, nothing was touched",
+                hint="remove the link, or choose another --out",
+            )
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what killed writers left in these folders, which nobody else may be writing into now."""
+    for folder in folders:
+        for torn in folder.glob(".*.tmp") if folder.is_dir() else ():
+            with contextlib.suppress(OSError):
+                torn.unlink()
 
 
 def refuse_foreign_files(folder: Path, mark: str, kind: str) -> None:

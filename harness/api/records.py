@@ -64,7 +64,8 @@ class _Record(BaseModel):
 class VideoScores(_Record):
     """What one metric measured on one video.
 
-    ``series`` maps a quantity (``"J"``) to an object's id as text, to one value a scored frame (None: undefined).
+    ``series`` maps a quantity (``"J"``) to an object's id as text, to one value a scored frame (None: undefined); a
+    figure of the summary called ``J-mean`` is the mean of its values.
     ``summary`` maps an object's id to its figures (``{"1": {"J-mean": 0.9, ...}}``). ``evidence`` is what a metric
     that cannot be averaged over videos (AP) needs to put them together; plain JSON.
     """
@@ -118,6 +119,8 @@ class VideoResult(_Record):
     timing: VideoTiming = VideoTiming()
     masks: Text = ""
     """Folder of the masks, relative to the run's folder."""
+    seal: Sha256 = ""
+    """SHA-256 over everything else here and the files of the masks: what is reused is what was written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

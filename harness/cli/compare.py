@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from harness.api.contracts import Column
 from harness.api.errors import GateFailed, UsageError
+from harness.api.plain_files import LARGEST_TEXT, read_plain
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
 from harness.cli import options
@@ -52,7 +53,7 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
 def read_gate(path: Path) -> Gate:
     """Read the rules of a gate."""
     try:
-        return gate_from(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return gate_from(tomllib.loads(read_plain(path, largest=LARGEST_TEXT).decode()), str(path))
     except OSError as error:
         raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected a gate") from error
     except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of 5000 digits

@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import cast
 
-from harness.api.errors import EnvironmentProblem, UsageError
+from harness.api.errors import UsageError
 from harness.api.tasks import TASKS, TaskName
 from harness.catalog import Catalog
+from harness.files import refusals_named
 
 TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 LONGEST_NAME = 30
@@ -163,10 +164,8 @@ def write_plugin(names: Names, task: TaskName, out: Path, *, force: bool) -> lis
     for path in texts:
         if not path.resolve().is_relative_to(root) or path.is_dir():
             raise UsageError(f"{path} leads out of {out} or is a folder; nothing was written", hint="--out DIR")
-    try:
-        for path, text in texts.items():
+    for path, text in texts.items():
+        with refusals_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise EnvironmentProblem(f"cannot write {error.filename}: {error.strerror}", hint="--out DIR") from error
     return list(texts)

@@ -8,6 +8,7 @@ kill at any moment leaves only whole files; a video counts as finished when its 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +17,45 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.api.errors import DataError, UsageError
-from harness.api.records import RunRecord, VideoResult, is_safe_video_name
+from harness.api.plain_files import LARGEST_TEXT, read_plain
+from harness.api.records import RunRecord, VideoResult, VideoScores, is_safe_video_name
 from harness.api.track_json import track_to_json
 from harness.api.video import Tracks
-from harness.files import HeldFolder, refusals_named, refuse_foreign_files, write_atomically
+from harness.files import (
+    HeldFolder,
+    digest_of,
+    digest_of_files,
+    refusals_named,
+    refuse_foreign_files,
+    refuse_links,
+    sweep,
+    write_atomically,
+)
+
+_FOLDERS = ("videos", "masks", "tracks", "logs")
+_LARGEST_RESULT = 1 << 28
+"""Bytes of one video's result."""
+
+
+def masks_of(video: str) -> str:
+    """The folder of a video's masks, relative to the run's."""
+    return f"masks/{video}"
+
+
+def tracks_of(video: str) -> str:
+    """The file of a video's tracks, relative to the run's folder."""
+    return f"tracks/{video}.json"
+
+
+def contradicts_itself(scores: VideoScores) -> bool:
+    """Whether a figure ``Q-mean`` is not the mean of the series ``Q``."""
+    for quantity, by_object in scores.series.items():
+        for id_, values in by_object.items():
+            told = scores.summary.get(id_, {}).get(f"{quantity}-mean")
+            known = [value for value in values if value is not None]
+            if told is not None and not (known and math.isclose(told, math.fsum(known) / len(known), abs_tol=1e-9)):
+                return True
+    return False
 
 
 class RunFolder(HeldFolder):
@@ -30,7 +66,21 @@ class RunFolder(HeldFolder):
 
     def __enter__(self) -> RunFolder:
         super().__enter__()
+        try:
+            self._refuse_links()
+        except BaseException:
+            self.__exit__()
+            raise
+        sweep(self.path, self.path / "videos", self.path / "tracks")
+        for building in (self.path / "masks").glob(".*.building"):
+            shutil.rmtree(building, ignore_errors=True)
         return self
+
+    def _refuse_links(self) -> None:
+        """A run writes, replaces and deletes in these places: what a link leads to is somebody else's."""
+        refuse_links(self._plan, self.path / "record.json", *(self.path / name for name in _FOLDERS))
+        for name in _FOLDERS:
+            refuse_links(*((self.path / name).iterdir() if (self.path / name).is_dir() else ()))
 
     def claim(self, parts: Mapping[str, Any], *, fresh: bool) -> None:
         """Make the folder this run's: write ``plan.json``, or check that the one there says the same.
@@ -58,7 +108,7 @@ class RunFolder(HeldFolder):
 
     def _read_plan(self) -> dict[str, Any]:
         try:
-            parts = json.loads(self._plan.read_text(encoding="utf-8"))
+            parts = json.loads(read_plain(self._plan, largest=LARGEST_TEXT, links=False).decode())
             if not isinstance(parts, dict):
                 raise ValueError(f"a JSON {type(parts).__name__}")
         except (ValueError, OSError, RecursionError) as error:
@@ -82,29 +132,33 @@ class RunFolder(HeldFolder):
     def clear(self) -> None:
         """Throw away everything a run wrote here; other files stay. The plan goes last: until then it is a run's."""
         (self.path / "record.json").unlink(missing_ok=True)
-        for name in ("videos", "masks", "tracks", "logs"):
+        for name in _FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
         self._plan.unlink(missing_ok=True)
 
     def read_result(self, video: str) -> VideoResult | None:
-        """The result of ``video`` that lies here with whole masks, under whatever key, else None."""
+        """The result of ``video`` that lies here as it was written, with its masks, under whatever key; else None."""
         path = self._result_path(video)
         try:
-            result = VideoResult.model_validate_json(path.read_bytes())
+            result = VideoResult.model_validate_json(read_plain(path, largest=_LARGEST_RESULT, links=False))
+            is_whole = result.video == video and result.seal == self._seal_of(result)
         except (OSError, ValidationError):
             return None
-        if result.video != video or (result.masks and not self._masks_are_whole(result)):
-            return None
-        return result
+        return result if is_whole and not any(map(contradicts_itself, result.scores.values())) else None
 
-    def _masks_are_whole(self, result: VideoResult) -> bool:
+    def _seal_of(self, result: VideoResult) -> str:
+        """SHA-256 over the result without its seal and over its masks; OSError where these cannot be read."""
+        parts = result.model_dump_json(by_alias=True, exclude={"seal"})
+        if result.masks not in ("", masks_of(result.video), tracks_of(result.video)):
+            return ""
         place = self.path / result.masks
-        return place.is_file() or (place.is_dir() and sum(1 for _ in place.glob("*.png")) == result.length)
+        files = sorted(place.iterdir()) if place.is_dir() else [place]
+        return digest_of([parts, digest_of_files(files) if result.masks else ""])
 
     def append(self, result: VideoResult) -> None:
-        """Store one finished video; its masks are in place already."""
-        content = result.model_dump_json(by_alias=True).encode()
-        write_atomically(self._result_path(result.video), content)
+        """Store one finished video under its seal; its masks are in place already."""
+        sealed = result.model_copy(update={"seal": self._seal_of(result)})
+        write_atomically(self._result_path(result.video), sealed.model_dump_json(by_alias=True).encode())
 
     def write_record(self, record: RunRecord) -> Path:
         """Write ``record.json`` and return its path."""
@@ -130,7 +184,7 @@ class MaskFolder:
     """
 
     def __init__(self, run: Path, video: str) -> None:
-        self.relative = f"masks/{video}"
+        self.relative = masks_of(video)
         self._place = run / self.relative
         self.building = run / "masks" / f".{video}.building"
 
@@ -160,6 +214,6 @@ def write_tracks(run: Path, video: str, tracks: Tracks) -> str:
     Each track is {category_id, score, segmentations}: one {size, counts} or null a frame, as in results.json.
     """
     content = [track_to_json(track) for track in tracks]
-    relative = f"tracks/{video}.json"
+    relative = tracks_of(video)
     write_atomically(run / relative, json.dumps(content).encode())
     return relative

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import UsageError
-from harness.files import HeldFolder, refuse_foreign_files, write_atomically
+from harness.files import HeldFolder, refuse_foreign_files, refuse_links, sweep, write_atomically
 
 SCHEMA = "harness.training/1"
 WRITTEN = (
@@ -40,6 +40,11 @@ class TrainingFolder:
 
     def __enter__(self) -> TrainingFolder:
         self._lock.__enter__()
+        try:
+            refuse_links(self.scratch, *(self.path / name for name in WRITTEN))
+        except BaseException:
+            self._lock.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -61,8 +66,7 @@ class TrainingFolder:
         or files that are no training's is a UsageError that names the difference.
         """
         refuse_foreign_files(self.path, self.description.name, "training's")
-        for torn in self.path.glob(".*.tmp"):
-            torn.unlink()
+        sweep(self.path)
         if fresh:
             self._throw_away()
         before = self._read()

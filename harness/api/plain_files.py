@@ -1,0 +1,34 @@
+"""Files of people read whole: a pipe, a device or an endless file is refused before a byte is waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+LARGEST_TEXT = 1 << 20
+"""Bytes of what a person writes: a gate, an experiment, a plan."""
+
+
+def read_plain(path: Path, *, largest: int, links: bool = True) -> bytes:
+    """The bytes of a plain file of at most ``largest``; without ``links`` it may be none itself.
+
+    OSError whose ``strerror`` says what was found instead.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW))
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, f"{_KINDS.get(stat.S_IFMT(found.st_mode), 'no plain file')}", str(path))
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f"{found.st_size} bytes, more than {largest}", str(path))
+        return file.read(largest + 1)
+
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe, not a plain file",
+    stat.S_IFCHR: "a device, not a plain file",
+    stat.S_IFBLK: "a device, not a plain file",
+    stat.S_IFDIR: "a folder, not a plain file",
+}
