@@ -36,13 +36,9 @@ def check_card(kind: str, thing: Any) -> None:
 
 
 def _check_config(what: str, method: Method) -> None:
-    """The config is a frozen dataclass, and each preset one of it."""
+    """What listing it relies on; whether defaults, presets and kernels hold is for ``harness check`` to say."""
     if not dataclasses.is_dataclass(method.config):
         raise PluginError(f"{what}: config is {method.config!r:.100}, expected a dataclass")
-    for name, preset in method.presets.items():
-        if not isinstance(preset, method.config):
-            found = type(preset).__name__
-            raise PluginError(f"{what}: preset {name!r} is of {found}, expected a {method.config.__name__}")
     if method.lookahead < 0:
         raise PluginError(f"{what}: lookahead is {method.lookahead}, expected 0 or more")
 

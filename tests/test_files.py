@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from harness.api.errors import DataError, UsageError, VerificationFailed
+from harness.api.errors import CannotWrite, DataError, UsageError, VerificationFailed
 from harness.files import HeldFolder, digest_of, read_json, refuse_foreign_files, write_atomically
 
 
@@ -17,7 +17,7 @@ def test_a_file_takes_its_place_whole_and_leaves_nothing_beside_it(tmp_path):
 
 def test_a_file_that_cannot_take_its_place_leaves_nothing_beside_it(tmp_path):
     (tmp_path / "a.json").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(CannotWrite, match=r"a[.]json cannot be written: Is a directory"):
         write_atomically(tmp_path / "a.json", b"1")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -11,6 +12,7 @@ from typing import Any
 
 from harness.api.contracts import Method
 from harness.api.errors import UsageError
+from harness.api.foreign import make_storable
 
 
 def configure(method: Method, preset: str, overrides: Sequence[str]) -> Any:
@@ -25,9 +27,23 @@ def make_config(name: str, kind: type, presets: Mapping[str, Any], preset: str, 
     base = presets[preset] if preset else kind()
     changes = dict(_parse(name, kind, override) for override in overrides)
     try:
-        return dataclasses.replace(base, **changes)
+        config = dataclasses.replace(base, **changes)
     except (TypeError, ValueError) as error:
         raise UsageError(f"config of {name}: {error}") from error
+    for key, value in as_json(config).items():
+        _refuse_unstorable(f"config of {name}: {key}", value)
+    return config
+
+
+def _refuse_unstorable(where: str, value: Any) -> None:
+    """Raise UsageError for what a record cannot hold: NaN, infinity, half a character."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} is {value}, which a record cannot hold; expected a finite number")
+    if isinstance(value, str) and make_storable(value) != value:
+        raise UsageError(f"{where} is {make_storable(value)!r:.200}, which is no UTF-8")
+    if isinstance(value, list):
+        for item in value:
+            _refuse_unstorable(where, item)
 
 
 def as_json(config: Any) -> dict[str, Any]:

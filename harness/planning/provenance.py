@@ -9,6 +9,7 @@ from typing import cast
 
 from harness.api.contracts import Method, Weights
 from harness.api.errors import DataError, PluginError, VerificationFailed
+from harness.api.foreign import make_storable
 from harness.api.records import PluginInfo, WeightsInfo
 from harness.catalog import Catalog
 from harness.files import digest_of_bytes, digest_of_files
@@ -34,7 +35,7 @@ def choose_weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Pat
     if not path.is_file():
         known = ", ".join([entry.name for entry in method.weights] + [NO_WEIGHTS])
         raise DataError(f"no weights file {path}, and {method.name} lists none of that name; listed: {known}")
-    return WeightsInfo(name=path.name, sha256=digest_of_bytes(path)), path
+    return WeightsInfo(name=make_storable(path.name), sha256=digest_of_bytes(path)), path
 
 
 def _check_listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:

@@ -141,7 +141,8 @@ class RunFolder(HeldFolder):
         path = self._result_path(video)
         try:
             result = VideoResult.model_validate_json(read_plain(path, largest=_LARGEST_RESULT, links=False))
-            is_whole = result.video == video and result.seal == self._seal_of(result)
+            is_ours = result.video == video and result.masks in ("", masks_of(video), tracks_of(video))
+            is_whole = is_ours and result.seal == self._seal_of(result)
         except (OSError, ValidationError):
             return None
         return result if is_whole and not any(map(contradicts_itself, result.scores.values())) else None
@@ -149,8 +150,6 @@ class RunFolder(HeldFolder):
     def _seal_of(self, result: VideoResult) -> str:
         """SHA-256 over the result without its seal and over its masks; OSError where these cannot be read."""
         parts = result.model_dump_json(by_alias=True, exclude={"seal"})
-        if result.masks not in ("", masks_of(result.video), tracks_of(result.video)):
-            return ""
         place = self.path / result.masks
         files = sorted(place.iterdir()) if place.is_dir() else [place]
         return digest_of([parts, digest_of_files(files) if result.masks else ""])

@@ -126,7 +126,7 @@ def test_a_heavy_import_is_caught(tmp_path, monkeypatch, tests_tools):
         "from harness import Method, hookimpl\n"
         "@hookimpl\n"
         "def harness_methods():\n"
-        "    return [Method(name='planted', tasks=('one-shot',), build=None, summary='s', supervision='s')]\n"
+        "    return [Method(name='planted', tasks=('one-shot',), build=print, summary='s', supervision='s')]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     subjects = open_subjects("planted", CHECKS, points=[EntryPoint("heavy", "heavy_plugin", "harness")])

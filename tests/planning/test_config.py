@@ -1,6 +1,6 @@
 """Presets and --set: typed, checked, explained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
@@ -77,3 +77,23 @@ def test_a_preset_is_the_base_of_overrides():
 
 def test_a_config_is_plain_json():
     assert as_json(Constants(scales=(0.5, 2.0)))["scales"] == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [("sigma=nan", "sigma is nan"), ("sigma=inf", "sigma is inf"), ("scales=[1.0, -inf]", "scales is -inf")],
+)
+def test_what_a_record_cannot_hold_is_refused_before_anything_runs(override, reason):
+    with pytest.raises(UsageError, match=reason):
+        configure(METHOD, "", [override])
+
+
+def test_text_that_is_no_utf_8_is_refused_before_anything_runs():
+    with pytest.raises(UsageError, match=r"where is .*udcff.* no UTF-8"):
+        configure(METHOD, "", ["where=\udcff"])
+
+
+def test_a_preset_with_nan_is_refused_too():
+    method = replace(METHOD, presets={"odd": Constants(sigma=float("nan"))})
+    with pytest.raises(UsageError, match="sigma is nan"):
+        configure(method, "odd", [])

@@ -1,10 +1,13 @@
 """A run's folder: what it may be, what it throws away, and what a kill leaves."""
 
+import errno
 import json
+import os
 
 import pytest
 
 from harness.api.errors import EnvironmentProblem, UsageError
+from harness.api.records import VideoResult, VideoScores
 from harness.running.folder import RunFolder
 
 RUN = {"plugin": {"name": "tvos", "replays": False}, "seed": 0}
@@ -93,3 +96,109 @@ def test_a_folder_that_cannot_be_made_is_a_problem_of_the_machine(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentProblem, match="cannot be written"):
         claim(tmp_path / "file", RUN)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "record.json", "videos", "masks", "tracks", "logs", "lock"])
+def test_a_link_in_a_run_s_folder_is_refused_and_what_it_leads_to_is_left_alone(tmp_path, name):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "precious").write_text("years of work")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(mine if name in ("videos", "masks", "tracks", "logs") else mine / "precious")
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match=f"{name} is (a link to|no plain file)"):
+            claim(tmp_path / "run", RUN, fresh=fresh)
+    assert (mine / "precious").read_text() == "years of work"
+
+
+def test_a_link_in_place_of_one_video_s_masks_is_refused(tmp_path):
+    claim(tmp_path / "run", RUN)
+    (tmp_path / "run/masks").mkdir()
+    (tmp_path / "run/masks/a").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="masks/a is a link"):
+        claim(tmp_path / "run", RUN)
+    (tmp_path / "run/masks/a").unlink()
+    claim(tmp_path / "run", RUN)  # the lock was given back
+
+
+def test_what_killed_writers_left_is_swept(tmp_path):
+    claim(tmp_path / "run", RUN)
+    left = [".plan.json.1.tmp", "videos/.v0.json.1.tmp", "tracks/.v0.json.1.tmp", "masks/.v0.building/00000.png"]
+    for name in left:
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_bytes(b"half")
+    claim(tmp_path / "run", RUN)
+    assert not any((tmp_path / "run" / name).exists() for name in left)
+
+
+def stored(path, **changes):
+    scores = {"m": VideoScores(metric="m", series={"J": {"1": [0.5, None, 1.0]}}, summary={"1": {"J-mean": 0.75}})}
+    given = {"video": "a", "key": "", "digest": "", "length": 1, "height": 2, "width": 2, "masks": "masks/a"}
+    (path / "masks/a").mkdir(parents=True, exist_ok=True)
+    (path / "masks/a/00000.png").write_bytes(b"mask")
+    RunFolder(path).append(VideoResult(**{**given, "scores": scores, **changes}))
+    return path / "videos/a.json"
+
+
+def test_a_result_is_reused_as_it_was_written(tmp_path):
+    stored(tmp_path)
+    assert RunFolder(tmp_path).read_result("a").scores["m"].summary == {"1": {"J-mean": 0.75}}
+
+
+@pytest.mark.parametrize("old", ["0.75", "0.5", '"length":1'])
+def test_an_edited_result_is_not_reused(tmp_path, old):
+    path = stored(tmp_path)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, old[:-1] + "8"))
+    assert RunFolder(tmp_path).read_result("a") is None
+
+
+@pytest.mark.parametrize("name", ["00000.png", "00001.png"])
+def test_a_result_whose_masks_were_touched_is_not_reused(tmp_path, name):
+    stored(tmp_path)
+    (tmp_path / "masks/a" / name).write_bytes(b"junk")
+    assert RunFolder(tmp_path).read_result("a") is None
+
+
+def test_a_result_whose_summary_contradicts_its_series_is_not_reused(tmp_path):
+    scores = {"m": VideoScores(metric="m", series={"J": {"1": [0.5, 1.0]}}, summary={"1": {"J-mean": 0.98}})}
+    stored(tmp_path, scores=scores)
+    assert RunFolder(tmp_path).read_result("a") is None
+
+
+def test_masks_of_a_result_lie_in_its_own_folder(tmp_path):
+    (tmp_path / "mine").mkdir()
+    stored(tmp_path / "run", masks="../mine")
+    assert RunFolder(tmp_path / "run").read_result("a") is None
+
+
+def test_a_pipe_in_place_of_the_plan_is_not_waited_for(tmp_path):
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / "run/plan.json")
+    with pytest.raises(UsageError, match="a pipe"):
+        claim(tmp_path / "run", RUN)
+
+
+def lock_that_fails(number):
+    def take(file, how):
+        raise OSError(number, os.strerror(number))
+
+    return take
+
+
+def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.files.fcntl.flock", lock_that_fails(errno.ENOSYS))
+    monkeypatch.setattr("harness.files.fcntl.lockf", lock_that_fails(errno.ENOLCK))
+    with pytest.warns(RuntimeWarning, match="without locks"):
+        claim(tmp_path / "run", RUN)
+
+
+def test_one_with_locks_of_the_other_kind_is_used_as_any(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.files.fcntl.flock", lock_that_fails(errno.ENOSYS))
+    claim(tmp_path / "run", RUN)
+
+
+def test_only_a_lock_that_is_held_means_another_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.files.fcntl.flock", lock_that_fails(errno.EWOULDBLOCK))
+    with pytest.raises(UsageError, match="another run"):
+        claim(tmp_path / "run", RUN)

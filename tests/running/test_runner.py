@@ -1,6 +1,8 @@
 """A run from plan to record: masks stored, promises held, failures contained, interruptions resumed."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +10,10 @@ import pytest
 import torch
 
 from harness.api.contracts import DAVIS_2017, Method
-from harness.api.errors import PluginError, UsageError
+from harness.api.errors import CannotWrite, MethodFailed, PluginError, UsageError
+from harness.api.foreign import hear_interrupts
 from harness.api.mask_files import read_mask
+from harness.catalog import Source
 from harness.leaderboard.verification import read_record
 from harness.planning.plan import resolve
 from harness.planning.request import Request
@@ -310,3 +314,59 @@ def test_work_done_before_the_first_mask_is_asked_for_lies_inside_a_lap(tmp_path
 
     timing = run_tiny(tmp_path, tests_tools, method_that(propagate)).timing
     assert timing.stages["all at once"].calls == 2
+
+
+class Panic(BaseException):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), KeyboardInterrupt(), Panic(), ValueError("\udc80")])
+def test_whatever_a_method_raises_costs_its_video_only(tmp_path, tests_tools, error):
+    def propagate(self, video, prompts):
+        for t in range(len(video)):
+            if video.name.endswith("0") and t == 2:
+                raise error
+            yield prompts[0]
+
+    with hear_interrupts():
+        record = run_tiny(tmp_path, tests_tools, method_that(propagate))
+    assert [(failure.video, failure.kind) for failure in record.failures] == [("first", "crashed")]
+    assert type(error).__name__ in record.failures[0].message
+    assert read_record(tmp_path / "run/record.json") == record
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_stops_the_run_and_is_no_crash_of_the_method(tmp_path, tests_tools, monkeypatch, number):
+    def full(path, content):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(CannotWrite, match=r"00000[.]png cannot be written"):
+        run_tiny(tmp_path, tests_tools, card())
+    monkeypatch.undo()
+    assert run_tiny(tmp_path, tests_tools, card()).failures == []
+
+
+def test_a_disk_that_is_full_for_the_method_is_full_for_the_run(tmp_path, tests_tools):
+    def propagate(self, video, prompts):
+        raise OSError(errno.ENOSPC, "No space left on device")
+        yield
+
+    with pytest.raises(CannotWrite, match="No space left"):
+        run_tiny(tmp_path, tests_tools, method_that(propagate))
+
+
+def test_an_executor_that_leaves_is_its_own_failure(tmp_path, tests_tools):
+    class Leaves:
+        name = "leaves"
+
+        def execute(self, sessions, videos):
+            raise SystemExit(0)
+
+    method = card()
+    catalog = tests_tools.catalog_of(method)
+    catalog.executors._add("leaves", Leaves(), Source("leaves", "leaves", "tests", "0"))
+    plan = resolve(Request(plugin="copy", bench="tiny", executor="leaves"), catalog)
+    with pytest.raises(MethodFailed, match="executor leaves: SystemExit: 0"):
+        run(plan, tmp_path / "run", catalog)
