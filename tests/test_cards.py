@@ -20,7 +20,6 @@ BENCH = Benchmark(name="b", title="B", scorings={"one-shot": DAVIS_2017}, open=l
         ({"summary": b"x"}, "summary is b'x'"),
         ({"causality": "never"}, "causality is 'never'"),
         ({"lookahead": True, "causality": "window"}, r"lookahead is True \(bool\), expected int"),
-        ({"config": int}, "expected a dataclass"),
         ({"presets": {3: None}}, "the key 3"),
         ({"weights": [Weights("w", "MIT")]}, r"weights is \[Weights"),
         ({"weights": (Weights("w", "MIT", path="w.pt"),)}, r"weights\[0\]: path is 'w.pt'"),
