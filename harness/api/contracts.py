@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.api.learning import NoConfig, Training, check_provider_fields
 from harness.api.providers import ProviderKind, ProviderSpec
-from harness.api.records import Precision, RunRecord, VideoFailure, VideoResult, VideoScores
+from harness.api.records import Average, Precision, RunRecord, VideoFailure, VideoResult, VideoScores
 from harness.api.tasks import TASKS, TaskName
 from harness.api.video import Sample
 from harness.api.weights_facts import read_facts
@@ -141,7 +141,10 @@ class Scoring:
     matching: Literal["ids", "hungarian", "none"] = "ids"
     void: Literal["background", "ignore", "object"] = "background"
     """What id 255 of the truth is: background, left out of truth and prediction, or an ordinary id."""
-    average: Literal["objects", "sequences"] = "objects"
+    average: Average = "objects"
+    """What weighs the same: every object (2017), every video (2016), or every scored frame of an object, pooled."""
+    both_empty: Literal["one", "left-out"] = "one"
+    """What a frame counts on which neither truth nor prediction hold the object: J and F of 1, or not at all."""
     decay: Literal["official", "fixed"] = "official"
     max_proposals: int = 20
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -175,6 +178,26 @@ YOUTUBE_VOS = Scoring(
 YOUTUBE_VIS = Scoring(
     version="youtube-vis/1", metrics=("track_ap",), frames="all", objects="seen", matching="none", average="objects"
 )
+COCO_CLASS_AGNOSTIC = replace(
+    YOUTUBE_VIS,
+    version="coco-class-agnostic/1",
+    metrics=("image_ap",),
+    note="every frame taken as an image: COCOeval with iouType segm and useCats = 0",
+)
+DAVIS_2016_FRAME_MEAN = Scoring(
+    version="davis2016-frame-mean/1",
+    frames="all",
+    objects="single",
+    average="frames",
+    note="J and F pooled over all frames of all videos, first and last included, as CIS, AMD, RCF, GWM and IMAS print",
+)
+MERGED_FRAME_MEAN = replace(
+    DAVIS_2016_FRAME_MEAN,
+    version="merged-frame-mean/1",
+    both_empty="left-out",
+    note="all objects of a video are one; J and F pooled over all annotated frames, those without object in truth and "
+    "prediction left out, as AMD, RCF, GWM and IMAS print for SegTrack v2 and FBMS-59",
+)
 RULES: dict[str, Scoring] = {
     "davis-2016": DAVIS_2016,
     "davis-2017": DAVIS_2017,
@@ -195,14 +218,11 @@ RULES: dict[str, Scoring] = {
         options={"use_categories": False},
         note="every category taken as one, useCats = 0 of the official toolkit",
     ),
-    "coco-class-agnostic": replace(
-        YOUTUBE_VIS,
-        version="coco-class-agnostic/1",
-        metrics=("image_ap",),
-        note="every frame taken as an image: COCOeval with iouType segm and useCats = 0",
-    ),
+    "coco-class-agnostic": COCO_CLASS_AGNOSTIC,
+    "davis-2016-frame-mean": DAVIS_2016_FRAME_MEAN,
+    "merged-frame-mean": MERGED_FRAME_MEAN,
 }
-"""The rules a user can pick by name (``harness score --rule``)."""
+"""The rules a user can pick by name (``harness score`` and ``harness run --protocol``)."""
 
 
 @dataclass(frozen=True)

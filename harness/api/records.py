@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """What a method computes in; sums may be wider."""
+Average = Literal["objects", "sequences", "frames"]
+"""What weighs the same in an overall figure."""
 RUN_SCHEMA: Final = "harness.run/1"
 VIDEO_SCHEMA: Final = "harness.video/1"
 
@@ -180,8 +182,11 @@ class BenchmarkInfo(_Record):
     task: Name
     fingerprint: Sha256
     scoring: Text
-    average: Literal["objects", "sequences"] = "objects"
-    """How the per-object figures of ``videos`` make the overall ones: every object, or every video, has weight 1."""
+    own_rule: bool = True
+    """Whether ``scoring`` is the benchmark's own rule for the task; what another rule gave is ranked apart."""
+    average: Average = "objects"
+    """How the per-object figures of ``videos`` make the overall ones: every object, or every video, has weight 1, or
+    every object as many as ``scored_frames``."""
     scored: bool
     videos_expected: Whole
     videos_done: Whole

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from harness.api.contracts import RULES
+
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 PRECISIONS = ("fp32", "bf16", "fp16")
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -60,6 +62,13 @@ overrides = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Change one constant of the config; VALUE as in TOML.",
+)
+rule = click.option(
+    "--rule",
+    "--protocol",
+    "rule",
+    metavar="NAME",
+    help=f"Another rule than the benchmark's own, named in the output and ranked apart: {', '.join(RULES)}.",
 )
 weights = click.option(
     "--weights", metavar="NAME", help="A checkpoint file, or a name that the method's card lists, or none (random)."

@@ -17,6 +17,7 @@ from harness.cli.terminal import say
 @options.plugin
 @options.bench
 @options.task
+@options.rule
 @options.preset
 @options.overrides
 @options.weights
@@ -84,6 +85,7 @@ def command(
     plugin: str,
     bench: str,
     task: str | None,
+    rule: str | None,
     preset: str,
     overrides: tuple[str, ...],
     weights: str | None,
@@ -110,11 +112,13 @@ def command(
     Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was.
     """
     from harness.planning.request import Request
+    from harness.planning.rules import find_rule
 
     request = Request(
         plugin=plugin,
         bench=bench,
         task=task,
+        rule=find_rule(rule),
         preset=preset,
         overrides=overrides,
         weights=weights,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.api.contracts import RULES, Scoring
 from harness.api.errors import UsageError
 from harness.api.records import VideoResult
 from harness.catalog import Catalog
@@ -44,13 +43,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Write the two CSV files of davis2017-evaluation there.",
 )
-@click.option(
-    "--rule",
-    "--protocol",
-    "rule",
-    metavar="NAME",
-    help=f"Another toolkit's rule, named in the output: {', '.join(RULES)}.",
-)
+@options.rule
 @options.attributes
 @options.as_json
 def command(
@@ -71,6 +64,7 @@ def command(
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
     from harness.cli.run import finish
+    from harness.planning.rules import find_rule
     from harness.predictions.scoring import plan_scoring, score
 
     catalog = Catalog.load()
@@ -83,7 +77,7 @@ def command(
         videos=videos,
         data_root=data_root,
         allow_partial=allow_partial,
-        rule=_find_rule(rule),
+        rule=find_rule(rule),
     )
     done = 0
 
@@ -115,9 +109,3 @@ def _folder_for(out: Path, predictions: Path, trial: Trial) -> Iterator[RunFolde
         folder.refuse_method_run()
         folder.claim(trial.key_parts, fresh=True)
         yield folder
-
-
-def _find_rule(name: str | None) -> Scoring | None:
-    if name is None or name in RULES:
-        return RULES.get(name or "")
-    raise UsageError.unknown("rule", name, RULES)

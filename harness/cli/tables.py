@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from harness.api.records import Interval, Latency, RunRecord, Timing, VideoSummary
 from harness.cli.terminal import one_line, table
-from harness.ranking.intervals import clustered_interval
-from harness.ranking.standings import timing_of
+from harness.ranking.standings import mean_of, timing_of
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -76,8 +75,7 @@ def attributes_table(record: RunRecord) -> str:
 
 
 def _mean(videos: Sequence[VideoSummary], column: str, record: RunRecord) -> float | None:
-    rows = {row.video: [figures.get(column) for figures in row.objects.values()] for row in videos}
-    return clustered_interval(rows, average=record.benchmark.average, samples=1).value
+    return mean_of(record.model_copy(update={"videos": list(videos)}), column, samples=1).value
 
 
 def _columns(record: RunRecord) -> list[str]:

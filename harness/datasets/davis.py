@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.api.contracts import (
+    COCO_CLASS_AGNOSTIC,
     DAVIS_2016,
     DAVIS_2016_ZERO_SHOT,
     DAVIS_2017,
@@ -256,15 +257,20 @@ def harness_benchmarks() -> list[Benchmark]:
         "davis17-test-dev", ("ImageSets/2017/test-dev.txt",), truth="first", sequences=_official("test-dev", 2017)
     )
     benchmarks.append(_benchmark(test, "DAVIS 2017 test-dev", {"one-shot": DAVIS_2017}, ARCHIVE_2017_TEST))
-    unsup = Split(
-        "davis17-unsup-val",
-        ("ImageSets/2017/val.txt",),
-        masks="Annotations_unsupervised",
-        sequences=_official("val", 2016, 2017),
-    )
     scorings_unsup = {"instance-zvos": DAVIS_2017_UNSUPERVISED}
-    title = "DAVIS 2017 unsupervised, validation"
-    benchmarks.append(_benchmark(unsup, title, scorings_unsup, ARCHIVE_UNSUPERVISED))
+    for name, part, scorings, title in (
+        ("davis17-unsup-val", "val", scorings_unsup, "DAVIS 2017 unsupervised, validation"),
+        ("davis17-unsup-train", "train", scorings_unsup, "DAVIS 2017 unsupervised, training"),
+        ("davis17-frames-val", "val", {"vis": COCO_CLASS_AGNOSTIC}, "DAVIS 2017 validation, each frame an image"),
+    ):
+        unsup = Split(
+            name,
+            (f"ImageSets/2017/{part}.txt",),
+            masks="Annotations_unsupervised",
+            sequences=_official(part, 2016, 2017),
+            any_resolution=part == "train",
+        )
+        benchmarks.append(_benchmark(unsup, title, scorings, ARCHIVE_UNSUPERVISED))
     unsup_test = Split("davis17-unsup-test-dev", ("ImageSets/2019/test-dev.txt",), truth="none", size=30)
     title = "DAVIS 2019 unsupervised, test-dev"
     benchmarks.append(_benchmark(unsup_test, title, scorings_unsup, ARCHIVE_UNSUPERVISED_TEST))

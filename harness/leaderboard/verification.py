@@ -12,18 +12,18 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from harness.api.contracts import Column
+from harness.api.contracts import RULES, Column
 from harness.api.errors import HarnessError, VerificationFailed
 from harness.api.published import PUBLISHED_SCHEMA, PublishedPaper
 from harness.api.records import RUN_SCHEMA, Interval, Latency, RunRecord, Throughput, is_safe_video_name
-from harness.api.tasks import TASKS
+from harness.api.tasks import TASKS, TaskName
 from harness.catalog import Catalog, Shelf
 from harness.files import read_json
-from harness.ranking.intervals import clustered_interval
+from harness.ranking.standings import mean_of, rows_by_video
 
 LARGEST_RECORD = 8 * 2**20
 """Bytes. A record of 500 videos with two objects each has about half a megabyte."""
@@ -123,11 +123,19 @@ def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
     if benchmark.expected:
         foreign = sorted({video.video for video in record.videos} - set(benchmark.expected))
         _expect(path, "videos", foreign[:1], not foreign, f"videos of {claimed.name} only")
-    scoring = next((rule for rule in scorings.values() if rule.version == claimed.scoring), None)
+    own = scorings[cast(TaskName, claimed.task)]
+    is_own = _name_of_rule(claimed.scoring) == _name_of_rule(own.version)
+    _expect(path, "benchmark.own_rule", claimed.own_rule, claimed.own_rule == is_own, f"{is_own}: {own.version}")
+    scoring = next((rule for rule in (own, *RULES.values()) if rule.version == claimed.scoring), None)
     if scoring is not None:
         _expect(path, "benchmark.average", claimed.average, claimed.average == scoring.average, scoring.average)
         missing = sorted(set(scoring.metrics) - set(record.scores)) if claimed.scored else []
         _expect(path, "scores", f"no {', '.join(missing)}", not missing, f"what {scoring.version} measures")
+
+
+def _name_of_rule(version: str) -> str:
+    """``davis2016`` of ``davis2016/1``: earlier versions of a benchmark's rule are its own too."""
+    return version.rpartition("/")[0] or version
 
 
 def _verify_figure(record: RunRecord, path: Path, field: str, column: Column, interval: Interval) -> None:
@@ -142,13 +150,9 @@ def _verify_figure(record: RunRecord, path: Path, field: str, column: Column, in
         if low is not None and high is not None:
             _expect(path, field, f"low {low}, high {high}", low <= high, "low <= high")
         return
-    rows = {
-        video.video: [figures[column.name] for figures in video.objects.values() if column.name in figures]
-        for video in record.videos
-    }
-    mean = clustered_interval(rows, average=record.benchmark.average)
+    mean = mean_of(record, column.name)
     if value is None:
-        has_gap = any(row is None for video in rows.values() for row in video)
+        has_gap = any(row is None for video in rows_by_video(record, column.name).values() for row in video)
         _expect(path, f"{field}.value", None, has_gap or mean.value is None, f"{mean.value}, the mean of the rows")
         return
     _expect_equal(path, f"{field}.value", value, mean.value, "the mean of the rows of videos")

@@ -23,6 +23,7 @@ from harness.planning.config import configure
 from harness.planning.provenance import choose_weights, code_digest, plugin_info
 from harness.planning.providers import describe_config, describe_providers, describe_supervision, resolve_providers
 from harness.planning.request import Request
+from harness.planning.rules import choose_rule
 from harness.version import __version__
 
 
@@ -132,9 +133,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     source = elsewhere or catalog.methods.source(method.name)
     benchmark = catalog.benchmarks.get(request.bench)
     task = _task(request, method, benchmark)
-    scoring = request.rule or benchmark.scorings[task.name]
-    for metric in scoring.metrics if benchmark.scored else ():
-        catalog.metrics.get(metric)
+    scoring = choose_rule(request.rule, benchmark, task, catalog)
     config = configure(method, request.preset, () if elsewhere else request.overrides)
     weights, weights_path = choose_weights(method, request.weights)
     providers = resolve_providers(method.name, method.providers, config)

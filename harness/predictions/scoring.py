@@ -22,6 +22,7 @@ from harness.catalog import Catalog
 from harness.planning.plan import Trial, open_videos
 from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.planning.request import Request
+from harness.planning.rules import choose_rule
 from harness.predictions.found import find_predictions, read_all_tracks
 from harness.running.digests import OnNote, hash_video, ignore_note
 from harness.running.measure import make_result, measure_tracks, measure_video, metrics_of
@@ -67,9 +68,7 @@ def plan_scoring(
         rule=rule,
     )
     chosen = _choose_task(request.task, benchmark)
-    scoring = rule or benchmark.scorings[chosen.name]
-    for metric in scoring.metrics if benchmark.scored else ():
-        catalog.metrics.get(metric)
+    scoring = choose_rule(rule, benchmark, chosen, catalog)
     found = open_videos(benchmark, request)
     return Trial(
         request=request,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.api.errors import UsageError
 from harness.api.records import RunRecord
 from harness.ranking.intervals import Difference, paired_difference
-from harness.ranking.standings import figure, has_throughput, rows_by_video
+from harness.ranking.standings import difference_of, figure, has_throughput, rows_by_video
 
 ClockName = Literal[
     "model_fps", "model_p90_ms", "model_first_frame_ms", "e2e_fps", "e2e_p90_ms", "throughput_fps", "added_memory_mib"
@@ -205,7 +205,7 @@ def _accuracy(
                 higher_is_better=column not in lower_is_better,
                 base=interval.value,
                 head=other.value,
-                difference=paired_difference(before, after, average=base.benchmark.average)
+                difference=difference_of(base, head, column)
                 if is_mean
                 else _plain_difference(interval.value, other.value),
                 videos=_by_video(before, after) if is_mean else {},

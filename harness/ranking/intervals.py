@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.api.records import Interval
+from harness.api.records import Average, Interval
 
-Average = Literal["objects", "sequences"]
 Rows = Mapping[str, Sequence[float | None]]
+Frames = Mapping[str, Sequence[int]]
+"""For each figure of ``Rows`` the frames it is a mean of; needed where every frame weighs the same."""
 Floats = npt.NDArray[np.float64]
 
 SAMPLES = 2000
@@ -45,13 +45,16 @@ class Difference:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-def clustered_interval(rows_by_video: Rows, *, average: Average, samples: int = SAMPLES, seed: int = SEED) -> Interval:
+def clustered_interval(
+    rows_by_video: Rows, *, average: Average, frames: Frames | None = None, samples: int = SAMPLES, seed: int = SEED
+) -> Interval:
     """Give the mean of per-object figures and its 95 % percentile interval, drawing videos with replacement.
 
-    ``average`` says what has weight 1: every object (DAVIS 2017) or every video's mean (DAVIS 2016). Undefined figures
-    (None) and videos without a defined one are left out; with nothing left the value is None.
+    ``average`` says what has weight 1: every object (DAVIS 2017), every video's mean (DAVIS 2016), or every frame of
+    ``frames``. Undefined figures (None) and videos without a defined one are left out; with nothing left the value is
+    None.
     """
-    sums, weights = _sums_and_weights(_drop_undefined(rows_by_video), average)
+    sums, weights = _in_order(_weigh(rows_by_video, average, frames))
     if not len(sums):
         return Interval(value=None)
     value = float(sums.sum() / weights.sum())
@@ -62,21 +65,28 @@ def clustered_interval(rows_by_video: Rows, *, average: Average, samples: int = 
 
 
 def paired_difference(
-    base: Rows, head: Rows, *, average: Average, samples: int = SAMPLES, seed: int = SEED
+    base: Rows,
+    head: Rows,
+    *,
+    average: Average,
+    frames: tuple[Frames, Frames] | None = None,
+    samples: int = SAMPLES,
+    seed: int = SEED,
 ) -> Difference:
     """Give head minus base on the same videos: both runs are resampled with the same draws.
 
-    Videos where either run has no defined figure are left out of both. Raises ValueError when the videos differ.
+    Videos where either run has no defined figure are left out of both; ``frames`` are those of base and of head.
+    Raises ValueError when the videos differ.
     """
     if set(base) != set(head):
         only = sorted(set(base) ^ set(head))
         raise ValueError(f"a paired difference needs the same videos; only one run has {', '.join(only[:5])}")
-    base, head = _drop_undefined(base), _drop_undefined(head)
-    shared = sorted(set(base) & set(head))
+    base_frames, head_frames = frames or (None, None)
+    weighed = _weigh(base, average, base_frames), _weigh(head, average, head_frames)
+    shared = weighed[0].keys() & weighed[1].keys()
     if not shared:
         return Difference(value=None)
-    before = _sums_and_weights({video: base[video] for video in shared}, average)
-    after = _sums_and_weights({video: head[video] for video in shared}, average)
+    before, after = (_in_order({video: found[video] for video in shared}) for found in weighed)
     value = float(after[0].sum() / after[1].sum() - before[0].sum() / before[1].sum())
     if len(shared) < 2:
         return Difference(value=value)
@@ -86,22 +96,26 @@ def paired_difference(
     return Difference(value=value, low=float(low), high=float(high), doubt=min(1.0, float(doubt)))
 
 
-def _drop_undefined(rows_by_video: Rows) -> dict[str, list[float]]:
-    defined = {
-        video: [float(row) for row in rows if row is not None and not np.isnan(row)]
-        for video, rows in rows_by_video.items()
-    }
-    return {video: rows for video, rows in defined.items() if rows}
+def _weigh(rows_by_video: Rows, average: Average, frames: Frames | None) -> dict[str, tuple[float, float]]:
+    """Each video's sum of defined figures and its weight, where it has any; a mean is sums over weights."""
+    if average == "frames" and frames is None:
+        raise ValueError("a mean over frames needs the number of frames of each figure")
+    weighed: dict[str, tuple[float, float]] = {}
+    for video, rows in rows_by_video.items():
+        counts = frames[video] if average == "frames" and frames is not None else [1] * len(rows)
+        pairs = zip(rows, counts, strict=True)
+        known = [(float(row), count) for row, count in pairs if row is not None and not np.isnan(row)]
+        weight = sum(count for _, count in known)
+        if weight:
+            total = sum(row * count for row, count in known)
+            weighed[video] = (total / weight, 1) if average == "sequences" else (total, weight)
+    return weighed
 
 
-def _sums_and_weights(rows_by_video: Mapping[str, Sequence[float]], average: Average) -> tuple[Floats, Floats]:
-    """Per video, in order of names: the sum of its figures and its weight; a mean is sums over weights."""
-    videos = sorted(rows_by_video)
-    sums = np.array([sum(rows_by_video[video]) for video in videos], dtype=np.float64)
-    counts = np.array([len(rows_by_video[video]) for video in videos], dtype=np.float64)
-    if average == "objects":
-        return sums, counts
-    return sums / np.maximum(counts, 1), np.ones_like(counts)
+def _in_order(weighed: Mapping[str, tuple[float, float]]) -> tuple[Floats, Floats]:
+    """Sums and weights by name of video."""
+    sums, weights = (np.array([weighed[video][place] for video in sorted(weighed)], np.float64) for place in (0, 1))
+    return sums, weights
 
 
 def _resample_means(sums: Floats, weights: Floats, samples: int, seed: int) -> Floats:

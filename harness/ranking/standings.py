@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.api.records import Conditions, Interval, RunRecord, Timing
 from harness.api.tasks import TASKS, works_by_video
-from harness.ranking.intervals import paired_difference
+from harness.ranking.intervals import SAMPLES, Difference, clustered_interval, paired_difference
 
 _SHOWN = {"J&F": ("J&F", "J-mean", "F-mean"), "AP": ("AP", "AP50", "AP75", "AR1", "AR10")}
 
@@ -57,10 +57,14 @@ class SpeedGroup:
 
 @dataclass(frozen=True)
 class Board:
-    """What may be ranked against each other: same scoring rule, same data."""
+    """What may be ranked against each other: same scoring rule, same data.
+
+    ``is_own`` is False where the rule is another than the benchmark's own for the task.
+    """
 
     scoring: str
     fingerprint: str
+    is_own: bool
     rows: tuple[Row, ...]
     speeds: tuple[SpeedGroup, ...]
 
@@ -78,8 +82,8 @@ class Apart:
 class Standing:
     """Everything to be said about one benchmark and task.
 
-    ``boards`` holds the newest scoring first; ``older`` counts the records that a later one of the same method,
-    preset, constants, weights and precision has taken the place of.
+    ``boards`` holds the benchmark's own rule first, and the newest scoring; ``older`` counts the records that a later
+    one of the same method, preset, constants, weights and precision has taken the place of.
     """
 
     benchmark: str
@@ -184,6 +188,32 @@ def rows_by_video(record: RunRecord, column: str) -> dict[str, list[float | None
     }
 
 
+def frames_by_video(record: RunRecord, column: str) -> dict[str, list[int]]:
+    """Per video, the scored frames of the objects of ``rows_by_video``."""
+    return {
+        video.video: [
+            video.scored_frames.get(id_, video.frames) for id_, figures in video.objects.items() if column in figures
+        ]
+        for video in record.videos
+    }
+
+
+def mean_of(record: RunRecord, column: str, *, samples: int = SAMPLES) -> Interval:
+    """The overall figure as the rows of the videos give it, by the record's way of averaging, with its interval."""
+    rows, frames = rows_by_video(record, column), frames_by_video(record, column)
+    return clustered_interval(rows, average=record.benchmark.average, frames=frames, samples=samples)
+
+
+def difference_of(base: RunRecord, head: RunRecord, column: str) -> Difference:
+    """Head minus base of that figure, paired by video, by base's way of averaging."""
+    return paired_difference(
+        rows_by_video(base, column),
+        rows_by_video(head, column),
+        average=base.benchmark.average,
+        frames=(frames_by_video(base, column), frames_by_video(head, column)),
+    )
+
+
 def parse_created(record: RunRecord) -> dt.datetime:
     """When the record was made; a time without a zone is taken as UTC."""
     moment = dt.datetime.fromisoformat(record.created)
@@ -239,12 +269,15 @@ def _labels(records: Sequence[RunRecord]) -> dict[int, str]:
 
 
 def _boards(latest: Sequence[RunRecord], timed: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Board, ...]:
-    # The newest version of a rule first ("name/2" before "name/1"); of the same rule, the data most records share.
+    # The benchmark's own rule first; the newest version of a rule ("name/2" before "name/1"); of the same rule, the
+    # data most records share.
     shares = Counter(_rule(record) for record in latest)
-    order = sorted(shares, key=lambda rule: (-_version(rule[0]), rule[0], -shares[rule], rule[1]))
+    own = {record.benchmark.scoring for record in latest if record.benchmark.own_rule}
+    order = sorted(shares, key=lambda rule: (rule[0] not in own, -_version(rule[0]), rule[0], -shares[rule], rule[1]))
     return tuple(
         Board(
             *rule,
+            is_own=rule[0] in own,
             rows=_rank([record for record in latest if _rule(record) == rule], labels),
             speeds=_speeds([record for record in timed if _rule(record) == rule], labels),
         )
@@ -285,10 +318,9 @@ def _rank(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Row,
 def is_clearly_better(one: RunRecord, other: RunRecord) -> bool:
     """Whether ``one`` beats ``other`` on the main figure with a paired 95 % interval above zero."""
     column = main_column(one.benchmark.task)
-    mine, theirs = rows_by_video(one, column), rows_by_video(other, column)
-    if set(mine) != set(theirs):
+    if set(rows_by_video(one, column)) != set(rows_by_video(other, column)):
         return False
-    difference = paired_difference(theirs, mine, average=one.benchmark.average)
+    difference = difference_of(other, one, column)
     return difference.low is not None and difference.low > 0
 
 

@@ -94,11 +94,9 @@ def _write_measured(standing: Standing) -> list[str]:
     letters = _letters(standing)
     parts = []
     for number, board in enumerate(standing.boards):
-        if number:
-            data = f"data `{board.fingerprint[:12]}`"
-            parts.append(f"### Not comparable with the table above: scored by {cell(board.scoring)}, {data}\n")
-        else:
-            parts.append(f"Scored by {cell(board.scoring)}, data `{board.fingerprint[:12]}`.\n")
+        own = "" if board.is_own else ", not the benchmark's own rule"
+        scored = f"cored by {cell(board.scoring)}{own}, data `{board.fingerprint[:12]}`"
+        parts.append(f"### Not comparable with the table above: s{scored}\n" if number else f"S{scored}.\n")
         parts.append(_board(board, standing.task, letters))
         parts += [_speed(group, standing.task, letters) for group in board.speeds]
     if standing.apart:

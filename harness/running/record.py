@@ -65,6 +65,7 @@ def record_of(
             task=trial.task.name,
             fingerprint=fingerprint,
             scoring=trial.scoring.version,
+            own_rule=trial.scoring.version == trial.benchmark.scorings[trial.task.name].version,
             scored=trial.benchmark.scored,
             average=trial.scoring.average,
             videos_expected=trial.videos_expected,
@@ -123,15 +124,20 @@ def _scores(trial: Trial, catalog: Catalog, results: Sequence[VideoResult]) -> d
 
 def _with_interval(column: str, value: float | None, measured: Mapping[str, VideoScores], average: Any) -> Interval:
     """The figure, a mean of per-object figures, with its interval."""
-    rows = {
-        video: [figure for figures in scores.summary.values() if (figure := figures.get(column)) is not None]
-        for video, scores in measured.items()
-    }
-    rows = {video: figures for video, figures in rows.items() if figures}
-    if value is None or len(rows) < 2:
+    rows = {video: [figures.get(column) for figures in scores.summary.values()] for video, scores in measured.items()}
+    frames = {video: list(_count_frames(scores).values()) for video, scores in measured.items()}
+    interval = clustered_interval(rows, average=average, frames=frames)
+    if value is None:
         return Interval(value=value)
-    interval = clustered_interval(rows, average=average)
     return Interval(value=value, low=interval.low, high=interval.high)
+
+
+def _count_frames(scores: VideoScores) -> dict[str, int]:
+    """On how many frames each object of ``summary`` has a value; all scored ones where a metric keeps no series."""
+    counts = dict.fromkeys(scores.summary, len(scores.frames))
+    for series in reversed(list(scores.series.values())):
+        counts |= {id_: sum(value is not None for value in values) for id_, values in series.items() if id_ in counts}
+    return counts
 
 
 def _row(result: VideoResult, attributes: Iterable[str]) -> VideoSummary:
@@ -140,9 +146,8 @@ def _row(result: VideoResult, attributes: Iterable[str]) -> VideoSummary:
     for scores in result.scores.values():
         for name, figures in scores.summary.items():
             objects.setdefault(name, {}).update(figures)
-        for series in scores.series.values():
-            for name, values in series.items():
-                scored.setdefault(name, sum(value is not None for value in values))
+        if scores.series:
+            scored = _count_frames(scores) | scored
     measured = (len(scores.frames) for scores in result.scores.values())
     return VideoSummary(
         video=result.video,

@@ -369,3 +369,30 @@ def test_zero_shot_masks_have_a_T_and_a_table_by_attribute(capsys, shared):
     assert row[2] == occluded[3]
     assert occluded[-1] == "-"
     assert float(next(line.split() for line in out.splitlines() if line.split()[:1] == ["blackswan"])[-1]) > 0
+
+
+def code_of(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return ended.value.code
+
+
+def test_a_run_under_another_rule_says_so_and_has_a_key_of_its_own(tmp_path, capsys):
+    asked = ["run", "--plugin", "copyfirst", "--bench", "mini-small", "--limit", "1", "--task", "one-shot", "--json"]
+    assert code_of(*asked, "--out", str(tmp_path / "own")) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert code_of(*asked, "--protocol", "davis-2016-frame-mean", "--out", str(tmp_path / "other")) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert (own["benchmark"]["own_rule"], other["benchmark"]["own_rule"]) == (True, False)
+    assert (other["benchmark"]["scoring"], other["benchmark"]["average"]) == ("davis2016-frame-mean/1", "frames")
+    assert own["videos"][0]["frames"] + 2 == other["videos"][0]["frames"]
+    keys = [json.loads((tmp_path / place / "plan.json").read_text())["scoring"] for place in ("own", "other")]
+    assert keys == ["davis2017-semi/1", "davis2016-frame-mean/1"]
+
+
+def test_a_run_refuses_a_rule_that_is_unknown_or_does_not_fit(capsys):
+    asked = ["run", "--plugin", "copyfirst", "--bench", "mini-small", "--task", "one-shot"]
+    assert code_of(*asked, "--protocol", "davis-2106") == 2
+    assert "did you mean" in capsys.readouterr().err
+    assert code_of(*asked, "--protocol", "youtube-vis") == 2
+    assert "measures tracks" in capsys.readouterr().err

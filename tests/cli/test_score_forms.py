@@ -214,7 +214,7 @@ def test_a_rule_of_tracks_does_not_fit_masks(capsys, tmp_path, davis):
     for rule, measured in (("youtube-vis", "track_ap"), ("coco-class-agnostic", "image_ap")):
         code, out, err = score(capsys, "tiny-val", davis, davis / "Annotations/480p", "--rule", rule)
         assert (code, out) == (2, "")
-        assert f"measures tracks ({measured}); expected one of masks" in err
+        assert f"measures tracks ({measured}), and one-shot returns masks" in err
 
 
 def test_tracks_are_scored_by_class_agnostic_rules_by_name(capsys, tmp_path, vis):

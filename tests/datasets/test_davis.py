@@ -106,6 +106,7 @@ def test_a_split_that_is_compared_is_read_at_480p_alone(tree):
     assert {name for name in BENCHMARKS if BENCHMARKS[name].open.args[0].any_resolution} == {
         "davis16-train",
         "davis17-train",
+        "davis17-unsup-train",
     }
 
 
@@ -355,6 +356,8 @@ def test_the_official_splits_have_their_official_sizes():
         "davis17-train": 60,
         "davis17-test-dev": 30,
         "davis17-unsup-val": 30,
+        "davis17-unsup-train": 60,
+        "davis17-frames-val": 30,
         "davis17-unsup-test-dev": 0,
     }
     assert sum(official_sequences()[name]["objects"] for name in BENCHMARKS["davis17-val"].expected) == 61

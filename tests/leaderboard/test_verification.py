@@ -232,3 +232,16 @@ def test_a_paper_needs_rows_known_tasks_and_sources(tmp_path):
         path.write_text(json.dumps({**paper, "rows": [row], **wrong}))
         with pytest.raises(VerificationFailed, match=said):
             read_published(path)
+
+
+def test_another_rule_may_not_pass_as_the_benchmarks_own(make_record, toy_catalog, tmp_path):
+    claim = changed(make_record(GOOD), "benchmark/scoring", "davis2016-frame-mean/1")
+    with pytest.raises(VerificationFailed, match=r"benchmark.own_rule: found True, expected False"):
+        verify_record(read_record(written(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
+
+
+def test_another_rule_is_verified_by_its_own_way_of_averaging(make_record, toy_catalog, tmp_path):
+    claim = changed(make_record(GOOD), "benchmark/scoring", "davis2016-frame-mean/1")
+    claim["benchmark"]["own_rule"] = False
+    with pytest.raises(VerificationFailed, match=r"benchmark.average: found objects, expected frames"):
+        verify_record(read_record(written(tmp_path, claim)), tmp_path / "record.json", toy_catalog)

@@ -14,6 +14,30 @@ def test_objects_and_sequences_weigh_differently() -> None:
     assert clustered_interval(rows, average="sequences").value == pytest.approx((0.5 + 0.9) / 2, abs=1e-15)
 
 
+def test_frames_weigh_the_same_wherever_they_lie() -> None:
+    rows, frames = {"a": [1.0, 0.5], "b": [0.2]}, {"a": [2, 4], "b": [10]}
+    interval = clustered_interval(rows, average="frames", frames=frames)
+    assert interval.value == pytest.approx((2 * 1.0 + 4 * 0.5 + 10 * 0.2) / 16)
+    assert (interval.low, interval.high) == (0.2, pytest.approx(4 / 6))
+
+
+def test_an_undefined_figure_takes_its_frames_along() -> None:
+    rows, frames = {"a": [None, 0.5], "b": [0.2], "c": [None], "d": []}, {"a": [9, 4], "b": [6], "c": [0], "d": []}
+    assert clustered_interval(rows, average="frames", frames=frames).value == pytest.approx((4 * 0.5 + 6 * 0.2) / 10)
+
+
+def test_a_mean_over_frames_needs_their_numbers() -> None:
+    with pytest.raises(ValueError, match="number of frames"):
+        clustered_interval({"a": [0.5]}, average="frames")
+
+
+def test_a_paired_difference_weighs_the_frames_of_each_run() -> None:
+    base, head = {"a": [0.5], "b": [0.5]}, {"a": [0.7], "b": [0.3]}
+    found = paired_difference(base, head, average="frames", frames=({"a": [3], "b": [1]}, {"a": [3], "b": [1]}))
+    assert found.value == pytest.approx((3 * 0.2 - 0.2) / 4)
+    assert (found.low, found.high) == (pytest.approx(-0.2), pytest.approx(0.2))
+
+
 def test_two_videos_span_the_interval_between_them() -> None:
     interval = clustered_interval({"a": [0.2], "b": [0.6]}, average="objects")
     # A quarter of the draws takes video a twice, a quarter video b twice: both lie beyond the 2.5 % tails.

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.api.records import Conditions
-from harness.ranking.standings import is_clearly_better, standing, standings
+from harness.ranking.standings import difference_of, is_clearly_better, mean_of, standing, standings
 
 TEN = [f"video-{number}" for number in range(10)]
 
@@ -187,3 +187,31 @@ def test_a_throughput_with_its_warm_up_inside_is_not_ranked(make_record):
     cold = record.timing.throughput.model_copy(update={"is_warm": False})
     cold_record = record.model_copy(update={"timing": record.timing.model_copy(update={"throughput": cold})})
     assert standing([cold_record]).boards[0].speeds == ()
+
+
+def under_another_rule(record, version="another/9"):
+    told = record.benchmark.model_copy(update={"scoring": version, "own_rule": False})
+    return record.model_copy(update={"benchmark": told})
+
+
+def test_what_another_rule_gave_has_a_table_below_the_benchmarks_own(make_record):
+    own = make_record(flat(0.5), method="own")
+    other = under_another_rule(make_record(flat(0.9), method="other"))
+    found = standing([other, own])
+    assert [(board.scoring, board.is_own) for board in found.boards] == [
+        (own.benchmark.scoring, True),
+        ("another/9", False),
+    ]
+    assert [row.record for row in found.boards[0].rows] == [own]
+
+
+def test_a_mean_over_frames_is_compared_as_one(make_record):
+    record = make_record({"a": [(0.2, 0.4)], "b": [(0.8, 0.6)]})
+    videos = [
+        video.model_copy(update={"scored_frames": dict.fromkeys(video.objects, frames)})
+        for video, frames in zip(record.videos, (1, 3), strict=True)
+    ]
+    told = record.benchmark.model_copy(update={"average": "frames"})
+    pooled = record.model_copy(update={"benchmark": told, "videos": videos})
+    assert mean_of(pooled, "J-mean").value == pytest.approx((0.2 + 3 * 0.8) / 4)
+    assert difference_of(record, record, "J-mean").value == 0

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from harness.api.contracts import (
+    COCO_CLASS_AGNOSTIC,
     DAVIS_2016_ZERO_SHOT,
     DAVIS_2017,
     DAVIS_2017_UNSUPERVISED,
     YOUTUBE_VIS,
     Benchmark,
+    Scoring,
 )
 from harness.api.hookspecs import hookimpl
+from harness.api.tasks import TaskName
 from harness.api.video import Sample
 
 if TYPE_CHECKING:
@@ -100,27 +103,36 @@ TRAIN = tuple(MiniVideo(f"train-{i:03d}", "free", f"train-{i}", 30, 240, 427) fo
 
 @hookimpl
 def harness_benchmarks() -> list[Benchmark]:
-    """Offer `mini`, the quick `mini-small`, and `mini-train`, whose videos share no seed with the others."""
+    """Offer `mini`, the quick `mini-small`, and `mini-train`, whose videos share no seed with the others.
+
+    `mini-frames` are the frames of `mini-small`, each scored as an image.
+    """
     return [
         _benchmark("mini", "Generated videos, 480p", MINI),
         _benchmark("mini-small", "Generated videos, 120p, for tests and first runs", SMALL),
         _benchmark("mini-train", "Generated videos, 240p, for training", TRAIN),
+        _benchmark("mini-frames", "Generated videos, 120p, each frame an image", SMALL, {"vis": COCO_CLASS_AGNOSTIC}),
     ]
 
 
-def _benchmark(name: str, title: str, videos: tuple[MiniVideo, ...]) -> Benchmark:
+SCORINGS: Mapping[TaskName, Scoring] = {
+    "one-shot": DAVIS_2017,
+    "instance-zvos": DAVIS_2017_UNSUPERVISED,
+    "object-zvos": DAVIS_2016_ZERO_SHOT,
+    "vis": YOUTUBE_VIS,
+}
+
+
+def _benchmark(
+    name: str, title: str, videos: tuple[MiniVideo, ...], scorings: Mapping[TaskName, Scoring] = SCORINGS
+) -> Benchmark:
     def open_samples(root: Path | None, partial: bool) -> Sequence[Sample]:
         return [video.sample() for video in videos]
 
     return Benchmark(
         name=name,
         title=title,
-        scorings={
-            "one-shot": DAVIS_2017,
-            "instance-zvos": DAVIS_2017_UNSUPERVISED,
-            "object-zvos": DAVIS_2016_ZERO_SHOT,
-            "vis": YOUTUBE_VIS,
-        },
+        scorings=scorings,
         open=open_samples,
         expected=tuple(video.name for video in videos),
         needs_root=False,

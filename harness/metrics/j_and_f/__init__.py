@@ -37,7 +37,8 @@ class JAndF:
 
         ``objects``: every object of every video weighs the same (2017), and one undefined decay makes the overall
         decay undefined, as in davis2017-evaluation. ``sequences``: objects are averaged in each video first, and
-        videos with an undefined figure are left out of its mean (2016). Objects without a scored frame do not count.
+        videos with an undefined figure are left out of its mean (2016). ``frames``: every scored frame of every object
+        weighs the same; undefined figures are left out. Objects without a scored frame do not count.
         """
         figures = {column.name: self._overall(column.name, videos, scoring) for column in self.columns[1:]}
         return figures_or_none({"J&F": (figures["J-mean"] + figures["F-mean"]) / 2, **figures})
@@ -45,11 +46,25 @@ class JAndF:
     def _overall(self, column: str, videos: Sequence[VideoScores], scoring: Scoring) -> float:
         tables = [[figures for figures in video.summary.values() if figures["J-mean"] is not None] for video in videos]
         values = [np.array([figures[column] for figures in table], np.float64) for table in tables if table]
+        if scoring.average == "frames":
+            return _mean_over_frames(column, videos)
         if scoring.average == "sequences":
             means = np.array([of_video.mean() for of_video in values])
             values = [means[~np.isnan(means)]]
         together = np.concatenate(values) if values else np.empty(0)
         return float(together.mean()) if together.size else float("nan")
+
+
+def _mean_over_frames(column: str, videos: Sequence[VideoScores]) -> float:
+    """The mean of an object's figures, each as often as the object has scored frames."""
+    known = [
+        (figure, sum(value is not None for value in video.series["J"][id_]))
+        for video in videos
+        for id_, figures in video.summary.items()
+        if (figure := figures[column]) is not None
+    ]
+    frames = sum(count for _, count in known)
+    return sum(figure * count for figure, count in known) / frames if frames else float("nan")
 
 
 @hookimpl

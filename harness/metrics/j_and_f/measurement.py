@@ -35,6 +35,8 @@ class JFMeasurement:
 
     def __init__(self, metric: str, sample: Sample, scoring: Scoring) -> None:
         self._crossed = scoring.matching == "hungarian"
+        if self._crossed and scoring.both_empty == "left-out":
+            raise ValueError(f"{metric} cannot leave out frames where it matches (scoring {scoring.version!r})")
         if scoring.matching == "none" or (self._crossed and scoring.objects != "first-frame-max"):
             raise ValueError(
                 f"{metric} cannot match {scoring.matching!r} with objects {scoring.objects!r} (scoring "
@@ -109,6 +111,9 @@ class JFMeasurement:
         for t, frame in enumerate(self._frames):
             objects = np.flatnonzero(frame.scored)
             J[objects, t], F[objects, t] = similarity_and_accuracy(frame.counts[objects])
+            if self._scoring.both_empty == "left-out":
+                empty = objects[frame.counts[objects, UNION] == 0]
+                J[empty, t] = F[empty, t] = np.nan
         return J, F
 
     def _match(self) -> tuple[Float64[np.ndarray, "N T"], Float64[np.ndarray, "N T"], dict[str, int]]:

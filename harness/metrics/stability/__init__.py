@@ -69,7 +69,9 @@ class Stability:
         return StabilityMeasurement(self.name, sample)
 
     def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
-        """The mean over the videos that have a T."""
+        """The mean over the videos that have a T; ValueError for a rule that pools frames, as T is one of a video."""
+        if scoring.average == "frames":
+            raise ValueError(f"{self.name} is a mean over videos; scoring {scoring.version!r} pools frames")
         return {"T": _mean([video.summary["1"]["T"] for video in videos])}
 
 

@@ -33,12 +33,14 @@ def areas(video: MiniVideo, object_id: int) -> list[int]:
     return [int((sample.read_truth(frame) == object_id).sum()) for frame in range(sample.length)]
 
 
-def test_three_benchmarks_need_no_folder_and_score_four_tasks():
-    assert list(BENCHMARKS) == ["mini", "mini-small", "mini-train"]
+def test_no_benchmark_needs_a_folder_and_three_score_four_tasks():
+    assert list(BENCHMARKS) == ["mini", "mini-small", "mini-train", "mini-frames"]
+    assert BENCHMARKS["mini-frames"].tasks == ("vis",)
     for benchmark in BENCHMARKS.values():
         assert not benchmark.needs_root
-        assert benchmark.tasks == ("one-shot", "instance-zvos", "object-zvos", "vis")
-        assert benchmark.scorings["object-zvos"].objects == "single"
+        if benchmark.name != "mini-frames":
+            assert benchmark.tasks == ("one-shot", "instance-zvos", "object-zvos", "vis")
+            assert benchmark.scorings["object-zvos"].objects == "single"
         assert tuple(sample.name for sample in benchmark.open(None, False)) == benchmark.expected
 
 
