@@ -36,6 +36,8 @@ _UNREACHED = set(
     b"numba_runtime_build_excinfo_struct numba_unpickle".split()
 )
 """Those that code refers to which allocates and raises nothing: what would tell of an error, and let go of arrays."""
+_ALLOCATES = re.compile(r"NRT_(?:MemInfo_)?(?:alloc|Allocate|Reallocate)")
+"""How the names begin by which Numba's run time hands out memory."""
 
 
 def as_array(array: np.ndarray, shape: Any) -> np.ndarray:
@@ -91,7 +93,10 @@ class Loops:
         return numba.cfunc(result(*types), error_model="numpy")(twin)
 
     def object_file(self, entry: Entry, compiled: Any) -> tuple[str, bytes] | None:
-        """The name of the entry in its object file, and that file; None where this Numba does not hand it out."""
+        """The entry's name in its object file, and that file; None where this Numba hands out none that loads alone.
+
+        TypeError where the loop allocates.
+        """
         try:
             name, code = compiled.native_name, compiled._library._get_compiled_object()
         except (AttributeError, TypeError, RuntimeError):  # no public name for it: another release may have another
@@ -99,9 +104,9 @@ class Loops:
         if not isinstance(name, str) or not isinstance(code, bytes):
             return None
         needed = sorted(found.decode() for found in set(_EXTERNAL.findall(code)) - _UNREACHED)
-        if needed:
+        if any(_ALLOCATES.match(found) for found in needed):
             raise TypeError(f"loop {entry.name} of {self.file.name} needs Numba's run time: {', '.join(needed)}")
-        return name, code
+        return None if needed else (name, code)  # names that a later release has brought are found by Numba alone
 
     def stamp(self) -> str:
         """What machine code depends on: this file, the loops' file with the numbers it takes from others, compilers."""

@@ -24,10 +24,13 @@ class Names(click.ParamType):
     name = "names"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """``"a, b"`` -> ``("a", "b")``."""
+        """``"a, b"`` -> ``("a", "b")``; commas alone name nothing, which is not the same as not being given."""
         if isinstance(value, tuple):
             return value
-        return tuple(name.strip() for name in value.split(",") if name.strip())
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        if value and not names:
+            self.fail(f"{value!r} names nothing; expected names with commas between them", param, ctx)
+        return names
 
 
 def runs_folder() -> Path:

@@ -216,6 +216,8 @@ class VideoFiles:
     has_truth: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
     facts: str = ""
+    _seen: dict[Path, int] = field(default_factory=dict, compare=False, repr=False)
+    """What each file was when it was first read: its size, time of change and number on the disk."""
 
     def sample(self) -> Sample:
         """The video as the rest of the harness knows it."""
@@ -236,6 +238,7 @@ class VideoFiles:
 
     def frame(self, index: int) -> np.ndarray:
         """Frame ``index`` as (H, W, 3) uint8 RGB."""
+        self._refuse_changed(self.frames[index])
         image = read_image(self.frames[index], "RGB")
         check_size(self.frames[index], image.shape[:2], self.size, self.name)
         return image
@@ -253,13 +256,18 @@ class VideoFiles:
         return kept[mask]
 
     def _mask(self, paths: tuple[Path, ...]) -> np.ndarray:
+        for path in paths:
+            self._refuse_changed(path)
         masks = [self.read(path) for path in paths]
         for mask, path in zip(masks, paths, strict=True):
             check_size(path, mask.shape, self.size, self.name)
         return masks[0] if len(masks) == 1 else np.any(masks, axis=0).astype(np.uint8)
 
     def digest(self) -> str:
-        """SHA-256 over the facts, and the names and bytes of all frames, truths and prompts."""
+        """SHA-256 over the facts, and the names and bytes of all frames, truths and prompts.
+
+        DataError where a file has changed since it was first read: results stand for the bytes they were made from.
+        """
         total = hashlib.sha256(f"{self.name} {len(self.frames)} {len(self.facts)}\n{self.facts}\n".encode())
         for kind, files in self._everything():
             for path in files:
@@ -267,9 +275,25 @@ class VideoFiles:
                     content = path.read_bytes()
                 except OSError as error:
                     raise DataError.at(path, found=f"no readable file ({error.strerror})", expected=kind) from error
+                self._refuse_changed(path)
                 total.update(f"{kind} {path.name} {len(content)}\n".encode())
                 total.update(content)
         return total.hexdigest()
+
+    def _refuse_changed(self, path: Path) -> None:
+        """Remember what the file is, or compare it with what it was; a file that is not there is left to its reader."""
+        try:
+            found = path.stat()
+        except OSError:
+            return
+        now = hash((found.st_size, found.st_mtime_ns, found.st_ino))
+        if self._seen.setdefault(path, now) != now:
+            raise DataError.at(
+                path,
+                found=f"other data than were read of video {self.name} before",
+                expected="data that stay as they are while they are worked on",
+                hint="run the same command again once the data are at rest",
+            )
 
     def _everything(self) -> Iterable[tuple[str, Sequence[Path]]]:
         yield "frame", self.frames

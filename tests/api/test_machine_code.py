@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +100,24 @@ def test_a_loop_that_allocates_is_refused_when_it_is_compiled(folder: Path) -> N
     with pytest.raises(subprocess.CalledProcessError) as failed:
         run(folder)
     assert "loop weigh of loops.py needs Numba's run time: NRT_" in failed.value.stderr
+
+
+def test_names_of_a_later_numba_s_run_time_are_left_to_numba() -> None:
+    """Only a loop that allocates is a mistake; whatever else code refers to, it runs where Numba compiled it."""
+
+    class Compiled:
+        native_name = "weigh"
+
+        def __init__(self, code: bytes) -> None:
+            self._library = SimpleNamespace(_get_compiled_object=lambda: code)
+
+    loops = Loops(__file__)
+    entry = loops.entry("i8 -> i8")(lambda value: value)
+    assert loops.object_file(entry, Compiled(b"..NRT_decref..")) == ("weigh", b"..NRT_decref..")
+    assert loops.object_file(entry, Compiled(b"..NRT_decref..NRT_tell_lately..")) is None
+    for name in (b"NRT_MemInfo_alloc_aligned", b"NRT_Allocate_External"):
+        with pytest.raises(TypeError, match=name.decode()):
+            loops.object_file(entry, Compiled(b".." + name + b".."))
 
 
 def test_an_array_of_another_type_or_with_gaps_is_refused() -> None:

@@ -10,7 +10,7 @@ from harness.cli import main
     [
         ([], "Missing option '--data'"),
         (["--data", ""], "--data names nothing to learn from"),
-        (["--data", " , "], "--data names nothing to learn from"),
+        (["--data", " , "], "' , ' names nothing"),
     ],
 )
 def test_training_without_data_is_a_wrong_call(capsys, given, message):
@@ -18,6 +18,20 @@ def test_training_without_data_is_a_wrong_call(capsys, given, message):
         main(["train", "--plugin", "tvos", *given])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["bench", "precision", "--plugin", "copyfirst", "--bench", "mini-small"], "--precisions"),
+        (["run", "--plugin", "copyfirst", "--bench", "mini-small"], "--videos"),
+    ],
+)
+def test_commas_alone_are_a_wrong_call_and_not_the_default(capsys, command, option):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, option, ","])
+    assert stop.value.code == 2
+    assert f"Invalid value for '{option}': ',' names nothing" in capsys.readouterr().err
 
 
 def test_scoring_a_task_that_is_nearly_named_asks_whether_that_was_meant(capsys, tmp_path):

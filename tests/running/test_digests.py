@@ -125,6 +125,25 @@ def test_a_fresh_run_reads_each_file_once_to_decode_it_and_once_to_hash_it(
     assert {path: hashed[path] for path in paths} == {path: 1 + (path == paths[5]) for path in paths}
 
 
+@pytest.mark.parametrize("which", [3, 8], ids=["frame", "truth"])
+def test_a_video_whose_files_change_while_it_is_worked_on_fails(tests_tools, tmp_path, video_on_disk, which):
+    """Its digest would be of bytes that no mask was made from, or scored by."""
+    sample, paths = video_on_disk
+
+    class Meddles(CopyFirst):
+        def propagate(self, video, prompts):
+            yield from super().propagate(video, prompts)
+            paths[which].write_bytes(paths[which - 1].read_bytes() + b"another file")
+
+    if which == 8:
+        assert sample.read_truth(3).any()
+    record = run_on(tests_tools, [sample], tmp_path / "run", card(lambda context: Meddles()))
+    (failure,) = record.failures
+    assert "other data than were read of video shot before" in failure.message
+    assert str(paths[which]) in failure.message
+    assert not list((tmp_path / "run").rglob("videos/*.json"))
+
+
 def test_hashing_that_takes_long_is_said_and_short_hashing_is_not(tests_tools, monkeypatch):
     monkeypatch.setattr(digests, "QUIET_SECONDS", 0.05)
     notes = []

@@ -42,23 +42,33 @@ class Graphs:
 
     How many references a frame has is data in its row of the schedule, so one graph serves every frame of a video but
     the first of its kind, which runs as it is: that warms up what a capture must not do (choosing algorithms, compiling
-    kernels).
+    kernels). So an object that enters later has one frame with more classes done as it is, and captured, in its lap:
+    its time counts.
+
+    A method with graphs works on one video at a time: the next one begins on the same tensors.
     """
 
     def __init__(self, frame: Frame, config: Config) -> None:
         self.frame = frame
         self.config = config
         self.graphs: dict[tuple[object, ...], FrameGraph] = {}
+        self.begun: Memory | None = None
 
     def begin(self, grid: tuple[int, int], features: Tensor) -> Memory:
         """An empty memory for features (h*w, C); an earlier video's ring of this size is taken again."""
         frames = frames_kept(self.config)
         alike = (frames, *features.shape)
         rings = [each.memory.features for each in self.graphs.values() if each.memory.features.shape == alike]
-        return Memory(frames, grid, features, ring=rings[0] if rings else None)
+        self.begun = Memory(frames, grid, features, ring=rings[0] if rings else None)
+        return self.begun
 
     def run(self, memory: Memory, image: Tensor, schedule: Schedule, target: int) -> Tensor:
-        """The mask of ``image``; memory holds the frame then."""
+        """The mask of ``image``; memory holds the frame then. RuntimeError once another video has begun."""
+        if memory is not self.begun:
+            raise RuntimeError(
+                "tvos was asked for a frame of a video after another had begun; with cuda_graph expected one video at "
+                "a time: build the method twice, or set cuda_graph=false"
+            )
         row = schedule.row(target)
         kind = (image.shape, memory.features.shape, len(memory.ids))
         graph = self.graphs.pop(kind, None)

@@ -106,6 +106,23 @@ def test_one_graph_serves_all_frames_and_videos_of_a_size_and_class_count(monkey
     assert len(rings) == 2  # one a size
 
 
+def test_a_video_that_goes_on_after_another_has_begun_is_refused_and_the_other_keeps_its_masks():
+    """Both would write into the same tensors."""
+    network = for_inference(build_network("r18", seed=2))
+    model = TVOS(network, Config(cuda_graph=True), "cpu")
+    frames, prompt = frames_and_prompt(6)
+    expected = masks_of(model, frames, {0: prompt})
+    video = Video(name="v", length=6, height=24, width=32, read=frames.__getitem__)
+    first, second = (model.propagate(video, Prompts({0: prompt})) for _ in range(2))
+    for _ in range(2):
+        next(first)
+    found = [next(second), next(second)]
+    with pytest.raises(RuntimeError, match="expected one video at a time"):
+        next(first)
+    found += list(second)
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
 def test_a_rehearsal_leaves_no_graph_behind():
     model = TVOS(for_inference(build_network("r18")), Config(cuda_graph=True), "cpu")
     model.rehearse()
