@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 demo: $(INSTALLED)
 	$(BIN)/harness run --plugin copyfirst --bench mini-small --out $(DEMO)/copyfirst --resume never
-	$(BIN)/harness run --plugin tvos --bench mini-small --out $(DEMO)/tvos --resume never
+	$(BIN)/harness run --plugin tvos --preset small-videos --bench mini-small --out $(DEMO)/tvos --resume never
 	$(BIN)/harness leaderboard add $(DEMO)/copyfirst --to $(DEMO)/leaderboard --replace
 	$(BIN)/harness leaderboard add $(DEMO)/tvos --to $(DEMO)/leaderboard --replace
 	@mkdir -p $(DEMO)/leaderboard/published
