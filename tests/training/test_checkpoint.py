@@ -112,3 +112,37 @@ def test_equal_weights_make_equal_bytes(tmp_path):
     for name in ("one", "two"):
         write_weights(tmp_path / name, {"b": torch.ones(3), "a": torch.zeros(1)}, metadata)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize("facts", [{"Channel": "3"}, {"channel": 3}, {"channel": "x" * 10_001}, 3, ["channel"]])
+def test_what_a_learner_says_that_is_no_fact_is_the_plugin_s_mistake(tiny, facts):
+    class Says(tiny.Learner):
+        def facts(self):
+            return facts
+
+    with pytest.raises(ContractError, match="the facts of pixels's learner cannot be stored"):
+        tiny.train(tiny.card(Says), validate="none", config={"iterations": 1})
+
+
+def test_a_checkpoint_of_a_stage_that_is_not_there_is_refused(finished):
+    path = finished.folder / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    for change in ({"stage": "round-9"}, {"window": 3}, {"iteration": "many"}):
+        torch.save(content | change, path)
+        with pytest.raises(DataError, match="expected a checkpoint"):
+            finished.train(validate="none")
+
+
+def test_a_checkpoint_from_before_there_were_stages_is_taken_up(finished):
+    path = finished.folder / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    torch.save({k: v for k, v in content.items() if k not in ("stage", "before", "best_stage")}, path)
+    assert finished.train(validate="none").iterations == 12
+
+
+def test_weights_that_a_kill_kept_from_being_written_at_the_end_are_written(finished):
+    last = finished.folder / "last.safetensors"
+    before = last.read_bytes()
+    last.unlink()
+    finished.train(validate="none")
+    assert last.read_bytes() == before
