@@ -76,6 +76,6 @@ def harness_methods() -> list[Method]:
         default_weights=SHIPPED,
         supervision="none (frames only)",
         paper=PAPER,
-        training=Training(build_learner, TrainingConfig, TRAINING_PRESETS, needs="frames"),
+        training=Training(build_learner, TrainingConfig, TRAINING_PRESETS, needs="frames", choose="last"),
     )
     return [propagation, *make_adapted_forms(propagation)]

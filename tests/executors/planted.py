@@ -21,6 +21,7 @@ class Config:
     shift: int = 1
     folder: str = ""
     tricks: str = ""
+    flow: str = ""
 
 
 def die_by_segfault(video, prompts):
@@ -232,6 +233,14 @@ class AtOnce:
         return masks
 
 
+class Writes(AtOnce):
+    """Writes down which providers and facts it is given."""
+
+    def __init__(self, context):
+        told = {name: str(spec) for name, spec in context.providers.items()} | dict(context.facts)
+        (Path(context.config.folder) / "told.txt").write_text(repr(told))
+
+
 def die_in_build(context):
     ctypes.string_at(0)
 
@@ -256,6 +265,7 @@ def harness_methods():
         card("tracks", lambda context: FindsTracks(), **vis),
         card("wrong_tracks", lambda context: FindsWrongTracks(), **vis),
         card("list", lambda context: ReturnsAList(), **vis),
+        card("provided", Writes, providers={"flow": "flow"}),
         card("unbuilt", fail_to_build),
         card("dies_in_build", die_in_build),
     ]

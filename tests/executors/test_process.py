@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from harness.api.contracts import DAVIS_2017
 from harness.api.errors import MethodFailed, PluginError, UsageError
@@ -187,6 +189,20 @@ def test_a_config_reaches_the_worker(tmp_path, run_planted):
     moving = run_planted("shifts", tmp_path / "moving")
     assert still.config["shift"] == 0
     assert still.scores["share_right"]["share"].value < moving.scores["share_right"]["share"].value
+
+
+@pytest.mark.parametrize("executor", ["inline", "process"])
+def test_providers_and_facts_reach_the_method_and_the_record_where_it_lives(tmp_path, run_planted, executor):
+    flows, weights = tmp_path / "flows", tmp_path / "w.safetensors"
+    flows.mkdir()
+    (flows / "0.flo").write_bytes(b"flow")
+    save_file({"a": torch.zeros(2)}, weights, {"fact.channel": "3"})
+    given = (f"folder={tmp_path}", f"flow=files:{flows}")
+    record = run_planted("provided", tmp_path / "run", executor=executor, overrides=given, weights=str(weights))
+    assert not record.failures
+    assert (tmp_path / "told.txt").read_text() == repr({"flow": f"files:{flows}", "channel": "3"})
+    assert record.config["flow"] == record.providers["flow"].name == "files"
+    assert len(record.providers["flow"].sha256) == 64
 
 
 def vis_benchmark(tests_tools):

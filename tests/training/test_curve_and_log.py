@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.training.curve import draw_curve
+from harness.training.curve import draw_curve, in_one_row
 from harness.training.log import NEVER, Window, cut, means_of, read_lines
 
 TRAIN = {"kind": "train", "iteration": 10, "losses": {"loss": 0.5, "$a_b$": None, "_c": 2.0}, "lr": 0.1}
@@ -65,3 +65,22 @@ def test_a_log_is_cut_behind_a_checkpoint(tmp_path):
         ("train", 10),
     ]
     assert log.read_text().endswith("\n")
+
+
+def test_a_log_of_stages_is_cut_in_the_stage_that_goes_on(tmp_path):
+    log = tmp_path / "log.jsonl"
+    lines = [
+        {"kind": "train", "stage": stage, "iteration": i} for stage in ("one", "two", "three", "old") for i in (5, 10)
+    ]
+    log.write_text("\n".join(json.dumps(line) for line in lines))
+    cut(log, stages=["one", "two", "three"], stage="two", iteration=7, validated=-1)
+    found = [(line["stage"], line["iteration"]) for line in read_lines(log)]
+    assert found == [("one", 5), ("one", 10), ("two", 5)]
+
+
+def test_the_curve_counts_iterations_over_the_stages():
+    lines = [{"kind": "train", "stage": stage, "iteration": i} for stage in ("one", "two") for i in (5, 10)]
+    row, begins = in_one_row(lines)
+    assert [line["iteration"] for line in row] == [5, 10, 15, 20]
+    assert begins == {"one": 0, "two": 10}
+    assert in_one_row([{"kind": "train", "iteration": 3}]) == ([{"kind": "train", "iteration": 3}], {})
