@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
+from collections.abc import Sequence
 
 import click
 
+from harness.api.providers import PROVIDERS, Offer
 from harness.catalog import Catalog
 from harness.cli.ls import problems
 from harness.cli.terminal import say
@@ -37,6 +39,8 @@ def command() -> int:
     for package, use in OPTIONAL.items():
         state = "yes" if importlib.util.find_spec(package) else "no "
         say(f"{package:32} {state} {use}")
+    for kind, offers in PROVIDERS.items():
+        say(f"{kind}: {describe_offers(offers)}")
     free = shutil.disk_usage(".").free / 2**30
     say(f"disk: {free:.1f} GiB free here")
     say(f"plugins: {len(catalog.sources)} entry points, {len(catalog.broken)} broken")
@@ -46,3 +50,10 @@ def command() -> int:
     for broken in catalog.broken:
         say(f"\n{broken.source}\n{broken.traceback}")
     return 4 if found else 0
+
+
+def describe_offers(offers: Sequence[Offer]) -> str:
+    """The providers that can be named here, then those that lack a package."""
+    here = ", ".join(offer.form for offer in offers if offer.is_installed)
+    lacking = "".join(f"; {offer.form} needs {offer.package}" for offer in offers if not offer.is_installed)
+    return here + lacking

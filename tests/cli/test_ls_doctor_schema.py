@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from harness.api.providers import Offer
 from harness.api.records import RunRecord
 from harness.cli import main
 
@@ -77,3 +78,10 @@ def test_an_unknown_verb_gets_a_did_you_mean(capsys):
     code, _, err = harness(capsys, "scroe")
     assert code == 2
     assert "did you mean 'score'?" in err
+
+
+def test_doctor_lists_the_providers_that_can_be_named_and_what_the_others_lack(capsys, monkeypatch):
+    monkeypatch.setattr(Offer, "is_installed", property(lambda offer: not offer.package))
+    _, out, _ = harness(capsys, "doctor")
+    assert "flow: dis, dis:fast, files:DIR, truth-flow; raft:FILE needs torchvision" in out
+    assert "proposals: components, edgebox+grabcut, files:DIR; maskrcnn:FILE needs torchvision" in out
