@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ from harness.cli.terminal import say, table
     "--weights", multiple=True, metavar="ROW=FILE", help="The checkpoint of a row, or a name on the card, or none."
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a constant of every cell.")
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Make the weights of rows that say how they are trained; the same command goes on after a kill.",
+)
+@click.option(
+    "--train-root", type=options.PATH, metavar="DIR", help="Where what is learnt from lies; default: --data-root."
+)
 @options.names("--rows", "Only these rows.")
 @options.names("--columns", "Only these columns.")
 @click.option("--seeds", type=int, metavar="N", help="Every cell with seeds 0 to N - 1; default: as the file says.")
@@ -47,6 +56,8 @@ def command(
     limit: int | None,
     weights: tuple[str, ...],
     overrides: tuple[str, ...],
+    train: bool,
+    train_root: Path | None,
     rows: tuple[str, ...],
     columns: tuple[str, ...],
     seeds: int | None,
@@ -91,7 +102,8 @@ def command(
         precision=precision,
     )
     say(f"folder {choice.out}", err=True)
-    outcome = run_grid(path.stem, read, choice, catalog, _watch)
+    learn = _Learn(choice, train_root or data_root, catalog) if train else None
+    outcome = run_grid(path.stem, read, choice, catalog, _watch, learn=learn)
     page = tabulate(outcome, choice)
     write_atomically(choice.out / "table.md", page.as_markdown().encode())
     if as_json:
@@ -100,6 +112,40 @@ def command(
         say("\n".join([page.title, "", table(page.rows, page.heads), "", *page.lines]))
     say(f"written {choice.out / 'results.json'} and table.md", err=True)
     return outcome.exit_code
+
+
+@dataclass(frozen=True)
+class _Learn:
+    """Trains a row as ``harness train`` would, on the device of the cells."""
+
+    choice: Any
+    root: Path | None
+    catalog: Catalog
+
+    def __call__(self, lesson: Any) -> Path:
+        from harness.cli.train_progress import watch_training
+        from harness.training.loop import train
+        from harness.training.plan import TrainingRequest, resolve_training
+        from harness.training.processes import Processes
+
+        request = TrainingRequest(
+            plugin=lesson.plugin,
+            data=lesson.data,
+            data_root=self.root,
+            allow_partial=self.choice.allow_partial,
+            preset=lesson.preset,
+            overrides=lesson.overrides,
+            init=lesson.init,
+            device=self.choice.device,
+            precision=self.choice.precision,
+            validate_root=self.choice.data_root,
+        )
+        plan = resolve_training(request, self.catalog)
+        say(f"{lesson.row}: training {lesson.plugin} in {lesson.folder}", err=True)
+        with watch_training(plan) as watch:
+            trained = train(plan, lesson.folder, self.catalog, Processes(self.choice.device), watch=watch)
+        is_chosen = plan.chooses and trained.folder.best.exists()
+        return trained.folder.best if is_chosen else trained.folder.last
 
 
 def _row_and_file(pair: str) -> tuple[str, str]:

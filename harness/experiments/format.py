@@ -25,6 +25,10 @@ Printed = Annotated[float | None, BeforeValidator(lambda value: None if value !=
 Constant = bool | int | float | str | list[bool | int | float | str]
 
 
+STAGE = "stage:"
+"""Before the name of a stage of the method, among ``metrics``."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -55,6 +59,18 @@ class Part(_Table):
     note: str = ""
 
 
+class RowTraining(_Table):
+    """How the weights of a row are made by ``harness reproduce --train``."""
+
+    data: Annotated[str, StringConstraints(min_length=1)]
+    """What is learnt from, as ``harness train --data`` takes it."""
+    preset: str = ""
+    set: dict[str, Constant] = {}
+    """Constants of the training's config."""
+    init: str = ""
+    """Another row with a training, whose weights this one begins from, or a file."""
+
+
 class Row(Part):
     """A row: also which weights its cells take, and what the paper prints."""
 
@@ -62,6 +78,8 @@ class Row(Part):
     """A name on the method's card, or none (random); empty: the card's default, or what ``needs`` asks for."""
     needs: str = ""
     """Which weights are needed and how to get them; its cells are left out until ``--weights ROW=FILE`` gives them."""
+    train: RowTraining | None = None
+    """The training that makes them; its cells are left out without ``--train`` where no other weights are there."""
     trained: str = ""
     """How the paper's weights of this row were made."""
     published: list[Printed | list[Printed]] = []
@@ -77,7 +95,7 @@ class Experiment(_Table):
     benchmark: str
     """The paper's."""
     metrics: Annotated[list[str], Field(min_length=1)]
-    """Figures as ``harness ls metrics`` names them."""
+    """Figures as ``harness ls metrics`` names them, and ``stage:NAME``: seconds a frame in a stage of the method."""
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
     """Measured figures are multiplied by it to stand beside the published ones; 100: per cent."""
     digits: Annotated[int, Field(ge=0, le=6)] = 1
@@ -151,6 +169,10 @@ def _contradictions(experiment: Experiment) -> list[tuple[str, str, str]]:
         wrong += [
             (kind, f"two named {name!r}", "each name once") for name in dict.fromkeys(names) if names.count(name) > 1
         ]
+    wrong += [
+        ("metrics", f"{metric!r}", "stage:NAME") for metric in experiment.metrics if metric.strip() == STAGE.strip()
+    ]
+    wrong += _circles(experiment)
     shape = (max(1, len(experiment.columns)), len(experiment.metrics))
     for place, row in enumerate(experiment.rows):
         key = f"rows[{place}] ({row.name!r})"
@@ -164,6 +186,23 @@ def _contradictions(experiment: Experiment) -> list[tuple[str, str, str]]:
             twice = sorted(set(row.set) & set(column.set))
             if twice:
                 wrong.append((f"{key}.set.{twice[0]}", f"another in column {column.name!r}", "one of the two"))
+    return wrong
+
+
+def _circles(experiment: Experiment) -> list[tuple[str, str, str]]:
+    """Trainings that begin from each other, or from a row that has none."""
+    rows = {row.name: row for row in experiment.rows}
+    wrong = []
+    for place, row in enumerate(experiment.rows):
+        key, passed, here = f"rows[{place}] ({row.name!r}).train.init", [row.name], row
+        while here.train and here.train.init in rows:
+            here = rows[here.train.init]
+            if here.name in passed:
+                wrong.append((key, f"the circle {' <- '.join([*passed, here.name])}", "an end"))
+                break
+            passed.append(here.name)
+            if here.train is None:
+                wrong.append((key, f"the row {here.name!r}, which has no train", "a row with train, or a file"))
     return wrong
 
 

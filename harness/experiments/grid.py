@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.api.errors import HarnessError, UsageError
-from harness.api.records import Precision, RunRecord, VideoFailure, VideoResult
+from harness.api.records import Interval, Precision, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
-from harness.experiments.format import Cell, Experiment, cells_of
+from harness.experiments.format import STAGE, Cell, Experiment, cells_of
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
+from harness.experiments.trained import Learn, RowTrainings
 from harness.files import write_atomically
 from harness.planning.plan import Plan, resolve
 from harness.planning.request import Request
-from harness.ranking.standings import model_fps
+from harness.ranking.standings import model_fps, timing_of
 from harness.running.runner import run
 from harness.version import __version__
 
@@ -72,10 +73,13 @@ def run_grid(
     catalog: Catalog,
     watch: Watch,
     on_cell: Callable[[Outcome], None] = lambda outcome: None,
+    *,
+    learn: Learn | None = None,
 ) -> Outcome:
     """Run the chosen cells one after the other; ``results.json`` in ``choice.out`` holds what is done after each.
 
-    Names that are not in the file are a UsageError before anything runs. Whatever else is wrong with a cell is in its
+    With ``learn``, rows that say how they are trained are, into ``choice.out``/train, before their first cell. Names
+    that are not in the file are a UsageError before anything runs. Whatever else is wrong with a cell is in its
     outcome.
     """
     cells = choose_cells(experiment, choice)
@@ -86,8 +90,9 @@ def run_grid(
         experiment=experiment,
         asked=[cell.name for cell in cells],
     )
+    trainings = RowTrainings(experiment, choice.out / "train", learn) if learn else None
     for cell in cells:
-        made, last = _Run(cell, choice, catalog, watch).outcome()
+        made, last = _Run(cell, choice, catalog, watch, trainings).outcome()
         conditions = last.conditions if last else outcome.conditions
         outcome = outcome.model_copy(update={"cells": [*outcome.cells, made], "conditions": conditions})
         text = outcome.model_dump_json(by_alias=True, indent=2) + "\n"
@@ -120,6 +125,7 @@ class _Run:
     choice: Choice
     catalog: Catalog
     watch: Watch
+    trainings: RowTrainings | None = None
 
     def outcome(self) -> tuple[CellOutcome, RunRecord | None]:
         """What came of it, and the record of its last seed."""
@@ -136,17 +142,27 @@ class _Run:
         records: list[RunRecord] = []
         seeds: list[Seed] = []
         try:
-            missing = self._explain_missing_weights()
+            weights = self._train()
+            missing = "" if weights else self._explain_missing_weights()
             if missing:
                 return made.model_copy(update={"state": "needs-weights", "problem": missing}), None
+            if weights:
+                made = made.model_copy(update={"training": str(weights.parent)})
             for seed in range(self.choice.seeds or self.cell.seeds):
-                record, folder = self._one(seed)
+                record, folder = self._one(seed, weights)
                 records.append(record)
                 seeds.append(_seed(record, folder, seed))
         except HarnessError as error:
             failed = {"state": "failed", "problem": str(error), "exit_code": error.exit_code, "seeds": seeds}
             return made.model_copy(update=failed), records[-1] if records else None
         return made.model_copy(update={"seeds": seeds, **_describe_end(records)}), records[-1]
+
+    def _train(self) -> Path | None:
+        """The weights of a row that is trained here; None where it is not, or where other weights were named."""
+        row = self.cell.row
+        if self.trainings is None or row.train is None or row.name in self.choice.weights:
+            return None
+        return self.trainings.weights_of(row)
 
     def _explain_missing_weights(self) -> str:
         """How to get the weights that are not here; empty where nothing is missing."""
@@ -157,16 +173,17 @@ class _Run:
         if entry is not None and (entry.path is None or not entry.path.is_file()):
             where = f"download {entry.name} from {entry.url}" if entry.url else f"{entry.name} is not on this machine"
             return row.needs or where
-        return row.needs if not row.weights else ""
+        made_here = "a training (--train)" if row.train else ""
+        return (row.needs or made_here) if not row.weights else ""
 
-    def _one(self, seed: int) -> tuple[RunRecord, Path]:
+    def _one(self, seed: int, trained: Path | None) -> tuple[RunRecord, Path]:
         choice, row = self.choice, self.cell.row
         request = Request(
             plugin=self.cell.method,
             bench=choice.bench or self.cell.benchmark,
             preset=self.cell.preset,
             overrides=(*self.cell.overrides, *choice.overrides),
-            weights=choice.weights.get(row.name, row.weights or None),
+            weights=str(trained) if trained else choice.weights.get(row.name, row.weights or None),
             device=choice.device,
             precision=choice.precision,
             videos=choice.videos,
@@ -194,13 +211,23 @@ def _seed(record: RunRecord, folder: Path, seed: int) -> Seed:
     return Seed(
         seed=seed,
         folder=str(folder),
-        figures={column: interval for columns in record.scores.values() for column, interval in columns.items()},
+        figures={column: interval for columns in record.scores.values() for column, interval in columns.items()}
+        | seconds_by_stage(record),
         videos_done=record.benchmark.videos_done,
         videos_expected=record.benchmark.videos_expected,
         partial_reason=record.partial_reason if record.partial else "",
         model_fps=model_fps(record),
         failures=[f"{failure.video}: {failure.kind}: {failure.message}" for failure in record.failures],
     )
+
+
+def seconds_by_stage(record: RunRecord) -> dict[str, Interval]:
+    """Seconds a frame in each stage of the method, by ``stage:NAME``; every frame counts, first and warm-up too."""
+    timing = timing_of(record)
+    if timing is None:
+        return {}
+    frames = timing.model.frames + timing.model_first_frame.frames + timing.warm_up_frames
+    return {f"{STAGE}{name}": Interval(value=time.seconds / frames) for name, time in timing.stages.items() if frames}
 
 
 def _describe_end(records: Sequence[RunRecord]) -> dict[str, object]:

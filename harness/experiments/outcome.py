@@ -44,6 +44,8 @@ class CellOutcome(_Part):
     benchmark: str
     weights: str = ""
     trained_on: str = ""
+    training: str = ""
+    """The folder of the training that made the weights here (``--train``)."""
     published: dict[str, Number | None] = {}
     """As the paper prints them."""
     state: Literal["measured", "needs-weights", "failed", "not-scored"]

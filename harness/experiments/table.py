@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.api.records import Interval
+from harness.experiments.format import STAGE
 from harness.experiments.grid import Choice
 from harness.experiments.outcome import CellOutcome, Outcome
 
+SECONDS_DIGITS = 4
 _STATES = {"needs-weights": "needs weights", "failed": "failed", "not-scored": "not scored"}
 
 
@@ -56,6 +58,8 @@ def tabulate(outcome: Outcome, choice: Choice) -> Told:
 
 
 def _head(outcome: Outcome, column: str, metric: str) -> str:
+    if metric.startswith(STAGE):
+        metric = f"{metric.removeprefix(STAGE)}, s a frame"
     if not column:
         return metric
     return column if len(outcome.experiment.metrics) == 1 else f"{column}, {metric}"
@@ -66,7 +70,8 @@ def _write(outcome: Outcome, cell: CellOutcome | None, metric: str) -> str:
         return ""
     experiment = outcome.experiment
     printed = cell.published.get(metric)
-    published = "-" if printed is None else f"{printed:.{experiment.digits}f}"
+    is_stage = metric.startswith(STAGE)
+    published = "-" if printed is None else f"{printed:g}" if is_stage else f"{printed:.{experiment.digits}f}"
     figure = cell.figure(metric)
     if figure is None or figure.value is None:
         return f"{_STATES.get(cell.state, '-')} / {published}"
@@ -75,6 +80,8 @@ def _write(outcome: Outcome, cell: CellOutcome | None, metric: str) -> str:
 
 def _write_measured(outcome: Outcome, cell: CellOutcome, metric: str, figure: Interval) -> str:
     scale, digits = outcome.experiment.scale, outcome.experiment.digits
+    if metric.startswith(STAGE):
+        scale, digits = 1.0, SECONDS_DIGITS
 
     def number(value: float) -> str:
         return f"{scale * value:.{digits}f}"
@@ -131,6 +138,8 @@ def _weights(outcome: Outcome) -> list[str]:
 
 
 def _with_origin(cell: CellOutcome) -> str:
+    if cell.training:
+        return f"{cell.weights} (trained here, {cell.training})"
     return f"{cell.weights} (trained on {cell.trained_on})" if cell.trained_on else cell.weights
 
 

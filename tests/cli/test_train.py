@@ -236,3 +236,39 @@ def test_a_terminal_gets_a_bar_and_the_lines(capsys, squares, tmp_path, monkeypa
     assert code == 0
     assert "[4] loss " in err
     assert "4/4 iterations" in err
+
+
+ROWS = """
+title = "Squares"
+method = "colour-model"
+task = "one-shot"
+benchmark = "squares"
+metrics = ["J&F"]
+paper = {title = "Squares", authors = "Nobody", year = 2026, where = "Table 1"}
+[[rows]]
+name = "short"
+train = {data = "squares", preset = "short"}
+[[rows]]
+name = "longer"
+train = {data = "squares", set = {iterations = 8}, init = "short"}
+"""
+
+
+def test_rows_of_an_experiment_are_trained_and_not_trained_again(capsys, squares, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.toml").write_text(ROWS)
+    asked = ("reproduce", "toy.toml", "--data-root", squares, "--out", tmp_path / "out", "--json")
+    code, out, _ = harness(capsys, *asked)
+    assert [cell["state"] for cell in json.loads(out)["cells"]] == ["needs-weights", "needs-weights"]
+    code, out, err = harness(capsys, *asked, "--train", "--rows", "longer")
+    assert code == 0
+    assert err.index("short: training colour-model") < err.index("longer: training colour-model")
+    (cell,) = json.loads(out)["cells"]
+    assert cell["state"] == "measured"
+    assert cell["training"] == str(tmp_path / "out/train/longer")
+    made = {path: path.read_bytes() for path in tmp_path.glob("out/train/*/last.safetensors")}
+    assert len(made) == 2
+    code, _, err = harness(capsys, *asked, "--train")
+    assert code == 0
+    assert {path: path.read_bytes() for path in made} == made
+    assert [len((path.parent / "log.jsonl").read_text().splitlines()) > 0 for path in made] == [True, True]

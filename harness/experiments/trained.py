@@ -1,0 +1,87 @@
+"""Weights that an experiment's rows make for themselves: each row is trained once, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.api.errors import HarnessError, UsageError
+from harness.api.records import is_safe_video_name
+from harness.experiments.format import Experiment, Row
+from harness.files import digest_of
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One training, as ``harness train`` would be asked for it; ``folder`` is where it is kept and goes on."""
+
+    row: str
+    plugin: str
+    data: tuple[str, ...]
+    preset: str
+    overrides: tuple[str, ...]
+    init: Path | None
+    folder: Path
+
+
+Learn = Callable[[Lesson], Path]
+"""Goes through a training, or on with it, and returns the weights that it chooses."""
+
+
+@dataclass
+class RowTrainings:
+    """The trainings of an experiment's rows, below ``folder``."""
+
+    experiment: Experiment
+    folder: Path
+    learn: Learn
+    _made: dict[str, Path | HarnessError] = field(default_factory=dict)
+
+    def weights_of(self, row: Row) -> Path:
+        """The weights of a row with ``train``, made now or earlier; a training that failed is not tried again."""
+        if row.name not in self._made:
+            try:
+                self._made[row.name] = self.learn(self._lesson(row))
+            except HarnessError as error:
+                self._made[row.name] = error
+        made = self._made[row.name]
+        if isinstance(made, HarnessError):
+            raise made
+        return made
+
+    def _lesson(self, row: Row) -> Lesson:
+        assert row.train is not None
+        return Lesson(
+            row=row.name,
+            plugin=row.method or self.experiment.method,
+            data=tuple(name.strip() for name in row.train.data.split(",") if name.strip()),
+            preset=row.train.preset,
+            overrides=tuple(f"{key}={json.dumps(value)}" for key, value in row.train.set.items()),
+            init=self._init(row),
+            folder=self.folder / folder_name(row.name),
+        )
+
+    def _init(self, row: Row) -> Path | None:
+        assert row.train is not None
+        wanted = row.train.init
+        if not wanted:
+            return None
+        before = next((other for other in self.experiment.rows if other.name == wanted), None)
+        if before is not None:
+            return self.weights_of(before)
+        if not Path(wanted).expanduser().is_file():
+            raise UsageError(
+                f"row {row.name!r} is trained from {wanted!r}: found no such file and no row of that name",
+                hint="put the file there, or name another in a copy of the experiment",
+            )
+        return Path(wanted).expanduser()
+
+
+def folder_name(row: str) -> str:
+    """The row's name where it can be a folder's, otherwise one that no other row has."""
+    if is_safe_video_name(row):
+        return row
+    plain = "".join(letter if letter.isalnum() else "-" for letter in row)
+    return f"{plain.strip('-')}-{digest_of(row)[:8]}"

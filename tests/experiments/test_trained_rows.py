@@ -1,0 +1,155 @@
+"""Rows that make their own weights: what is asked of the training, chains of rows, and what is refused."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from harness.api.errors import MethodFailed, UsageError
+from harness.api.records import Interval, StageTime
+from harness.experiments.format import Experiment, read_experiment
+from harness.experiments.grid import seconds_by_stage
+from harness.experiments.outcome import CellOutcome, Outcome, Seed
+from harness.experiments.table import tabulate
+from harness.experiments.trained import RowTrainings, folder_name
+
+HEAD = """
+title = "Toy"
+method = "mover"
+task = "one-shot"
+benchmark = "paper-val"
+metrics = ["share", "stage:affinity"]
+paper = {title = "Toys", authors = "Toy", year = 2020, where = "Table 7"}
+"""
+CHAIN = """
+[[rows]]
+name = "first"
+train = {data = "a,b", preset = "short", set = {lr = 0.5, kinds = ["x"]}}
+[[rows]]
+name = "w/o memory"
+method = "other"
+train = {data = "a", init = "first"}
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reading(text) -> Experiment:
+        path = tmp_path / "toy.toml"
+        path.write_text(HEAD + text)
+        return read_experiment(path)
+
+    return reading
+
+
+def trainings(experiment, folder):
+    asked = []
+
+    def learn(lesson):
+        asked.append(lesson)
+        return lesson.folder / "last.safetensors"
+
+    return RowTrainings(experiment, folder, learn), asked
+
+
+def test_a_row_begins_from_another_which_is_trained_first_and_once(read, tmp_path):
+    experiment = read(CHAIN)
+    made, asked = trainings(experiment, tmp_path)
+    second = made.weights_of(experiment.rows[1])
+    assert made.weights_of(experiment.rows[0]) == tmp_path / "first/last.safetensors"
+    assert [(lesson.row, lesson.plugin, lesson.data) for lesson in asked] == [
+        ("first", "mover", ("a", "b")),
+        ("w/o memory", "other", ("a",)),
+    ]
+    assert (asked[0].preset, asked[0].overrides, asked[0].init) == ("short", ("lr=0.5", 'kinds=["x"]'), None)
+    assert asked[1].init == tmp_path / "first/last.safetensors"
+    assert second.parent == tmp_path / folder_name("w/o memory")
+
+
+def test_a_name_that_is_no_folder_gets_one_of_its_own():
+    assert folder_name("9 frames") == "9 frames"
+    assert folder_name("w/o SGM").startswith("w-o-SGM-")
+    assert folder_name("w/o SGM") != folder_name("w-o SGM") != folder_name("w\\o SGM")
+    assert "/" not in folder_name("../up")
+
+
+def test_a_training_that_failed_is_not_tried_by_the_next_cell(read, tmp_path):
+    experiment, tries = read(CHAIN), []
+
+    def learn(lesson):
+        tries.append(lesson.row)
+        raise MethodFailed("the loss was not finite")
+
+    made = RowTrainings(experiment, tmp_path, learn)
+    for _ in range(2):
+        with pytest.raises(MethodFailed, match="not finite"):
+            made.weights_of(experiment.rows[1])
+    assert tries == ["first"]
+
+
+def test_a_file_to_begin_from_must_be_there(read, tmp_path):
+    experiment = read('[[rows]]\nname = "a"\ntrain = {data = "d", init = "none.safetensors"}')
+    with pytest.raises(UsageError, match="found no such file and no row of that name"):
+        trainings(experiment, tmp_path)[0].weights_of(experiment.rows[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[[rows]]\nname = "a"\ntrain = {data = "d", init = "b"}\n'
+            '[[rows]]\nname = "b"\ntrain = {data = "d", init = "a"}',
+            "found the circle a <- b <- a, expected an end",
+        ),
+        ('[[rows]]\nname = "a"\ntrain = {data = "d", init = "a"}', "found the circle a <- a"),
+        (
+            '[[rows]]\nname = "a"\ntrain = {data = "d", init = "b"}\n[[rows]]\nname = "b"',
+            "found the row 'b', which has no train",
+        ),
+        ('[[rows]]\nname = "a"\ntrain = {preset = "p"}', r"train.data: .*Field required"),
+    ],
+)
+def test_trainings_that_cannot_be_are_told_before_anything_runs(read, text, said):
+    with pytest.raises(UsageError, match=said):
+        read(text)
+
+
+def test_seconds_of_a_stage_are_over_every_frame():
+    timing = SimpleNamespace(
+        model=SimpleNamespace(frames=7),
+        model_first_frame=SimpleNamespace(frames=2),
+        warm_up_frames=1,
+        stages={"affinity": StageTime(calls=10, seconds=0.5)},
+    )
+    record = SimpleNamespace(timing=timing, plugin=SimpleNamespace(replays=False))
+    assert seconds_by_stage(record) == {"stage:affinity": Interval(value=0.05)}
+    assert seconds_by_stage(SimpleNamespace(timing=None, plugin=record.plugin)) == {}
+
+
+def test_seconds_are_shown_as_seconds_beside_the_printed_ones(read):
+    experiment = read('[[rows]]\nname = "a"\npublished = [65.0, 0.05]')
+    seed = Seed(
+        seed=0,
+        folder="runs/a",
+        figures={"share": Interval(value=0.5), "stage:affinity": Interval(value=0.01234)},
+        videos_done=2,
+        videos_expected=2,
+    )
+    cell = CellOutcome(
+        row="a",
+        column="",
+        method="mover",
+        preset="",
+        overrides=[],
+        benchmark="paper-val",
+        weights="last.safetensors",
+        training="runs/train/a",
+        published={"share": 65.0, "stage:affinity": 0.05},
+        state="measured",
+        seeds=[seed],
+    )
+    outcome = Outcome(name="toy", created="now", harness_version="0", experiment=experiment, cells=[cell])
+    choice = SimpleNamespace(bench="", overrides=(), precision="fp32")
+    page = tabulate(outcome, choice)
+    assert page.heads == ("", "share", "affinity, s a frame")
+    assert page.rows == (("a", "50.0 / 65.0", "0.0123 / 0.05"),)
+    assert "trained here, runs/train/a" in "\n".join(page.lines)
