@@ -9,6 +9,8 @@ import hashlib
 import json
 import math
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -87,6 +89,11 @@ def read_json(path: Path, *, largest: int) -> Any:
         content = read_plain(path, largest=largest, links=False)
     except OSError as error:
         raise VerificationFailed(f"{path}: found {error.strerror}, expected at most {largest} bytes") from error
+    return parse_json(content, path)
+
+
+def parse_json(content: bytes, path: Path) -> Any:
+    """The JSON in a file's content: no NaN, no key twice, no endless nesting; VerificationFailed names ``path``."""
     try:
         return json.loads(
             content.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once
@@ -190,6 +197,56 @@ def refuse_links(*places: Path) -> None:
                 f"{place} is a link to {os.readlink(place)}; expected files of this folder's own, nothing was touched",
                 hint="remove the link, or choose another --out",
             )
+
+
+def sweep_abandoned(folder: Path) -> None:
+    """Remove below ``folder``, which others may write into as well, the files of writers that live no more."""
+    for torn in folder.rglob(".*.tmp") if folder.is_dir() else ():
+        writer = torn.suffixes[-2].removeprefix(".") if len(torn.suffixes) > 1 else ""
+        if writer.isdigit() and not _is_running(int(writer)):
+            with contextlib.suppress(OSError):
+                torn.unlink()
+
+
+@contextmanager
+def scratch_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
+    """A folder for a while, in ``parent`` or the system's place; what killed processes left of its kind goes first.
+
+    It is held by a lock, so that no process of another machine or container is taken for a dead one.
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    for left in parent.glob(f"{kind}-*-*"):
+        writer = left.name.removeprefix(f"{kind}-").partition("-")[0]
+        if writer.isdigit() and not _is_running(int(writer)):
+            with contextlib.suppress(OSError), _folder_locked(left):
+                shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{kind}-{os.getpid()}-", dir=parent) as made,
+        contextlib.ExitStack() as held,
+    ):
+        with contextlib.suppress(OSError):
+            held.enter_context(_folder_locked(Path(made)))
+        yield Path(made)
+
+
+@contextmanager
+def _folder_locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def sweep(*folders: Path) -> None:

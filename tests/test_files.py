@@ -1,11 +1,20 @@
 """Files of ours: written whole, read strictly, in folders that one process holds."""
 
+import fcntl
 import os
 
 import pytest
 
 from harness.api.errors import CannotWrite, DataError, UsageError, VerificationFailed
-from harness.files import HeldFolder, digest_of, read_json, refuse_foreign_files, write_atomically
+from harness.files import (
+    HeldFolder,
+    digest_of,
+    read_json,
+    refuse_foreign_files,
+    scratch_folder,
+    sweep_abandoned,
+    write_atomically,
+)
 
 
 def test_a_file_takes_its_place_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -60,3 +69,32 @@ def test_a_folder_of_somebody_elses_is_refused_but_not_what_a_kill_leaves(tmp_pa
         refuse_foreign_files(tmp_path, "plan.json", "run")
     (tmp_path / "plan.json").touch()
     refuse_foreign_files(tmp_path, "plan.json", "run")
+
+
+NOBODY = 2**22 + 1
+"""Beyond the largest number a process has."""
+
+
+def test_files_of_writers_that_live_no_more_are_swept_and_those_of_others_are_not(tmp_path):
+    (tmp_path / "bench").mkdir()
+    dead, alive = (tmp_path / "bench" / f".tvos.json.{writer}.tmp" for writer in (NOBODY, os.getpid()))
+    for path in (dead, alive):
+        path.write_bytes(b"half")
+    sweep_abandoned(tmp_path)
+    assert [path.exists() for path in (dead, alive)] == [False, True]
+
+
+def test_scratch_folders_of_killed_processes_go_when_the_next_is_made(tmp_path):
+    dead, locked = tmp_path / f".packing-{NOBODY}-a", tmp_path / f".packing-{NOBODY}-b"
+    for folder in (dead, locked):
+        folder.mkdir()
+        (folder / "half.zip").write_bytes(b"PK")
+    descriptor = os.open(locked, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # a process of another machine or container
+    with scratch_folder(".packing", tmp_path) as mine:
+        assert mine.is_dir()
+        assert [folder.exists() for folder in (dead, locked)] == [False, True]
+    os.close(descriptor)
+    assert not mine.exists()
+    with scratch_folder(".packing", tmp_path):
+        assert not locked.exists()

@@ -20,9 +20,9 @@ def read_plain(path: Path, *, largest: int, links: bool = True) -> bytes:
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, f"{_KINDS.get(stat.S_IFMT(found.st_mode), 'no plain file')}", str(path))
+            raise OSError(errno.EINVAL, _KINDS.get(stat.S_IFMT(found.st_mode), "no plain file"), str(path))
         if found.st_size > largest:
-            raise OSError(errno.EFBIG, f"{found.st_size} bytes, more than {largest}", str(path))
+            raise OSError(errno.EFBIG, f"{found.st_size} bytes", str(path))
         return file.read(largest + 1)
 
 

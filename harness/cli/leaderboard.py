@@ -12,6 +12,7 @@ from harness.api.errors import DataError, UsageError, VerificationFailed
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say
+from harness.files import sweep_abandoned
 from harness.leaderboard.generated import find_stale, write_reports
 from harness.leaderboard.records import add_record, read_papers, read_records
 from harness.leaderboard.verification import read_record, verify_record
@@ -76,7 +77,8 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
     """Check the record of SOURCE (a run folder or a record.json) and put it into the leaderboard."""
     source = source / "record.json" if source.is_dir() else source
     record = read_record(source)
-    verify_record(record, source, Catalog.load())
+    catalog = Catalog.load()
+    verify_record(record, source, catalog)
     if record.partial and not partial:
         raise UsageError(
             f"{source} holds {record.benchmark.videos_done} of {record.benchmark.videos_expected} videos of "
@@ -84,7 +86,7 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
             hint="run the rest, or add --partial to list it apart, unranked",
         )
     records = to / "records"
-    target, had = add_record(record, records, suffix, replace=replace)
+    target, had = add_record(record, records, suffix, catalog, replace=replace)
     where = "" if to == Path("leaderboard") else f" --records {records} --out {to}"
     say(f"{'replaced' if had else 'added'} {target}\n  next: harness leaderboard build{where}", err=True)
     if as_json:
@@ -100,6 +102,7 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
 def build(records: Path, published: Path, out: Path, reporters: Sequence[str], as_json: bool) -> None:
     """Check every record, then write the tables; nothing is written when one record is wrong."""
     _refuse_missing(records, published)
+    sweep_abandoned(records)
     catalog = Catalog.load()
     written = write_reports(catalog, read_records(records, catalog), read_papers(published), out, reporters)
     for path in written:

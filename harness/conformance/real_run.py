@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from harness.api.video import Sample
 from harness.conformance.probes import ORDINARY, RETURNING, Scene
 from harness.conformance.subject import Subject
 from harness.conformance.verdicts import Broken, check
+from harness.files import scratch_folder
 from harness.running.runner import run
 
 LAYERS = 6
@@ -29,12 +29,12 @@ LAYERS = 6
 def runs(subject: Subject) -> None:
     """Run two probes into a folder that is thrown away, and compare the mask files with the masks of the plays."""
     scenes = [scene for scene in (ORDINARY, RETURNING) if subject.survives(scene)]
-    with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
-        record = _run(subject, Path(folder), subject.method.build, scenes)
+    with scratch_folder("harness-check") as folder:
+        record = _run(subject, folder, subject.method.build, scenes)
         if record.failures:
             raise Broken(record.failures[0].message, expected="no failure", mend=record.failures[0].traceback)
         for scene in scenes if subject.task.returns == "masks" else ():
-            _compare_masks(subject, scene, Path(folder))
+            _compare_masks(subject, scene, folder)
     timing = record.timing
     if timing is None or timing.model.frames + timing.model_first_frame.frames < 1:
         raise Broken("a record without timing", expected="the clocks of every frame", mend="yield one mask a frame")
@@ -73,8 +73,8 @@ def blind(subject: Subject) -> None:
     def build(context: BuildContext) -> Any:
         return _Witness(subject.method.build(context), subject.task.entry, found)
 
-    with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
-        _run(subject, Path(folder), build, (ORDINARY,))
+    with scratch_folder("harness-check") as folder:
+        _run(subject, folder, build, (ORDINARY,))
     if found:
         raise Broken(found[0], expected="none of it", mend="this is a fault of the harness: please report it")
 

@@ -10,14 +10,21 @@ from harness.api.errors import HarnessError, UsageError, VerificationFailed
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
-from harness.files import write_atomically
-from harness.leaderboard.verification import is_suffix, read_published, read_record, verify_place, verify_record
+from harness.files import sweep_abandoned, write_atomically
+from harness.leaderboard.verification import (
+    is_suffix,
+    parse_record,
+    read_published,
+    read_record,
+    verify_place,
+    verify_record,
+)
 from harness.ranking.standings import accuracy, entry_of, parse_created
 
 T = TypeVar("T")
 
 
-def add_record(record: RunRecord, records: Path, suffix: str, *, replace: bool) -> tuple[Path, bool]:
+def add_record(record: RunRecord, records: Path, suffix: str, catalog: Catalog, *, replace: bool) -> tuple[Path, bool]:
     """Put a verified record below ``records``; returns where, and whether one was there before.
 
     ``suffix`` ends its file name instead of the preset. UsageError where something that is not simply older would be
@@ -26,12 +33,23 @@ def add_record(record: RunRecord, records: Path, suffix: str, *, replace: bool) 
     if record.plugin.replays:
         record = name_replay(record, suffix)
     target = records / record.benchmark.name / record.benchmark.task / file_name_of(record, suffix)
+    content = record.to_json().encode()
     verify_place(record, target, records)
+    verify_record(parse_record(content, target), target, catalog)  # as build will read it
+    sweep_abandoned(records)
+    _refuse_known_id(record, target, records)
     had = target.exists()
     if had and not replace:
         refuse_loss(target, record)
-    write_atomically(target, record.to_json().encode())
+    write_atomically(target, content)
     return target, had
+
+
+def _refuse_known_id(record: RunRecord, target: Path, records: Path) -> None:
+    """Raise where another file holds a record of this id: build would refuse both."""
+    for path in records.rglob("*.json"):
+        if path != target and path.is_file() and record.id.encode() in path.read_bytes()[:400]:
+            raise UsageError(f"{path} holds the same record already", hint="remove it first to store it elsewhere")
 
 
 def read_records(folder: Path, catalog: Catalog) -> list[RunRecord]:

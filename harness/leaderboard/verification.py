@@ -22,12 +22,15 @@ from harness.api.published import PUBLISHED_SCHEMA, PublishedPaper
 from harness.api.records import RUN_SCHEMA, Interval, Latency, RunRecord, Throughput, is_safe_video_name
 from harness.api.tasks import TASKS, TaskName
 from harness.catalog import Catalog, Shelf
-from harness.files import read_json
+from harness.files import parse_json, read_json
 from harness.ranking.standings import mean_of, rows_by_video
 
 LARGEST_RECORD = 8 * 2**20
 """Bytes. A record of 500 videos with two objects each has about half a megabyte."""
 TOLERANCE = 1e-9
+MOST_COUNTED = 10**12
+HIGHEST_FPS = 1e9
+"""A frame a nanosecond, the finest tick of the clocks."""
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 M = TypeVar("M", bound=BaseModel)
@@ -37,6 +40,12 @@ T = TypeVar("T")
 def read_record(path: Path) -> RunRecord:
     """Read a record that anybody may have written; its figures are not checked yet."""
     return _validate(RunRecord, read_json(path, largest=LARGEST_RECORD), RUN_SCHEMA, path)
+
+
+def parse_record(content: bytes, path: Path) -> RunRecord:
+    """The record that ``read_record`` would read from a file ``path`` of this content."""
+    _expect(path, "size", f"{len(content)} bytes", len(content) <= LARGEST_RECORD, f"at most {LARGEST_RECORD}")
+    return _validate(RunRecord, parse_json(content, path), RUN_SCHEMA, path)
 
 
 def read_published(path: Path) -> PublishedPaper:
@@ -70,6 +79,7 @@ def is_suffix(text: str) -> bool:
 def verify_record(record: RunRecord, path: Path, catalog: Catalog, *, now: dt.datetime | None = None) -> None:
     """Check the content of a record against itself and against the benchmark and metrics that are installed."""
     _verify_run(record, path, now or dt.datetime.now(dt.UTC))
+    _verify_counts(record, path)
     _verify_benchmark(record, path, catalog)
     for metric, columns in record.scores.items():
         known = {column.name: column for column in _list_installed(catalog.metrics, metric, path, "scores").columns}
@@ -101,6 +111,21 @@ def _verify_run(record: RunRecord, path: Path, now: dt.datetime) -> None:
     _expect(
         path, "videos", f"{len(set(names))} names for {len(names)} rows", len(set(names)) == len(names), "no repeats"
     )
+
+
+def _verify_counts(record: RunRecord, path: Path) -> None:
+    """What is counted is not less than nothing, and no speed is beyond what a clock can tell."""
+    for name in ("threads", "batch", "workers"):
+        number = getattr(record.conditions, name)
+        _expect(path, f"conditions.{name}", number, number is None or 1 <= number <= MOST_COUNTED, "1 or more")
+    for video in record.videos:
+        _expect(path, f"videos.{video.video}.frames", video.frames, 0 <= video.frames <= MOST_COUNTED, "0 or more")
+    if record.timing is None:
+        return
+    for name in ("model", "model_first_frame", "e2e", "e2e_first_frame"):
+        clock = getattr(record.timing, name)
+        _expect(path, f"timing.{name}.frames", clock.frames, 0 <= clock.frames <= MOST_COUNTED, "0 or more")
+        _expect(path, f"timing.{name}.fps", clock.fps, (clock.fps or 0) <= HIGHEST_FPS, f"at most {HIGHEST_FPS:g}")
 
 
 def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:

@@ -5,7 +5,6 @@ Everything found here is only located and parsed; ``harness.predictions.scoring`
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from harness.api.tasks import TASKS, TaskName
 from harness.api.track_json import read_json_list, read_tracks, track_from_json
 from harness.api.video import Sample, Track, Tracks
 from harness.data.archives import extract
+from harness.files import scratch_folder
 
 RESULTS = "results.json"
 """What the YouTube-VIS server calls the file of all tracks."""
@@ -56,8 +56,8 @@ def find_predictions(path: Path, samples: Sequence[Sample], task: TaskName) -> I
     if not path.is_file() or not zipfile.is_zipfile(path):
         found = "a file that is no zip, or a cut one" if path.is_file() else "neither a file nor a folder"
         raise DataError.at(path, found=found, expected=_FORMS[is_of_tracks])
-    with tempfile.TemporaryDirectory(prefix="harness-predictions-") as temporary:
-        folder = Path(temporary).resolve()
+    with scratch_folder("harness-predictions") as temporary:
+        folder = temporary.resolve()
         pixels = sum(sample.length * sample.height * sample.width for sample in samples)
         try:
             extract(path, folder, most_bytes=max(SMALLEST_LIMIT, 8 * pixels))

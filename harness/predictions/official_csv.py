@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.api.records import RunRecord
+from harness.files import write_atomically
 
 GLOBAL = ("J&F", "J-mean", "J-recall", "J-decay", "F-mean", "F-recall", "F-decay")
 HEADINGS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -45,8 +47,9 @@ def _cell(value: float | None) -> str:
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
     return path

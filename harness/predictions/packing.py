@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from harness.api.tasks import TASKS
 from harness.api.track_json import track_to_json
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
-from harness.files import digest_of_bytes
+from harness.files import digest_of_bytes, scratch_folder
 from harness.leaderboard.verification import TOLERANCE, read_record
 from harness.planning.plan import Trial
 from harness.predictions.found import RESULTS, SHOWN, find_predictions, read_all_tracks
@@ -71,14 +70,14 @@ def pack(
     place = _place_for(out, run, server)
     with (
         find_predictions(run, trial.samples, server.task) as found,
-        tempfile.TemporaryDirectory(prefix=".packing-", dir=place.parent) as beside,
+        scratch_folder(".packing", place.parent) as beside,
     ):
         if found.note:
             on_note(found.note)
         build = _tracks_members if TASKS[server.task].returns == "tracks" else _masks_members
         members = build(found.place, server, trial, record, on_note)
         _refuse_partial(run, record, trial)
-        built = Path(beside) / place.name
+        built = beside / place.name
         contents = _write_zip(built, members)
         rescored = _read_again(built, contents, server, trial, catalog)
         if rescored is not None and record is not None:

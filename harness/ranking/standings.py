@@ -6,17 +6,18 @@ The rules, in words, are in docs/leaderboard.md. Nothing here reads files; the r
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
+import math
 import re
-from collections import Counter, defaultdict
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.api.records import Conditions, Interval, RunRecord, Timing
 from harness.api.tasks import TASKS, works_by_video
-from harness.ranking.intervals import SAMPLES, Difference, clustered_interval, paired_difference
+from harness.ranking.intervals import SAMPLES, Difference, clustered_interval, find_clear_leads, paired_difference
 
 _SHOWN = {"J&F": ("J&F", "J-mean", "F-mean"), "AP": ("AP", "AP50", "AP75", "AR1", "AR10")}
 
@@ -271,18 +272,27 @@ def _labels(records: Sequence[RunRecord]) -> dict[int, str]:
 def _boards(latest: Sequence[RunRecord], timed: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Board, ...]:
     # The benchmark's own rule first; the newest version of a rule ("name/2" before "name/1"); of the same rule, the
     # data most records share.
-    shares = Counter(_rule(record) for record in latest)
+    ranked, clocked = _by_rule(latest), _by_rule(timed)
     own = {record.benchmark.scoring for record in latest if record.benchmark.own_rule}
-    order = sorted(shares, key=lambda rule: (rule[0] not in own, -_version(rule[0]), rule[0], -shares[rule], rule[1]))
+    order = sorted(
+        ranked, key=lambda rule: (rule[0] not in own, -_version(rule[0]), rule[0], -len(ranked[rule]), rule[1])
+    )
     return tuple(
         Board(
             *rule,
             is_own=rule[0] in own,
-            rows=_rank([record for record in latest if _rule(record) == rule], labels),
-            speeds=_speeds([record for record in timed if _rule(record) == rule], labels),
+            rows=_rank(ranked[rule], labels),
+            speeds=_speeds(clocked.get(rule, ()), labels),
         )
         for rule in order
     )
+
+
+def _by_rule(records: Sequence[RunRecord]) -> dict[tuple[str, str], list[RunRecord]]:
+    found: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    for record in records:
+        found[_rule(record)].append(record)
+    return found
 
 
 def _rule(record: RunRecord) -> tuple[str, str]:
@@ -296,32 +306,23 @@ def _version(scoring: str) -> int:
 
 def _rank(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Row, ...]:
     order = sorted(records, key=lambda r: (-(accuracy(r) or 0.0), labels[id(r)], r.id))
-    values = [accuracy(record) or 0.0 for record in order]
-    beaten_by = [0] * len(order)
-    beats = [0] * len(order)
-    for better, worse in itertools.combinations(range(len(order)), 2):
-        if is_clearly_better(order[better], order[worse]):
-            beats[better] += 1
-            beaten_by[worse] += 1
+    if not order:
+        return ()
+    column, average = main_column(order[0].benchmark.task), order[0].benchmark.average
+    frames = [frames_by_video(record, column) for record in order]
+    leads = find_clear_leads([rows_by_video(record, column) for record in order], average=average, frames=frames)
+    beats, beaten_by = leads.sum(axis=1).tolist(), leads.sum(axis=0).tolist()
+    falling = [-(accuracy(record) or 0.0) for record in order]
     return tuple(
         Row(
             record=record,
             label=labels[id(record)],
-            rank=1 + sum(value > values[place] for value in values),
+            rank=1 + bisect_left(falling, falling[place]),
             best_rank=1 + beaten_by[place],
             worst_rank=len(order) - beats[place],
         )
         for place, record in enumerate(order)
     )
-
-
-def is_clearly_better(one: RunRecord, other: RunRecord) -> bool:
-    """Whether ``one`` beats ``other`` on the main figure with a paired 95 % interval above zero."""
-    column = main_column(one.benchmark.task)
-    if set(rows_by_video(one, column)) != set(rows_by_video(other, column)):
-        return False
-    difference = difference_of(other, one, column)
-    return difference.low is not None and difference.low > 0
 
 
 def _speeds(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[SpeedGroup, ...]:
@@ -334,12 +335,20 @@ def _speeds(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Sp
 
 def _speed_rows(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[SpeedRow, ...]:
     points = [(accuracy(record) or 0.0, model_fps(record) or 0.0) for record in records]
+    front = _find_front(points)
     rows = [
-        SpeedRow(record, labels[id(record)], *point, is_on_front=not any(_dominates(p, point) for p in points))
+        SpeedRow(record, labels[id(record)], *point, is_on_front=point in front)
         for record, point in zip(records, points, strict=True)
     ]
     return tuple(sorted(rows, key=lambda row: (-row.fps, row.label, row.record.id)))
 
 
-def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one != other and one[0] >= other[0] and one[1] >= other[1]
+def _find_front(points: Iterable[tuple[float, float]]) -> set[tuple[float, float]]:
+    """The points of which no other is as good in both and better in one."""
+    front: set[tuple[float, float]] = set()
+    fastest = -math.inf
+    for point in sorted(set(points), reverse=True):
+        if point[1] > fastest:
+            front.add(point)
+            fastest = point[1]
+    return front

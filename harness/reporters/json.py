@@ -12,6 +12,7 @@ from harness.api.hookspecs import hookimpl
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
+from harness.api.whole_files import whole_file
 from harness.ranking.standings import (
     Board,
     Row,
@@ -40,9 +41,9 @@ class Json:
         written = []
         for benchmark, task in places:
             path = out / "json" / benchmark / f"{task}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
             content = _content(benchmark, task, measured.get((benchmark, task)), published)
-            path.write_text(json.dumps(content, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
+            with whole_file(path) as file:
+                file.write((json.dumps(content, indent=2, ensure_ascii=True) + "\n").encode())
             written.append(path)
         for path in sorted((out / "json").glob("*/*.json")):
             if path not in written and _is_ours(path):

@@ -13,6 +13,7 @@ from harness.api.hookspecs import hookimpl
 from harness.api.published import PublishedPaper, PublishedRow, PublishedSpeed
 from harness.api.records import Conditions, Interval, RunRecord
 from harness.api.tasks import TASKS
+from harness.api.whole_files import whole_file
 from harness.ranking.standings import (
     Board,
     Row,
@@ -68,9 +69,9 @@ class Markdown:
             parts.append("No record yet.\n")
         if published:
             parts += ["## Papers\n", _papers(published)]
-        out.mkdir(parents=True, exist_ok=True)
         path = out / "README.md"
-        path.write_text("\n".join(parts), encoding="utf-8")
+        with whole_file(path) as file:
+            file.write("\n".join(parts).encode())
         return [path]
 
 

@@ -148,6 +148,26 @@ def test_a_missing_record_is_missing_data(place, capsys):
     assert "nowhere: found nothing" in capsys.readouterr().err
 
 
+def test_add_refuses_what_build_would_refuse_and_leaves_nothing(place, make_record, capsys):
+    record = make_record(THREE)
+    assert run("add", saved(place, record)) == 0
+    assert run("add", saved(place, record), "--name", "again") == 2  # build refuses two records of one id
+    assert "holds the same record already" in capsys.readouterr().err
+    wide = make_record(THREE, config={"a": [0] * 1_200_000}, method="wide")
+    (saved(place, record) / "record.json").write_text(wide.model_dump_json(by_alias=True))
+    assert run("add", place / "run") == 8  # 2 MB as it came, more than 8 MiB once it is indented
+    assert "at most 8388608" in capsys.readouterr().err
+    assert [path.name for path in (place / "leaderboard/records").rglob("*") if path.is_file()] == ["ours.json"]
+
+
+def test_what_a_killed_add_left_is_swept_before_git_takes_it(place, make_record):
+    run("add", saved(place, make_record(THREE)))
+    left = place / "leaderboard/records/toy-val/one-shot" / f".ours.json.{2**22 + 1}.tmp"
+    left.write_bytes(b"half")
+    assert run("build") == 0
+    assert not left.exists()
+
+
 def test_check_names_every_bad_file_at_once_and_build_writes_nothing(place, make_record, capsys):
     assert run("add", saved(place, make_record(THREE))) == 0
     folder = place / "leaderboard/records/toy-val/one-shot"

@@ -245,3 +245,19 @@ def test_another_rule_is_verified_by_its_own_way_of_averaging(make_record, toy_c
     claim["benchmark"]["own_rule"] = False
     with pytest.raises(VerificationFailed, match=r"benchmark.average: found objects, expected frames"):
         verify_record(read_record(written(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("conditions/threads", -2), ("conditions/workers", 0), ("videos/0/frames", -1), ("timing/model/frames", -5)],
+)
+def test_counts_below_nothing_are_refused(make_record, toy_catalog, tmp_path, field, value):
+    path = written(tmp_path, changed(make_record(GOOD, fps=20.0), field, value))
+    with pytest.raises(VerificationFailed, match=rf"frames|threads|workers.*: found {value}, expected"):
+        verify_record(read_record(path), path, toy_catalog)
+
+
+def test_a_speed_that_no_clock_can_tell_is_refused(make_record, toy_catalog, tmp_path):
+    path = written(tmp_path, make_record(GOOD, fps=1e99).to_json())
+    with pytest.raises(VerificationFailed, match=r"timing.model.fps: found 9.9.*, expected at most 1e\+09"):
+        verify_record(read_record(path), path, toy_catalog)

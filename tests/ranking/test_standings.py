@@ -3,7 +3,7 @@
 import pytest
 
 from harness.api.records import Conditions
-from harness.ranking.standings import difference_of, is_clearly_better, mean_of, standing, standings
+from harness.ranking.standings import difference_of, mean_of, standing, standings
 
 TEN = [f"video-{number}" for number in range(10)]
 
@@ -46,7 +46,7 @@ def test_equal_figures_share_a_rank_and_leave_a_gap(make_record):
 
 def test_one_video_proves_nothing(make_record):
     high, low = make_record({"a": [(0.9, 0.9)]}, method="high"), make_record({"a": [(0.1, 0.1)]}, method="low")
-    assert not is_clearly_better(high, low)
+    assert standing([high, low]).boards[0].rows[0].worst_rank == 2
 
 
 def test_the_latest_record_of_an_entry_wins_even_when_it_is_worse(make_record):
