@@ -21,6 +21,7 @@ from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.files import digest_of, digest_of_bytes
 from harness.machine import machine_name, torch_threads
+from harness.models.kept_frames import keep_frames
 from harness.planning.config import make_config
 from harness.planning.plan import open_data, resolve
 from harness.planning.provenance import NO_WEIGHTS, code_digest, plugin_info
@@ -32,6 +33,8 @@ from harness.training.stages import find_inits, refuse_unknown, stages_of
 from harness.version import __version__
 
 NO_VALIDATION = "none"
+KEPT_FRAMES_MIB = 1024
+"""What decoded frames may take, in each process with its workers: DAVIS 2016 train at 240 lines has 610."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ class TrainingPlan:
         """What one stage is given in one process."""
         before = self.stages[: self.stages.index(stage)]
         return TrainingContext(
-            samples=self.samples,
+            samples=keep_frames(self.samples, limit_mib=KEPT_FRAMES_MIB),
             config=self.config,
             device=device,
             precision=self.request.precision,
