@@ -74,7 +74,7 @@ class Learner(Protocol):
     """
 
     iterations: int
-    """How many steps the whole training has."""
+    """How many steps the training has, or this stage of it."""
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
         """Every module whose state belongs into a checkpoint, already on its device, by a name."""

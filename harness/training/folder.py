@@ -12,11 +12,9 @@ from harness.api.errors import UsageError
 from harness.files import HeldFolder, refuse_foreign_files, refuse_links, sweep, write_atomically
 
 SCHEMA = "harness.training/1"
-WRITTEN = (
-    "checkpoint.pt", "last.safetensors", "best.safetensors", "stage-*.safetensors", "curve.png", "log.jsonl",
-    "artefacts", "train.json",
-)  # fmt: skip
-"""Everything a training leaves; ``train.json`` goes last when it is thrown away: until then the folder is its."""
+WRITTEN = ("checkpoint.pt", "last.safetensors", "best.safetensors", "curve.png", "log.jsonl", "artefacts", "train.json")
+"""What a training leaves, beside the weights of stages; ``train.json`` goes last when it is thrown away: until then the
+folder is its."""
 
 
 class TrainingFolder:
@@ -41,7 +39,7 @@ class TrainingFolder:
     def __enter__(self) -> TrainingFolder:
         self._lock.__enter__()
         try:
-            refuse_links(self.scratch, *(self.path / name for name in WRITTEN))
+            refuse_links(self.scratch, *self._list_written())
         except BaseException:
             self._lock.__exit__()
             raise
@@ -86,13 +84,16 @@ class TrainingFolder:
         write_atomically(self.description, (json.dumps(described, indent=2) + "\n").encode())
         return changed
 
+    def _list_written(self) -> list[Path]:
+        """Where a training writes, whether anything lies there or not."""
+        return [*self.path.glob("stage-*.safetensors"), *(self.path / name for name in WRITTEN)]
+
     def _throw_away(self) -> None:
-        for name in WRITTEN:
-            for path in self.path.glob(name):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+        for path in self._list_written():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any] | None:
         if not self.description.exists():

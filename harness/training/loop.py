@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from harness.api.errors import HarnessError, MethodFailed, PluginError
+from harness.api.errors import DataError, HarnessError, MethodFailed, PluginError
 from harness.api.foreign import blame
 from harness.api.learning import Learner, Stage, TrainingContext
 from harness.catalog import Catalog
@@ -141,6 +141,9 @@ def _learn(plan: TrainingPlan, folder: TrainingFolder, catalog: Catalog, process
 
 
 def _prepare(plan: TrainingPlan, stage: Stage, context: TrainingContext, watch: Watch) -> None:
+    if context.earlier is not None and not context.earlier.is_file():
+        expected = f"the weights that the stage before {stage.name} ended with"
+        raise DataError.at(context.earlier, found="nothing", expected=expected, hint="--resume never begins anew")
     torch.manual_seed(seed_of(plan.request.seed, *named(stage), "prepare"))
     with _blame(plan, stage, "while it was prepared"):
         prepare_once(plan, stage, context, watch.on_note)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.learning import Stage, TrainingContext
-from harness.files import digest_of, digest_of_bytes, write_atomically
+from harness.files import digest_of, digest_of_bytes, refuse_links, sweep, write_atomically
 from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.running.digests import OnNote, tell_if_slow
 from harness.training.plan import TrainingPlan
@@ -27,19 +27,20 @@ def prepare_once(plan: TrainingPlan, stage: Stage, context: TrainingContext, on_
     assert context.artefacts is not None
     place, made_from = context.artefacts, _made_from(plan, stage, context)
     done, begun = (place.with_name(f"{stage.name}.{state}") for state in ("done", "begun"))
+    refuse_links(place.parent, place, done, begun)
     if place.is_dir() and _read(done) == made_from:
+        begun.unlink(missing_ok=True)
         return
     if _read(begun) != made_from or done.exists():
         if place.exists():
-            on_note(
-                f"{stage.name}: what was prepared is made anew, {_difference(_read(done) or _read(begun), made_from)}"
-            )
+            reason = _difference(_read(done) or _read(begun), made_from)
+            on_note(f"{stage.name}: what was prepared is made anew, {reason}")
         done.unlink(missing_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
+        if place.exists():
+            shutil.rmtree(place)
         _write(begun, made_from)
     place.mkdir(parents=True, exist_ok=True)
-    for torn in place.rglob(".*.tmp"):
-        torn.unlink()
+    sweep(place, *(folder for folder in place.rglob("*") if folder.is_dir()))
     _call(stage, context, on_note)
     _write(done, made_from)
     begun.unlink()

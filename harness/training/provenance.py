@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from harness.api.errors import ContractError
+from harness.api.foreign import blame
 from harness.api.learning import Learner, Stage, StatesFacts
 from harness.api.weights_facts import PREFIX, check_facts
 from harness.training.plan import TrainingPlan
@@ -35,7 +36,5 @@ def describe_weights(
 def _facts_of(method: str, learner: Learner) -> dict[str, str]:
     if not isinstance(learner, StatesFacts):
         return {}
-    try:
+    with blame(f"the facts of {method}'s learner cannot be stored", ContractError):
         return {f"{PREFIX}{name}": value for name, value in check_facts(dict(learner.facts())).items()}
-    except (TypeError, ValueError) as problem:
-        raise ContractError(f"the facts of {method}'s learner cannot be stored: {problem}") from problem

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.api.errors import DataError, HarnessError, PluginError, UsageError
+from harness.api.errors import DataError, PluginError, UsageError
+from harness.api.foreign import blame
 from harness.api.learning import Stage, Training
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -21,14 +22,8 @@ def stages_of(method: str, training: Training, config: Any) -> tuple[Stage, ...]
     if training.stages is None:
         assert training.build is not None
         return (Stage("", training.build),)
-    try:
+    with blame(f"the training of {method} cannot tell its stages", PluginError):
         stages = tuple(training.stages(config))
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the training of {method} cannot tell its stages: {type(error).__name__}: {error}"
-        ) from error
     _refuse_odd(method, stages)
     return stages
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_method_finds_the_square_and_is_told_its_threshold(rounds):
     assert [mask.tolist() for mask in method.segment_object(video)] == squares().tolist()
 
 
-class Stopped(BaseException):
+class Stopped(KeyboardInterrupt):
     """What stands in for a kill where the moment is named."""
 
 
@@ -137,41 +138,93 @@ def test_a_training_without_stages_has_none_to_stop_after(tiny):
         tiny.train(stop_after="motion")
 
 
-@pytest.mark.parametrize("change", ["code", "weights", "folder", "note"])
-def test_what_was_prepared_from_something_else_is_made_anew_and_said(rounds, monkeypatch, change):
+@pytest.fixture
+def prepared(rounds):
+    """A training that stopped after its first stage, with something in it that nobody would prepare again."""
     rounds.train(stop_after="motion")
+    (rounds.folder / "artefacts/motion/left.npy").write_bytes(b"old")
+    return rounds
+
+
+def go_on(rounds, **asked):
+    """What is said while a training goes on."""
     told = []
-    stale = rounds.folder / "artefacts/motion/left.npy"
-    stale.write_bytes(b"old")
-    if change == "code":
-        monkeypatch.setattr("harness.training.preparation.code_digest", lambda module: "f" * 64)
-    elif change == "folder":
-        stale.unlink()
-        for path in stale.parent.iterdir():
-            path.unlink()
-        stale.parent.rmdir()
-    elif change == "note":
-        (rounds.folder / "artefacts/motion.done").write_text('{"sha256": "0", "made_from": {"code": "1"}}')
-    rounds.train(stop_after="motion" if change != "weights" else "again", watch=Watch(on_note=told.append))
-    if change == "weights":
-        second = rounds.folder / "artefacts/again/left.npy"
-        second.write_bytes(b"old")
-        other = rounds.folder / "stage-motion.safetensors"
-        other.write_bytes(other.read_bytes().replace(b'"seed":"0"', b'"seed":"9"'))
-        told.clear()
-        rounds.train(watch=Watch(on_note=told.append))
-        assert told[0] == "again: what was prepared is made anew, as its earlier weights changed"
-        assert not second.exists()
-        return
-    reason = {
-        "code": ["motion: what was prepared is made anew, as its code changed"],
-        "folder": [],
-        "note": ["motion: what was prepared is made anew, nobody knows from what it was made"],
-    }[change]
-    assert [note for note in told if "anew" in note] == reason
-    assert "preparing motion" in told
-    assert not stale.exists()
-    assert (rounds.folder / "artefacts/motion/first.npy").exists()
+    rounds.train(watch=Watch(on_note=told.append), **asked)
+    return told
+
+
+def test_what_was_prepared_stays_while_nothing_changed(prepared):
+    assert go_on(prepared, stop_after="motion") == []
+    assert (prepared.folder / "artefacts/motion/left.npy").exists()
+
+
+def test_what_other_code_prepared_is_made_anew_and_that_is_said(prepared, monkeypatch):
+    monkeypatch.setattr("harness.training.preparation.code_digest", lambda module: "f" * 64)
+    told = go_on(prepared, stop_after="motion")
+    assert told == ["motion: what was prepared is made anew, as its code changed", "preparing motion"]
+    assert sorted(path.name for path in (prepared.folder / "artefacts/motion").iterdir()) == ["first.npy", "second.npy"]
+
+
+def test_half_of_what_other_code_prepared_is_not_taken_for_half_of_this(prepared, monkeypatch):
+    done = prepared.folder / "artefacts/motion.done"
+    done.rename(done.with_suffix(".begun"))
+    monkeypatch.setattr("harness.training.preparation.code_digest", lambda module: "f" * 64)
+    assert go_on(prepared, stop_after="motion")[0] == "motion: what was prepared is made anew, as its code changed"
+    assert not (prepared.folder / "artefacts/motion/left.npy").exists()
+
+
+def test_what_was_prepared_with_other_weights_is_made_anew(prepared):
+    prepared.train()
+    left, weights = prepared.folder / "artefacts/again/left.npy", prepared.folder / "stage-motion.safetensors"
+    left.write_bytes(b"old")
+    weights.write_bytes(weights.read_bytes().replace(b'"seed":"0"', b'"seed":"9"'))
+    assert go_on(prepared)[0] == "again: what was prepared is made anew, as its earlier weights changed"
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"sha256": "0", "made_from": {"code": "1"}}', "[" * 9999])
+def test_a_note_that_cannot_be_believed_makes_anew(prepared, content):
+    (prepared.folder / "artefacts/motion.done").write_text(content)
+    told = go_on(prepared, stop_after="motion")
+    assert told[0] == "motion: what was prepared is made anew, nobody knows from what it was made"
+    assert not (prepared.folder / "artefacts/motion/left.npy").exists()
+
+
+def test_a_folder_that_is_gone_is_prepared_again(prepared):
+    shutil.rmtree(prepared.folder / "artefacts/motion")
+    assert go_on(prepared, stop_after="motion") == ["preparing motion"]
+    assert (prepared.folder / "artefacts/motion/first.npy").exists()
+
+
+def test_weights_of_an_earlier_stage_that_are_lost_are_named(rounds):
+    rounds.train(stop_after="motion")
+    (rounds.folder / "stage-motion.safetensors").unlink()
+    with pytest.raises(
+        DataError, match=r"stage-motion.safetensors: found nothing, expected the weights that the stage"
+    ):
+        rounds.train()
+
+
+@pytest.mark.parametrize(
+    "name", ["artefacts", "artefacts/motion", "artefacts/motion.begun", "stage-motion.safetensors"]
+)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_link_in_place_of_what_a_stage_writes_is_not_written_through(prepared, tmp_path, name, fresh):
+    elsewhere, link = tmp_path / "elsewhere", prepared.folder / name
+    if link.exists():
+        link.rename(elsewhere)
+    else:
+        elsewhere.write_text("precious")
+    link.symlink_to(elsewhere)
+    before = sorted(str(path) for path in elsewhere.rglob("*"))
+    if fresh and name.startswith(
+        "artefacts/"
+    ):  # the folder is thrown away, with the link and not with what it leads to
+        prepared.train(fresh=True, stop_after="motion")
+    else:
+        with pytest.raises(UsageError, match=r"is a link to .*nothing was touched"):
+            prepared.train(fresh=fresh, stop_after="motion")
+    assert sorted(str(path) for path in elsewhere.rglob("*")) == before
 
 
 def test_fresh_throws_artefacts_and_stages_away_and_nothing_else(rounds):
