@@ -84,7 +84,7 @@ def official(begun) -> dict[str, Cost]:
     model, memory, image = begun
     with torch.inference_mode():
         pixels = (image.permute(2, 0, 1)[None].float() / 255 - model.mean) / model.std
-        backbone = measured(lambda: model.network.unfolded(pixels)[0].flatten(1).t().contiguous(), 1)
+        backbone = measured(lambda: model.network.unfold(pixels)[0].flatten(1).t().contiguous(), 1)
         given = backbone.answer, memory.features, memory.labels, REFERENCES, WIDTHS
         propagation = measured(lambda: propagate_plain(*given, size=GRID), 1)
         rest = measured(lambda: official_end(memory, backbone.answer, propagation.answer), 1)

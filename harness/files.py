@@ -48,18 +48,18 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     CannotWrite where the system refuses: a full disk, a quota, a folder that is gone.
     """
-    with refusals_named(path), whole_file(path) as file:
+    with name_refusals(path), whole_file(path) as file:
         file.write(content)
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, which nobody reads before the folder is whole; CannotWrite as above."""
-    with refusals_named(path):
+    with name_refusals(path):
         path.write_bytes(content)
 
 
 @contextmanager
-def refusals_named(path: Path) -> Iterator[None]:
+def name_refusals(path: Path) -> Iterator[None]:
     """Turn what the system refuses to write inside into CannotWrite."""
     try:
         yield
@@ -144,7 +144,7 @@ class HeldFolder:
             raise CannotWrite(f"{self.work} folder {self.path} cannot be written: {error}", hint=self.hint) from error
         try:
             self._hold()
-            with refusals_named(self.path / "lock"):
+            with name_refusals(self.path / "lock"):
                 self._lock.truncate(0)
                 self._lock.write(str(os.getpid()))
                 self._lock.flush()

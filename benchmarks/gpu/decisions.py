@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.gpu.rows import Task, task_of
 from harness.api.timing import Example, Kernel
-from harness.benching.kernels import rounded
+from harness.benching.kernels import round_arguments
 from harness.catalog import Catalog
 from harness.machine import work_on
 
@@ -61,7 +61,7 @@ def kernels() -> Iterator[tuple[str, Kernel[..., Any]]]:
 def variants(kernel: Kernel[..., Any], example: Example) -> Iterator[tuple[str, Example]]:
     """The example as it is, and where features are known in other precisions and sharpnesses."""
     for dtype in PRECISIONS if example.rounded != () else PRECISIONS[:1]:
-        args, kwargs = rounded(example, dtype)
+        args, kwargs = round_arguments(example, dtype)
         for scale in SCALES if kernel.name in SCORED and dtype == torch.float32 else SCALES[:1]:
             label = f"{str(dtype).removeprefix('torch.')}{'' if scale == 1 else f', logits x {scale:g}'}"
             yield label, Example(example.name, (args[0] if scale == 1 else args[0] * scale, *args[1:]), kwargs)

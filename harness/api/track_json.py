@@ -21,7 +21,7 @@ LARGEST_TRACKS = 1 << 31
 
 def read_json(path: Path, expected: str) -> Any:
     """Parse a file of JSON; DataError where it is absent, broken, no JSON, or nested without end."""
-    with _errors_named(path, expected):
+    with _name_errors(path, expected):
         return json.loads(_read_text(path))
 
 
@@ -30,7 +30,7 @@ def read_json_list(path: Path, expected: str) -> Iterator[Any]:
 
     Refuses what ``read_json`` refuses, and what is no list; of a broken file the items before the break come first.
     """
-    with _errors_named(path, expected):
+    with _name_errors(path, expected):
         text = _read_text(path)
         at = _skip_space(text, 0)
         if text[at : at + 1] != "[":
@@ -62,7 +62,7 @@ def _read_text(path: Path) -> str:
 
 
 @contextmanager
-def _errors_named(path: Path, expected: str) -> Iterator[None]:
+def _name_errors(path: Path, expected: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:

@@ -105,7 +105,7 @@ class _Bench:
         made: dict[str, Any] = {}
         problems: list[str] = []
         notes: list[str] = []
-        args, kwargs = rounded(self.example, DTYPES[self.wish.precision])
+        args, kwargs = round_arguments(self.example, DTYPES[self.wish.precision])
         for name, function in (("fast", self.kernel.function), ("plain", self.kernel.reference)):
             try:
                 with torch.inference_mode():
@@ -252,7 +252,7 @@ def _free_mib(device: str) -> float | None:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def rounded(example: Example, dtype: torch.dtype) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def round_arguments(example: Example, dtype: torch.dtype) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The example's arguments in a method of precision ``dtype``: those that follow the precision are in it."""
     follow = example.rounded
 

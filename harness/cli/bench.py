@@ -62,13 +62,13 @@ def kernels(
     catalog = Catalog.load()
     methods = [catalog.methods.get(name) for name in plugins] or list(catalog.methods)
     from harness.benching.kernels import Wish, bench_kernels
-    from harness.cli.bench_tables import kernels_told
+    from harness.cli.bench_tables import describe_kernels
     from harness.machine import resolve_device
 
     options.use_threads(threads)
     wish = Wish(resolve_device(device), precision, names, limit_size, rounds)
     report = bench_kernels(methods, wish, lambda line: say(line, err=True))
-    _finish(report, kernels_told, out, as_json=as_json)
+    _finish(report, describe_kernels, out, as_json=as_json)
     return 1 if report.failed else 0
 
 
@@ -110,7 +110,7 @@ def methods(
         raise UsageError("--preset, --set and --weights are those of one method", hint="name it with --plugin")
     from harness.benching.clip import Clip
     from harness.benching.methods import bench_methods
-    from harness.cli.bench_tables import methods_told
+    from harness.cli.bench_tables import describe_methods
     from harness.machine import resolve_device
     from harness.planning.request import Request
 
@@ -129,7 +129,7 @@ def methods(
     )
     requests = [replace(same, plugin=card.name) for card in chosen]
     report = bench_methods(requests, clip, catalog, lambda line: say(line, err=True))
-    _finish(report, methods_told, out, as_json=as_json)
+    _finish(report, describe_methods, out, as_json=as_json)
     return max(row.exit_code for row in report.rows)
 
 
@@ -172,7 +172,7 @@ def precision(
     catalog.benchmarks.get(bench)
     wanted = _precisions(precisions or ("fp32", "bf16"))
     from harness.benching.precision import bench_precision
-    from harness.cli.bench_tables import precision_told
+    from harness.cli.bench_tables import describe_precision
     from harness.cli.progress import progress_for
     from harness.machine import resolve_device
     from harness.planning.request import Request
@@ -199,7 +199,7 @@ def precision(
         return progress_for(plan)
 
     report = bench_precision(request, wanted, folder, catalog, watch)
-    _finish(report, precision_told, out, as_json=as_json)
+    _finish(report, describe_precision, out, as_json=as_json)
     return max(row.exit_code for row in report.rows)
 
 
@@ -211,7 +211,7 @@ def _precisions(names: tuple[str, ...]) -> list[Any]:
     return list(names)
 
 
-def _finish(report: Any, told: Callable[[Any], str], out: Path | None, *, as_json: bool) -> None:
+def _finish(report: Any, describe: Callable[[Any], str], out: Path | None, *, as_json: bool) -> None:
     """Print a report, and write it where that is asked for."""
     from harness.files import write_atomically
 
@@ -219,4 +219,4 @@ def _finish(report: Any, told: Callable[[Any], str], out: Path | None, *, as_jso
     if out is not None:
         write_atomically(out, text.encode())
         say(f"written {out}", err=True)
-    say(text if as_json else told(report), nl=not as_json)
+    say(text if as_json else describe(report), nl=not as_json)

@@ -9,7 +9,7 @@ from harness.benching.report import KernelReport
 from harness.cli.terminal import one_line, table
 
 
-def kernels_told(report: KernelReport) -> str:
+def describe_kernels(report: KernelReport) -> str:
     """A kernel report for a terminal: conditions, limits, time and roofline, the plain form, what is wrong."""
     parts = [_machine(report), _speeds(report), _beside_plain(report)]
     for row in report.rows:
@@ -98,7 +98,7 @@ def _conditions(c: Conditions) -> str:
     return one_line(f"on {c.device}{threads}, {c.precision}, torch {c.torch}{load}")
 
 
-def methods_told(report: MethodReport) -> str:
+def describe_methods(report: MethodReport) -> str:
     """A method report for a terminal: one row a method, then the stages of each."""
     rows, stages, problems = [], [], []
     for row in report.rows:
@@ -147,7 +147,7 @@ def _steady_ms(timing: Timing) -> tuple[float | None, ...]:
     return (None, None, None) if timing.throughput else (steady.mean_ms, steady.p50_ms, steady.p90_ms)
 
 
-def precision_told(report: PrecisionReport) -> str:
+def describe_precision(report: PrecisionReport) -> str:
     """A precision report for a terminal: scores, paired differences from the first row, changed pixels."""
     rows = [
         [

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
-from harness.api.contracts import Column
-from harness.api.errors import GateFailed, UsageError
-from harness.api.plain_files import LARGEST_TEXT, read_plain
-from harness.api.records import RunRecord, VideoResult
+from harness.api.errors import GateFailed
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import one_line, say, table
-from harness.files import read_json
-from harness.leaderboard.verification import read_record
-from harness.ranking.compare import Comparison, Gate, SpeedChange, compare, gate_from
+from harness.ranking.compare import Comparison, SpeedChange, compare, read_gate
 from harness.ranking.standings import has_throughput
+from harness.running.finished import columns_of, read_frame_ms, read_run
 
 
 @click.command("compare")
@@ -33,8 +27,8 @@ from harness.ranking.standings import has_throughput
 def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> None:
     """Compare run HEAD with run BASE (run folders or record files): accuracy by video, speed under equal conditions."""
     gate = None if gate_file is None else read_gate(gate_file)
-    before, after = (read_record(_record_of(path)) for path in (base, head))
-    times = (frame_ms(base, by_video=has_throughput(before)), frame_ms(head, by_video=has_throughput(after)))
+    before, after = (read_run(path) for path in (base, head))
+    times = (read_frame_ms(base, by_video=has_throughput(before)), read_frame_ms(head, by_video=has_throughput(after)))
     columns = columns_of(before, Catalog.load())
     found = compare(
         before,
@@ -48,46 +42,6 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
     if not found.passed:
         failed = [f"{ruling.rule}: found {ruling.found}" for ruling in found.rulings if not ruling.passed]
         raise GateFailed(f"the gate {gate_file} says no:\n  " + "\n  ".join(failed))
-
-
-def read_gate(path: Path) -> Gate:
-    """Read the rules of a gate."""
-    try:
-        return gate_from(tomllib.loads(read_plain(path, largest=LARGEST_TEXT).decode()), str(path))
-    except OSError as error:
-        raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected a gate") from error
-    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of 5000 digits
-        raise UsageError(f"{path}: found no TOML ({error}), expected a gate", hint="docs/ci-gate.md") from error
-
-
-def columns_of(record: RunRecord, catalog: Catalog) -> list[Column]:
-    """The figures of a record's metrics, as these describe them."""
-    return [column for name in record.scores for column in catalog.metrics.get(name).columns]
-
-
-def frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
-    """Mean model milliseconds of a frame by video, from a run folder; empty for a record file alone.
-
-    Of steady frames, or ``by_video`` of all frames of the videos that did not warm up.
-    """
-    found = {}
-    for path in sorted((run / "videos").glob("*.json")):
-        try:
-            result = VideoResult.model_validate(read_json(path, largest=256 * 2**20))
-        except ValidationError as error:
-            raise UsageError(f"{path}: found no result of a video ({error.error_count()} problems)") from error
-        if by_video:
-            laps, frames = (() if result.timing.warm_up else result.timing.model), result.length
-        else:
-            laps = result.timing.model[max(1, result.timing.warm_up) :]
-            frames = len(laps)
-        if frames > 0 and sum(laps) > 0:
-            found[result.video] = 1000 * sum(laps) / frames
-    return found
-
-
-def _record_of(path: Path) -> Path:
-    return path / "record.json" if path.is_dir() else path
 
 
 def describe_comparison(found: Comparison) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -137,21 +138,7 @@ def experiments(as_json: bool) -> None:
 @options.as_json
 def runs(base: Path, as_json: bool) -> None:
     """List the runs below a folder, finished and interrupted."""
-    rows = [_run_row(plan.parent) for plan in sorted(base.glob("**/plan.json"))]
+    from harness.running.finished import find_runs
+
+    rows = [asdict(run) for run in find_runs(base)]
     _show(rows, as_json=as_json, empty=f"no runs below {base}")
-
-
-def _run_row(folder: Path) -> dict[str, Any]:
-    from harness.api.errors import HarnessError
-    from harness.leaderboard.verification import read_record
-
-    done = len(list((folder / "videos").glob("[!.]*.json")))
-    if not (folder / "record.json").exists():
-        return {"run": str(folder), "state": f"unfinished ({done} videos done)", "score": "-", "created": "-"}
-    try:
-        record = read_record(folder / "record.json")
-    except HarnessError as error:
-        return {"run": str(folder), "state": f"unreadable: {error.message}", "score": "-", "created": "-"}
-    figures = [f"{c} {v.value:.4f}" for cs in record.scores.values() for c, v in cs.items() if v.value is not None]
-    state = f"failed: {len(record.failures)} videos" if record.failures else "partial" if record.partial else "complete"
-    return {"run": str(folder), "state": state, "score": figures[0] if figures else "-", "created": record.created}

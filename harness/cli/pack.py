@@ -45,9 +45,9 @@ def command(run: Path, server_name: str, bench: str, data_root: Path | None, out
 
     Everything is checked by the server's rules, written, read again and, where there is truth, scored again.
     """
-    from harness.predictions.servers import server_named
+    from harness.predictions.servers import find_server
 
-    server = server_named(server_name)
+    server = find_server(server_name)
     from harness.predictions.packing import pack
 
     packed = pack(

@@ -13,7 +13,7 @@ from typing import cast
 from harness.api.errors import UsageError
 from harness.api.tasks import TASKS, TaskName
 from harness.catalog import Catalog
-from harness.files import refusals_named
+from harness.files import name_refusals
 
 TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 LONGEST_NAME = 30
@@ -165,7 +165,7 @@ def write_plugin(names: Names, task: TaskName, out: Path, *, force: bool) -> lis
         if not path.resolve().is_relative_to(root) or path.is_dir():
             raise UsageError(f"{path} leads out of {out} or is a folder; nothing was written", hint="--out DIR")
     for path, text in texts.items():
-        with refusals_named(path):
+        with name_refusals(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
     return list(texts)

@@ -78,7 +78,7 @@ SERVERS: dict[str, Server] = {
 }
 
 
-def server_named(name: str) -> Server:
+def find_server(name: str) -> Server:
     """The server of that name; UsageError with a did-you-mean."""
     if name in SERVERS:
         return SERVERS[name]

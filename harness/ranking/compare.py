@@ -7,13 +7,16 @@ in docs/ci-gate.md.
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.api.errors import UsageError
+from harness.api.plain_files import LARGEST_TEXT, read_plain
 from harness.api.records import RunRecord
 from harness.ranking.intervals import Difference, paired_difference
 from harness.ranking.standings import difference_of, figure, has_throughput, rows_by_video
@@ -138,6 +141,16 @@ def compare(
     gate = gate or Gate()
     rulings = [*_rule_accuracy(gate, accuracy), *_rule_speed(gate, speed, not_comparable)]
     return Comparison(accuracy, speed, not_comparable, frame_time, tuple(rulings))
+
+
+def read_gate(path: Path) -> Gate:
+    """Read the rules of a gate."""
+    try:
+        return gate_from(tomllib.loads(read_plain(path, largest=LARGEST_TEXT).decode()), str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected a gate") from error
+    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of 5000 digits
+        raise UsageError(f"{path}: found no TOML ({error}), expected a gate", hint="docs/ci-gate.md") from error
 
 
 def gate_from(data: Mapping[str, Any], where: str) -> Gate:

@@ -25,7 +25,7 @@ from harness.files import (
     HeldFolder,
     digest_of,
     digest_of_files,
-    refusals_named,
+    name_refusals,
     refuse_foreign_files,
     refuse_links,
     sweep,
@@ -33,7 +33,7 @@ from harness.files import (
 )
 
 _FOLDERS = ("videos", "masks", "tracks", "logs")
-_LARGEST_RESULT = 1 << 28
+LARGEST_RESULT = 1 << 28
 """Bytes of one video's result."""
 
 
@@ -140,7 +140,7 @@ class RunFolder(HeldFolder):
         """The result of ``video`` that lies here as it was written, with its masks, under whatever key; else None."""
         path = self._result_path(video)
         try:
-            result = VideoResult.model_validate_json(read_plain(path, largest=_LARGEST_RESULT, links=False))
+            result = VideoResult.model_validate_json(read_plain(path, largest=LARGEST_RESULT, links=False))
             is_ours = result.video == video and result.masks in ("", masks_of(video), tracks_of(video))
             is_whole = is_ours and result.seal == self._seal_of(result)
         except (OSError, ValidationError):
@@ -188,7 +188,7 @@ class MaskFolder:
         self.building = run / "masks" / f".{video}.building"
 
     def __enter__(self) -> MaskFolder:
-        with refusals_named(self.building):
+        with name_refusals(self.building):
             self._remove()
             self.building.mkdir(parents=True)
         return self
@@ -198,7 +198,7 @@ class MaskFolder:
 
     def publish(self) -> str:
         """Move the masks into place and return their folder, relative to the run."""
-        with refusals_named(self._place):
+        with name_refusals(self._place):
             shutil.rmtree(self._place, ignore_errors=True)
             self.building.replace(self._place)
         return self.relative

@@ -24,7 +24,7 @@ from harness_tvos.speed.kernel_examples import convolutions
 
 def embed_plain(images: Float[Tensor, "1 3 H W"], network: nn.Module) -> Float[Tensor, "N C"]:
     """The network as it was trained: batch norms apart, channels first."""
-    return as_rows(cast(InferenceNetwork, network).unfolded(images))
+    return as_rows(cast(InferenceNetwork, network).unfold(images))
 
 
 def embedding_work(images: Tensor, network: nn.Module) -> float:

@@ -223,7 +223,7 @@ class InferenceNetwork(nn.Module):
         features = network(images.to(dtype, memory_format=layout))  # (B, C, ceil(H/8), ceil(W/8))
         return with_length_one(features) if self.normalised else features
 
-    def unfolded(self, images: Tensor) -> Tensor:
+    def unfold(self, images: Tensor) -> Tensor:
         """What the network gives with its batch norms apart, in the precision of ``images``."""
         if self.plain is None:
             raise ValueError("this network was made without keep_plain=True")

@@ -11,7 +11,7 @@ from harness.api.errors import UsageError
 from harness.api.timing import Example, kernel
 from harness.benching import kernels as benching
 from harness.benching.clip import Clip, benchmark_of, ids_of
-from harness.benching.kernels import ExtraMemory, Wish, bench_kernels, largest_difference, rounded
+from harness.benching.kernels import ExtraMemory, Wish, bench_kernels, largest_difference, round_arguments
 from harness.benching.machine import measure_limits
 from harness.benching.report import KernelReport, Limits, Spread, rates_of
 from harness.catalog import Catalog
@@ -120,7 +120,7 @@ def test_a_kernel_that_raises_is_told_and_its_reference_is_still_measured(quick)
 )
 def test_an_example_names_what_follows_the_precision(named, expected):
     three = torch.ones(3)
-    args, kwargs = rounded(Example("three", (three, (three,)), {"scores": three}, named), torch.bfloat16)
+    args, kwargs = round_arguments(Example("three", (three, (three,)), {"scores": three}, named), torch.bfloat16)
     assert (args[0].dtype, args[1][0].dtype, kwargs["scores"].dtype) == expected
 
 

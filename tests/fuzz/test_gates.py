@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
-from harness.cli.compare import read_gate
 from harness.planning.config import configure
-from harness.ranking.compare import Gate, compare
+from harness.ranking.compare import Gate, compare, read_gate
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
 GATE = """when_not_comparable = "skip"

@@ -15,7 +15,6 @@ from PIL import Image
 from harness.api.errors import DataError, IncompletePredictions, UsageError, VerificationFailed
 from harness.api.mask_files import RunLength, write_mask
 from harness.api.records import StageTime, VideoResult, VideoScores, VideoTiming
-from harness.cli.compare import frame_ms
 from harness.cli.tables import scores_table, speed_table, videos_table
 from harness.datasets import youtube_vis, youtube_vos
 from harness.leaderboard.verification import read_published, read_record, verify_record
@@ -24,6 +23,7 @@ from harness.predictions.found import read_all_tracks
 from harness.ranking.compare import compare
 from harness.reporters.json import Json
 from harness.reporters.markdown import Markdown
+from harness.running.finished import read_frame_ms
 from harness.running.folder import RunFolder
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
@@ -197,7 +197,7 @@ def test_a_mutated_result_of_a_video_is_refused_or_not_reused(tmp_path, value_or
     found = RunFolder(tmp_path).read_result("a")
     assert found is None or found.video == "a"
     for by_video in (False, True):
-        read = partial(frame_ms, tmp_path, by_video=by_video)
+        read = partial(read_frame_ms, tmp_path, by_video=by_video)
         times = value_or_refusal(read, path, VerificationFailed, UsageError)
         assert times is None or all(0 < ms < float("inf") for ms in times.values())
 

@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from harness.files import refusals_named
+from harness.files import name_refusals
 
 KEPT_BYTES = 8 << 20
 """How much of one worker's output goes to the file; the rest is read and counted."""
@@ -21,7 +21,7 @@ class Log:
         """Append to ``path``; None: keep the latest in memory only."""
         self._file = None
         if path is not None:
-            with refusals_named(path):
+            with name_refusals(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = path.open("ab", buffering=0)
         self._reading, self.writing = os.pipe()

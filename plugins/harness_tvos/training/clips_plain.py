@@ -14,7 +14,7 @@ from harness_tvos.config import OFFICIAL, Config
 from harness_tvos.frames.references import reference_frames
 from harness_tvos.training.clips import Clip, Image, list_annotated, read_pair
 from harness_tvos.training.config import TrainingConfig
-from harness_tvos.training.labels import CENTROIDS, central, commonest, nearest_classes, painted
+from harness_tvos.training.labels import CENTROIDS, central, commonest, nearest_classes, paint
 from harness_tvos.training.warp import recolour
 
 UNIFORM_REACH = 40  # paper 3.3: the preceding 40 frames
@@ -61,7 +61,7 @@ class PlainClips:
         most = max(int(ids.max()) for _, ids in pairs)
         if most >= CENTROIDS:
             raise DataError(f"found object id {most}; TVOS learns from ids 0 to {CENTROIDS - 1} and void")
-        frames = np.stack([resized(image, wanted, Pillow.Resampling.BILINEAR) for image, _ in pairs])
+        frames = np.stack([resize(image, wanted, Pillow.Resampling.BILINEAR) for image, _ in pairs])
         masks = np.stack([self._resized_mask(ids, wanted) for _, ids in pairs])
         top, left = (int(rng.integers(0, length - side + 1)) for length in masks.shape[1:3])
         frames, masks = (x[:, top : top + side, left : left + side] for x in (frames, masks))
@@ -77,8 +77,8 @@ class PlainClips:
     def _resized_mask(self, ids: Image, short_side: int) -> Image:
         """The ids, or where the palette decides their colours, which mix at borders as those of frames do."""
         if self.config.labels == "palette":
-            return resized(painted(ids), short_side, Pillow.Resampling.BILINEAR)
-        return resized(ids, short_side, Pillow.Resampling.NEAREST)
+            return resize(paint(ids), short_side, Pillow.Resampling.BILINEAR)
+        return resize(ids, short_side, Pillow.Resampling.NEAREST)
 
 
 def epoch_of(samples: Sequence[Sample], config: TrainingConfig) -> int:
@@ -98,7 +98,7 @@ def clip_frames(start: int, length: int, config: TrainingConfig) -> tuple[int, .
     return tuple(start + t for t in (*reference_frames(span - 1, rule), span - 1))
 
 
-def resized(image: Image, short_side: int, how: Pillow.Resampling) -> Image:
+def resize(image: Image, short_side: int, how: Pillow.Resampling) -> Image:
     """An image whose shorter side is ``short_side``, the longer one cut to whole pixels, as torchvision has Pillow do.
 
     Pillow looks at all pixels where it shrinks; OpenCV's bilinear resizing looks at four.

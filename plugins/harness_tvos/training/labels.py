@@ -24,7 +24,7 @@ def central(ids: Ids) -> Ids:
     return _blocks(ids)[..., STRIDE // 2, :, STRIDE // 2]
 
 
-def painted(ids: Ids) -> NDArray[np.uint8]:
+def paint(ids: Ids) -> NDArray[np.uint8]:
     """The colours (..., H, W, 3) of ids in the VOC palette."""
     return palette().astype(np.uint8)[ids]
 

@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 
 from harness import DataError
 from harness_tvos.training.clips import read_pair, share_of
-from harness_tvos.training.clips_plain import PlainClips, clip_frames, jitter, resized
+from harness_tvos.training.clips_plain import PlainClips, clip_frames, jitter, resize
 from harness_tvos.training.config import OFFICIAL, PRESETS
 
 TINY = replace(OFFICIAL, batch=2, crop=32, references=3, flip=0.0, flip_vertically=0.0)
@@ -96,17 +96,17 @@ def test_frames_smaller_than_the_crop_are_enlarged_first(disc_video):
 def test_the_short_side_of_youtube_vos_is_384():
     config = PRESETS["official-youtube-vos"]
     assert (config.short_side, config.epochs) == (384, 30)
-    assert resized(np.zeros((720, 1280, 3), np.uint8), 384, Pillow.Resampling.BILINEAR).shape == (384, 682, 3)
-    assert resized(np.zeros((640, 480, 3), np.uint8), 384, Pillow.Resampling.BILINEAR).shape == (512, 384, 3)
+    assert resize(np.zeros((720, 1280, 3), np.uint8), 384, Pillow.Resampling.BILINEAR).shape == (384, 682, 3)
+    assert resize(np.zeros((640, 480, 3), np.uint8), 384, Pillow.Resampling.BILINEAR).shape == (512, 384, 3)
 
 
 def test_frames_are_shrunk_over_all_of_their_pixels():
     lines = np.zeros((64, 64, 3), np.uint8)
     lines[:, ::4] = 240  # every fourth column: OpenCV's four pixels see all of one and nothing of the next
-    shrunk = resized(lines, 16, Pillow.Resampling.BILINEAR)
+    shrunk = resize(lines, 16, Pillow.Resampling.BILINEAR)
     assert np.abs(shrunk[:, 1:-1].astype(int) - 60).max() <= 16
     untouched = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert resized(untouched, 4, Pillow.Resampling.BILINEAR) is untouched
+    assert resize(untouched, 4, Pillow.Resampling.BILINEAR) is untouched
 
 
 def test_coloured_masks_are_shrunk_and_mix_as_released(disc_video):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness_tvos.training.labels import central, centroids, commonest, nearest_classes, painted, palette
+from harness_tvos.training.labels import central, centroids, commonest, nearest_classes, paint, palette
 
 
 def test_the_commonest_id_wins_and_the_lower_one_of_two():
@@ -34,19 +34,19 @@ def test_the_official_centroids_have_191_where_the_palette_has_192():
 
 def test_whole_cells_keep_their_id_through_the_palette():
     ids = np.arange(22, dtype=np.uint8).repeat(8)[None].repeat(8, 0)
-    assert nearest_classes(painted(ids)).tolist() == [list(range(22))]
+    assert nearest_classes(paint(ids)).tolist() == [list(range(22))]
 
 
 def test_half_background_half_object_one_snaps_to_class_8():
     ids = np.zeros((8, 16), np.uint8)
     ids[:, 4:8] = 1  # the right half of the first cell: its centre 2 x 2 is half and half
     ids[4:, 8:] = 1
-    assert nearest_classes(painted(ids)).tolist() == [[8, 8]]
+    assert nearest_classes(paint(ids)).tolist() == [[8, 8]]
     assert commonest(ids).tolist() == [[0, 0]]
 
 
 def test_only_the_centre_of_a_cell_counts_for_the_palette():
     ids = np.ones((8, 8), np.uint8)
     ids[3:5, 3:5] = 2
-    assert nearest_classes(painted(ids)).tolist() == [[2]]
+    assert nearest_classes(paint(ids)).tolist() == [[2]]
     assert commonest(ids).tolist() == [[1]]

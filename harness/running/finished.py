@@ -1,0 +1,76 @@
+"""Runs that lie in folders, read again: what a list shows of each, and what its frames took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.api.contracts import Column
+from harness.api.errors import HarnessError, UsageError
+from harness.api.records import RunRecord, VideoResult
+from harness.catalog import Catalog
+from harness.files import read_json
+from harness.leaderboard.verification import read_record
+from harness.running.folder import LARGEST_RESULT
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """One run below a folder, in words; ``score`` is its first figure."""
+
+    run: str
+    state: str
+    score: str = "-"
+    created: str = "-"
+
+
+def find_runs(base: Path) -> Iterator[FoundRun]:
+    """Every run below a folder, finished, interrupted or unreadable."""
+    return (_look_at(plan.parent) for plan in sorted(base.glob("**/plan.json")))
+
+
+def _look_at(folder: Path) -> FoundRun:
+    if not (folder / "record.json").exists():
+        done = len(list((folder / "videos").glob("[!.]*.json")))
+        return FoundRun(str(folder), f"unfinished ({done} videos done)")
+    try:
+        record = read_record(folder / "record.json")
+    except HarnessError as error:
+        return FoundRun(str(folder), f"unreadable: {error.message}")
+    figures = [f"{c} {v.value:.4f}" for cs in record.scores.values() for c, v in cs.items() if v.value is not None]
+    state = f"failed: {len(record.failures)} videos" if record.failures else "partial" if record.partial else "complete"
+    return FoundRun(str(folder), state, figures[0] if figures else "-", record.created)
+
+
+def read_run(path: Path) -> RunRecord:
+    """The record of a run folder, or of a record file."""
+    return read_record(path / "record.json" if path.is_dir() else path)
+
+
+def columns_of(record: RunRecord, catalog: Catalog) -> list[Column]:
+    """The figures of a record's metrics, as these describe them."""
+    return [column for name in record.scores for column in catalog.metrics.get(name).columns]
+
+
+def read_frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
+    """Mean model milliseconds of a frame by video, from a run folder; empty for a record file alone.
+
+    Of steady frames, or ``by_video`` of all frames of the videos that did not warm up.
+    """
+    found = {}
+    for path in sorted((run / "videos").glob("*.json")):
+        try:
+            result = VideoResult.model_validate(read_json(path, largest=LARGEST_RESULT))
+        except ValidationError as error:
+            raise UsageError(f"{path}: found no result of a video ({error.error_count()} problems)") from error
+        if by_video:
+            laps, frames = (() if result.timing.warm_up else result.timing.model), result.length
+        else:
+            laps = result.timing.model[max(1, result.timing.warm_up) :]
+            frames = len(laps)
+        if frames > 0 and sum(laps) > 0:
+            found[result.video] = 1000 * sum(laps) / frames
+    return found
