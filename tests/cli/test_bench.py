@@ -111,7 +111,7 @@ def test_methods_are_timed_on_a_clip_of_the_size_asked_for(place, capsys):
 def test_a_method_that_fails_on_the_clip_is_told_with_its_exit_code(place, capsys):
     size = ["--height", 32, "--width", 48, "--frames", 2]
     assert run("methods", *size, "--precision", "fp16") == 5
-    assert "toy: crashed: toy, video clip: no halves here" in capsys.readouterr().out
+    assert "toy: crashed: toy, video clip: RuntimeError: no halves here" in capsys.readouterr().out
     assert run("methods", *size, "--task", "vis") == 2
 
 
