@@ -80,7 +80,8 @@ def read_npy(path: Path, shapes: Collection[tuple[int, ...]]) -> np.ndarray:
         raise DataError.at(path, found=f"no readable array ({error!s:.200})", expected=expected) from None
     if stored.shape not in shapes or stored.dtype.kind != "f":
         raise DataError.at(path, found=f"{stored.shape} of {stored.dtype}", expected=expected)
-    return refuse_endless(path, np.array(stored, np.float32))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes endless, and is refused
+        return refuse_endless(path, np.array(stored, np.float32))
 
 
 def refuse_endless(path: Path, values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ SHA-256 of all of it. A step is clamp / 127. Its name is made of everything it d
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import itertools
@@ -35,21 +36,28 @@ OnFrames = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class FlowCache:
-    """The flow of some videos; workers that are forked share its pages."""
+    """The flow of some videos: the file of each, how many pairs of neighbouring frames it has, and the clamp.
 
-    videos: tuple[Int8[np.ndarray, "P 2 2 h w"], ...]
+    Processes that read the same files share their pages.
+    """
+
+    files: tuple[Path, ...]
+    pairs: tuple[int, ...]
     clamp: float
-
-    def pairs(self, video: int) -> int:
-        """How many pairs of neighbouring frames a video has."""
-        return len(self.videos[video])
 
     def pair(self, video: int, t: int) -> tuple[Float16[Tensor, "2 h w"], Float16[Tensor, "2 h w"]]:
         """The flow t -> t + 1 and the flow t + 1 -> t, in pixels of the video, at the centres of the grid's cells."""
-        if not 0 <= t < self.pairs(video):
-            raise IndexError(f"video {video} has pairs 0..{self.pairs(video) - 1}, not {t}")
-        forward, backward = torch.from_numpy(self.videos[video][t].astype(np.float32) * (self.clamp / STEPS)).half()
+        if not 0 <= t < self.pairs[video]:
+            raise IndexError(f"video {video} has pairs 0..{self.pairs[video] - 1}, not {t}")
+        steps = torch.from_numpy(map_file(self.files[video])[t].astype(np.float32))
+        forward, backward = (steps * (self.clamp / STEPS)).half()
         return forward, backward
+
+
+@functools.lru_cache(maxsize=256)
+def map_file(path: Path) -> Int8[np.ndarray, "P 2 2 h w"]:
+    """The content of a file, memory-mapped. Each holds one of the thousand descriptors of a process: not all stay."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def cached_flow(
@@ -70,24 +78,21 @@ def cached_flow(
     """
     if not (math.isfinite(clamp) and clamp > 0) or min(grid) < 1:
         raise ValueError(f"a grid of {grid} and a clamp of {clamp}; expected one cell or more, and pixels")
-    total = sum(sample.length for sample in samples)
-    done, videos = 0, []
-    for sample in samples:
-        path = folder / file_name(sample, provider, grid, clamp)
-        shape = (max(sample.length - 1, 0), 2, 2, *grid)
-        flow = open_sealed(path, shape)
-        if flow is None:
+    total, done = sum(sample.length for sample in samples), 0
+    files = tuple(folder / file_name(sample, provider, grid, clamp) for sample in samples)
+    pairs = tuple(max(sample.length - 1, 0) for sample in samples)
+    for sample, path, count in zip(samples, files, pairs, strict=True):
+        shape = (count, 2, 2, *grid)
+        if not is_whole(path, shape):
             made = np.empty(shape, np.int8)
             for t, pair in enumerate(pairs_of(sample, provider)):
                 made[t] = [quantise(part, grid, clamp) for part in pair]
                 progress(done + t + 1, total)
             write_atomically(path, seal(made))
-            flow = open_sealed(path, shape)
-            assert flow is not None
-        videos.append(flow)
+            map_file.cache_clear()
         done += sample.length
         progress(done, total)
-    return FlowCache(tuple(videos), clamp)
+    return FlowCache(files, pairs, clamp)
 
 
 def file_name(sample: Sample, provider: FlowProvider, grid: tuple[int, int], clamp: float) -> str:
@@ -122,16 +127,14 @@ def seal(flow: Int8[np.ndarray, "P 2 2 h w"]) -> bytes:
     return content.getvalue() + hashlib.sha256(content.getvalue()).digest()
 
 
-def open_sealed(path: Path, shape: tuple[int, ...]) -> Int8[np.ndarray, "P 2 2 h w"] | None:
-    """A file's flow, memory-mapped; None where there is none, or it is not whole, or not of ``shape``."""
+def is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file is there, of ``shape``, and its seal that of its content."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             body = memoryview(content)[:-SEAL_BYTES]
-            is_whole = hashlib.sha256(body).digest() == content[-SEAL_BYTES:]
+            is_sealed = hashlib.sha256(body).digest() == content[-SEAL_BYTES:]
             body.release()
-        if not is_whole:
-            return None
-        flow = np.load(path, mmap_mode="r" if math.prod(shape) else None, allow_pickle=False)
+        flow = np.load(path, mmap_mode="r" if math.prod(shape) else None, allow_pickle=False) if is_sealed else None
     except (OSError, ValueError):
-        return None
-    return flow if flow.shape == shape and flow.dtype == np.int8 else None
+        return False
+    return flow is not None and flow.shape == shape and flow.dtype == np.int8

@@ -39,7 +39,7 @@ Box = tuple[int, int, int, int]  # left, top, width, height, as OpenCV has it
 
 
 class EdgeBoxes:
-    """``edgebox+grabcut``; with a foreground only boxes that lie on it, and of them the foreground alone."""
+    """``edgebox+grabcut``; with a foreground only boxes that lie on it, those first that hold whole parts of it."""
 
     name = "edgebox+grabcut"
 
@@ -107,13 +107,13 @@ def find_boxes(image: UInt8[np.ndarray, "h w 3"], allowed: Bool[np.ndarray, "h w
     parts, _ = ndimage.label(allowed)
     areas = np.bincount(parts.ravel())
     rated = np.asarray(scores).ravel() / np.max(scores)
-    rated *= [_share_of_parts(box, parts, areas) for box in found]
+    rated *= [share_of_parts(box, parts, areas) for box in found]
     there = [k for k, (x, y, w, h) in enumerate(found) if allowed[y : y + h, x : x + w].mean() >= FOREGROUND]
     chosen = cv2.dnn.NMSBoxes([found[k] for k in there], [float(rated[k]) for k in there], 0.0, APART)
     return [(found[there[k]], float(rated[there[k]])) for k in np.asarray(chosen).ravel()]
 
 
-def _share_of_parts(box: Box, parts: Int[np.ndarray, "h w"], areas: Int[np.ndarray, " N"]) -> float:
+def share_of_parts(box: Box, parts: Int[np.ndarray, "h w"], areas: Int[np.ndarray, " N"]) -> float:
     """How much a box holds of the connected parts it touches: little, where it lies inside a larger one."""
     left, top, width, height = box
     held = np.bincount(parts[top : top + height, left : left + width].ravel(), minlength=len(areas))
@@ -122,15 +122,15 @@ def _share_of_parts(box: Box, parts: Int[np.ndarray, "h w"], areas: Int[np.ndarr
 
 
 def cut_out(image: UInt8[np.ndarray, "h w 3"], box: Box, allowed: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """The object in a box by GrabCut (Rother et al. 2004); what is not ``allowed``, or outside, is background."""
+    """The object in a box by GrabCut (Rother et al. 2004); what is not ``allowed`` is background, probably."""
     left, top, width, height = box
     inside = np.zeros(allowed.shape, bool)
     inside[top : top + height, left : left + width] = True
     y, x = (max(0, int(at - MARGIN * side)) for at, side in ((top, height), (left, width)))
     around = (slice(y, int(top + (1 + MARGIN) * height) + 1), slice(x, int(left + (1 + MARGIN) * width) + 1))
-    labels = np.where(inside & allowed, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)[around]
+    labels = np.where(inside, np.where(allowed, cv2.GC_PR_FGD, cv2.GC_PR_BGD), cv2.GC_BGD).astype(np.uint8)[around]
     cut = np.zeros(allowed.shape, bool)
-    if not (labels == cv2.GC_BGD).any() or not (labels == cv2.GC_PR_FGD).any():
+    if (labels == cv2.GC_PR_FGD).all() or not (labels == cv2.GC_PR_FGD).any():
         return cut  # nothing to tell it from
     cv2.setRNGSeed(0)  # its clusters begin at random
     models = np.zeros((1, 65)), np.zeros((1, 65))

@@ -52,7 +52,7 @@ def test_a_pair_is_kept_at_the_centres_of_the_cells_to_half_a_step(tmp_path, sam
     assert forward.dtype == torch.float16
     assert (forward - expected).abs().max() <= STEP / 2 + 0.01
     assert torch.equal(backward, -forward)
-    assert cache.pairs(0) == sample.length - 1
+    assert cache.pairs[0] == sample.length - 1
     with pytest.raises(IndexError, match="has pairs 0"):
         cache.pair(0, sample.length - 1)
 
@@ -63,7 +63,7 @@ def test_what_is_there_is_not_made_again_and_progress_reaches_all(tmp_path, samp
     assert provider.asked == 2 * (sample.length - 1)
     assert told == [*((t, sample.length) for t in range(1, sample.length)), (sample.length, sample.length)]
     again = Ramp()
-    assert cached_flow([sample], again, tmp_path, grid=(2, 3)).pairs(0) == sample.length - 1
+    assert cached_flow([sample], again, tmp_path, grid=(2, 3)).pairs[0] == sample.length - 1
     assert again.asked == 0
 
 
@@ -113,7 +113,7 @@ def test_a_video_of_one_frame_has_no_pair(tmp_path, tests_tools):
     provider = Ramp()
     one = tests_tools.tiny_sample("first", length=1, frame_names=("00000",))
     for _ in range(2):
-        assert cached_flow([one], provider, tmp_path, grid=(2, 3)).pairs(0) == 0
+        assert cached_flow([one], provider, tmp_path, grid=(2, 3)).pairs[0] == 0
     assert provider.asked == 0
 
 
@@ -127,6 +127,27 @@ def test_a_provider_that_fails_leaves_what_was_whole(tmp_path, sample):
     with pytest.raises(RuntimeError, match="out of luck"):
         cached_flow([sample], Fails(), tmp_path, grid=(2, 3))
     assert files(tmp_path) == []
+
+
+def test_more_videos_than_a_process_may_open_files_are_kept(tmp_path):
+    """In a process of its own, which may have 64 files open: every mapped file holds one."""
+    code = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from harness.models.flow import cache
+
+cache.map_file = cache.functools.lru_cache(maxsize=16)(cache.map_file.__wrapped__)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+files = tuple(Path(sys.argv[1]) / f"{k}.npy" for k in range(100))
+for path in files:
+    path.write_bytes(cache.seal(np.ones((1, 2, 2, 1, 1), np.int8)))
+assert all(cache.is_whole(path, (1, 2, 2, 1, 1)) for path in files)
+kept = cache.FlowCache(files, (1,) * 100, 127.0)
+assert all(kept.pair(video, 0)[0].tolist() == [[[1.0]], [[1.0]]] for video in range(100))
+"""
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_grid_without_cells_is_a_mistake(tmp_path, sample):

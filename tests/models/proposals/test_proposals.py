@@ -10,7 +10,7 @@ from harness.api.errors import DataError
 from harness.api.mask_files import RunLength
 from harness.models.frame_files import Place, content_name
 from harness.models.proposals import ProposalProvider, proposal_provider
-from harness.models.proposals.edge_boxes import cut_out, find_boxes, gradient_edges
+from harness.models.proposals.edge_boxes import cut_out, find_boxes, gradient_edges, share_of_parts
 from harness.models.proposals.proposal import Proposal, box_of, choose
 
 NAMES = ("components", "edgebox+grabcut")
@@ -90,7 +90,7 @@ def test_by_edges_a_disc_is_found_and_cut_out():
     assert all(0 < proposal.score <= 1 and proposal.box == box_of(proposal.mask) for proposal in found)
 
 
-def test_a_foreground_names_the_boxes_and_bounds_the_masks():
+def test_a_foreground_says_which_boxes_are_looked_at():
     frame, disc = scene()
     first, *_ = proposal_provider("edgebox+grabcut").propose(frame, disc)
     assert overlap(first.mask, disc) > 0.9
@@ -136,6 +136,15 @@ def test_a_box_that_leaves_no_background_or_no_object_is_cut_to_nothing():
     everywhere, nowhere = np.ones((120, 160), bool), np.zeros((120, 160), bool)
     assert not cut_out(image, (0, 0, 160, 120), everywhere).any()
     assert not cut_out(image, (10, 10, 20, 20), nowhere).any()
+
+
+def test_a_box_counts_by_how_much_it_holds_of_the_parts_it_touches():
+    parts = np.array([[1, 1, 1, 1, 0, 2], [0, 0, 0, 0, 0, 2]])
+    areas = np.bincount(parts.ravel())
+    assert share_of_parts((0, 0, 4, 2), parts, areas) == 1
+    assert share_of_parts((0, 0, 1, 1), parts, areas) == 1 / 4
+    assert share_of_parts((3, 0, 3, 1), parts, areas) == (1 + 1) / (4 + 2)
+    assert share_of_parts((0, 1, 4, 1), parts, areas) == 0
 
 
 def test_only_masks_with_a_pixel_are_chosen_and_the_surest_first():
