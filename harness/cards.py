@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from harness.api.contracts import Benchmark, Column, Executor, Method, Reporter
 from harness.api.errors import PluginError
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _VERBS = {Executor: ("execute",), Reporter: ("report",)}
 
 
@@ -39,6 +41,9 @@ def _check_config(what: str, method: Method) -> None:
     """What listing it relies on; whether defaults, presets and kernels hold is for ``harness check`` to say."""
     if not dataclasses.is_dataclass(method.config):
         raise PluginError(f"{what}: config is {method.config!r:.100}, expected a dataclass")
+    odd = next((name for name in method.presets if not _NAME.fullmatch(name)), None)
+    if odd is not None:  # it becomes a part of names of folders and files
+        raise PluginError(f"{what} has a preset named {odd!r:.100}; expected letters, digits and . _ + -")
     if method.lookahead < 0:
         raise PluginError(f"{what}: lookahead is {method.lookahead}, expected 0 or more")
 

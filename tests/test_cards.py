@@ -21,6 +21,7 @@ BENCH = Benchmark(name="b", title="B", scorings={"one-shot": DAVIS_2017}, open=l
         ({"causality": "never"}, "causality is 'never'"),
         ({"lookahead": True, "causality": "window"}, r"lookahead is True \(bool\), expected int"),
         ({"presets": {3: None}}, "the key 3"),
+        ({"presets": {"../../x": None}}, "a preset named '../../x'"),
         ({"weights": [Weights("w", "MIT")]}, r"weights is \[Weights"),
         ({"weights": (Weights("w", "MIT", path="w.pt"),)}, r"weights\[0\]: path is 'w.pt'"),
         ({"paper": Citation("T", "A", "2020")}, "paper: year is '2020'"),

@@ -16,6 +16,10 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(-(2**63), 2**64 - 1)
+"""What torch takes."""
+COUNT = click.IntRange(max=4096)
+"""Threads and processes of one machine; what is too few says why where it is known."""
 
 
 class Names(click.ParamType):
@@ -87,9 +91,9 @@ allow_partial = click.option(
     "--allow-partial", is_flag=True, help="Accept a tree that lacks videos; what comes out is partial."
 )
 threads = click.option(
-    "--threads", type=int, metavar="N", help="CPU threads for torch, part of the conditions; default: its own choice."
+    "--threads", type=COUNT, metavar="N", help="CPU threads for torch, part of the conditions; default: its own choice."
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of every random number.")
+seed = click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of every random number.")
 resume = click.option(
     "--resume",
     type=click.Choice(["auto", "never"]),

@@ -42,7 +42,7 @@ from harness.cli.terminal import say
 )
 @click.option(
     "--workers",
-    type=int,
+    type=options.COUNT,
     default=1,
     show_default=True,
     metavar="N",

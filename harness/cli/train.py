@@ -52,7 +52,7 @@ from harness.cli.terminal import say, table
 @options.seed
 @click.option(
     "--workers",
-    type=int,
+    type=options.COUNT,
     metavar="N",
     help="Processes that make batches ahead; default: 0 on a CPU, 4 for a GPU.",
 )

@@ -175,7 +175,7 @@ def _refuse_contradictions(request: Request) -> None:
         raise UsageError(f"--device {request.device} names a device twice")
     if request.threads is not None and request.threads < 1:
         raise UsageError(f"--threads {request.threads} leaves nothing to compute with; expected 1 or more")
-    if min(request.first_frame_seconds, request.frame_seconds) <= 0:
+    if not (request.first_frame_seconds > 0 and request.frame_seconds > 0):  # NaN is neither
         raise UsageError("--first-frame-seconds and --frame-seconds must be more than 0")
 
 

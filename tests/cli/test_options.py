@@ -39,3 +39,28 @@ def test_scoring_a_task_that_is_nearly_named_asks_whether_that_was_meant(capsys,
         main(["score", str(tmp_path), "--bench", "mini-small", "--task", "one-shut"])
     assert stop.value.code == 2
     assert "no task named 'one-shut' (did you mean 'one-shot'?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--seed", "1e23"),
+        ("--seed", str(10**23)),
+        ("--threads", "1e8"),
+        ("--threads", str(10**8)),
+        ("--workers", "1e9"),
+    ],
+)
+def test_a_number_beyond_what_there_is_is_a_wrong_call(capsys, option, value):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--plugin", "copyfirst", "--bench", "mini-small", option, value])
+    assert stop.value.code == 2
+    assert f"Invalid value for '{option}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["nan", "0", "-1"])
+def test_a_limit_of_no_time_is_a_wrong_call(capsys, seconds):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--plugin", "copyfirst", "--bench", "mini-small", "--frame-seconds", seconds])
+    assert stop.value.code == 2
+    assert "must be more than 0" in capsys.readouterr().err
