@@ -10,6 +10,7 @@ from harness.api.records import Name, Number, Text, _Record
 
 PUBLISHED_SCHEMA: Final = "harness.published/1"
 
+# No pages: a table is found by its number, and pages differ between a paper's editions.
 NonEmpty = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9&+_-]{1,40}$")]
 
@@ -34,16 +35,23 @@ class PublishedRow(_Record):
 
     benchmark: Name
     task: Name
+    method: Text = ""
+    """Another method that the paper compares with, as it is named there; empty: the paper's own."""
     variant: Text = ""
     """What tells this row from the paper's others: training data, post-processing, backbone."""
     supervision: NonEmpty
     source: NonEmpty
     """Where it is printed: ``Table 3``."""
+    rule: Text = ""
+    """The rule of ``harness run --protocol`` by which they are averaged; empty: the benchmark's own."""
     figures: dict[ColumnName, Number]
     """Column -> figure exactly as printed, in per cent (``J-mean: 69.9``)."""
+    by_video: dict[NonEmpty, dict[ColumnName, Number]] = Field(default_factory=dict)
+    """The same for each video, where the paper prints them."""
     speed: PublishedSpeed | None = None
     note: Text = ""
-    """Where the printed figures follow another rule than the benchmark's, or contradict themselves."""
+    misprint: Text = ""
+    """Why the printed figures cannot be right, or contradict themselves; they stand as printed all the same."""
 
 
 class PublishedPaper(_Record):

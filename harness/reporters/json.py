@@ -78,12 +78,12 @@ def _content(benchmark: str, task: str, found: Standing | None, published: Seque
         "reported": [
             {
                 "plugin": paper.plugin,
-                "method": paper.method,
+                "method": row.method or paper.method,
                 "paper": paper.title,
                 "venue": paper.venue,
                 "year": paper.year,
             }
-            | row.model_dump(exclude={"benchmark", "task"})
+            | row.model_dump(exclude={"benchmark", "task", "method"})
             for paper in sorted(published, key=lambda paper: (paper.year, paper.plugin))
             for row in paper.rows
             if (row.benchmark, row.task) == (benchmark, task)

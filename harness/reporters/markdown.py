@@ -247,12 +247,12 @@ def _write_reported(place: tuple[str, str], published: Sequence[PublishedPaper])
 
 def _write_reported_row(paper: PublishedPaper, row: PublishedRow, columns: Sequence[str]) -> list[str]:
     return [
-        cell(paper.method + (f", {row.variant}" if row.variant else "")),
+        cell(", ".join(part for part in (row.method or paper.method, row.variant) if part)),
         cell(row.supervision),
         *(str(row.figures[column]) if column in row.figures else NONE for column in columns),
         _print_speed(row.speed),
         cell(f"{paper.venue} {paper.year}, {row.source}"),
-        cell(row.note),
+        cell("; ".join(part for part in (row.rule and f"by {row.rule}", row.misprint, row.note) if part)),
     ]
 
 
