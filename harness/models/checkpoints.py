@@ -59,7 +59,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Any:
-    _refuse_bomb(path)
+    refuse_bomb(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd pickles are warned of, then refused
@@ -77,7 +77,7 @@ def _read_torch(path: Path) -> Any:
         raise DataError(f"{path} is not a readable torch file ({told:.300})", hint=AGAIN) from None
 
 
-def _refuse_bomb(path: Path) -> None:
+def refuse_bomb(path: Path) -> None:
     """Raise for a zip whose entries are compressed or share their bytes: torch writes neither, and would inflate it."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -16,6 +16,7 @@ from torch import Tensor
 from harness.api.errors import ContractError, DataError, EnvironmentProblem, UsageError
 from harness.api.learning import Learner
 from harness.files import write_atomically
+from harness.models.checkpoints import refuse_bomb
 from harness.training.log import Window
 
 FORMAT = "harness.training/1"
@@ -133,6 +134,9 @@ class Checkpoint:
 def read_checkpoint(path: Path, key: str, stages: Sequence[str] = ("",)) -> Checkpoint:
     """The checkpoint at ``path``, of ``key`` and in one of the ``stages``; DataError for one that is damaged."""
     hint = "--resume never begins anew"
+    if not path.is_file():
+        raise DataError.at(path, found="no plain file", expected=f"a checkpoint {FORMAT}", hint=hint)
+    refuse_bomb(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch lets through whatever a file that makes no sense leads to
@@ -148,7 +152,9 @@ def read_checkpoint(path: Path, key: str, stages: Sequence[str] = ("",)) -> Chec
         state = State.of_plain(content)
         if state.stage not in stages:
             raise ValueError(f"stage {state.stage!r}, expected one of {', '.join(stages)}")
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        if min(state.iteration, state.before) < 0:
+            raise ValueError(f"iteration {state.iteration} after {state.before}")
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
         raise DataError.at(path, found=f"{problem!r:.300}", expected=f"a checkpoint {FORMAT}", hint=hint) from problem
     return Checkpoint(path, state, content["networks"], content["optimizer"], content["scaler"])
 
@@ -159,7 +165,12 @@ def restore(checkpoint: Checkpoint, learner: Learner, scaler: torch.amp.GradScal
     try:
         if networks.keys() != checkpoint.networks.keys():
             raise ValueError(f"networks {', '.join(checkpoint.networks)}, expected {', '.join(networks)}")
+        if checkpoint.state.iteration > learner.iterations:
+            raise ValueError(f"iteration {checkpoint.state.iteration}, expected at most {learner.iterations}")
         for name, network in networks.items():
+            odd = [key for key, tensor in checkpoint.networks[name].items() if not torch.isfinite(tensor).all()]
+            if odd:
+                raise ValueError(f"NaN or infinity in {odd[0]} of {name}")
             network.load_state_dict(checkpoint.networks[name])
         learner.optimizer().load_state_dict(dict(checkpoint.optimizer))
         if scaler.is_enabled():

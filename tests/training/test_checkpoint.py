@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zipfile
 
 import pytest
 import torch
@@ -146,3 +147,41 @@ def test_weights_that_a_kill_kept_from_being_written_at_the_end_are_written(fini
     last.unlink()
     finished.train(validate="none")
     assert last.read_bytes() == before
+
+
+def rewrite(path, **changes):
+    torch.save(torch.load(path, weights_only=True) | changes, path)
+
+
+@pytest.mark.parametrize(
+    ("iteration", "said"),
+    [(10**9, "expected at most 12"), ("x", "ValueError"), (-1, "iteration -1"), (float("inf"), "OverflowError")],
+)
+def test_a_checkpoint_of_an_iteration_that_there_is_not_is_refused(finished, iteration, said):
+    rewrite(finished.folder / "checkpoint.pt", iteration=iteration)
+    with pytest.raises(DataError, match=said):
+        finished.train(validate="none")
+
+
+def test_a_checkpoint_with_nan_is_refused(finished):
+    path = finished.folder / "checkpoint.pt"
+    networks = torch.load(path, weights_only=True)["networks"]
+    next(iter(next(iter(networks.values())).values())).fill_(float("nan"))
+    rewrite(path, networks=networks)
+    with pytest.raises(DataError, match="NaN or infinity in"):
+        finished.train(validate="none")
+
+
+def test_a_checkpoint_that_would_inflate_is_refused_unread(finished):
+    path = finished.folder / "checkpoint.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(1 << 20))
+    with pytest.raises(DataError, match="a compressed entry"):
+        finished.train(validate="none")
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_not_waited_for(finished):
+    (finished.folder / "checkpoint.pt").unlink()
+    os.mkfifo(finished.folder / "checkpoint.pt")
+    with pytest.raises(DataError, match="no plain file"):
+        finished.train(validate="none")
