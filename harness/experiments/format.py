@@ -64,6 +64,8 @@ class RowTraining(_Table):
 
     data: Annotated[str, StringConstraints(min_length=1)]
     """What is learnt from, as ``harness train --data`` takes it."""
+    method: str = ""
+    """Whose training it is, where the row's method is an adapted form of another."""
     preset: str = ""
     set: dict[str, Constant] = {}
     """Constants of the training's config."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.api.errors import HarnessError, UsageError
 from harness.api.records import is_safe_video_name
-from harness.experiments.format import Experiment, Row
+from harness.experiments.format import Experiment, Row, RowTraining
 from harness.files import digest_of
 
 
@@ -40,7 +40,11 @@ class RowTrainings:
     _made: dict[str, Path | HarnessError] = field(default_factory=dict)
 
     def weights_of(self, row: Row) -> Path:
-        """The weights of a row with ``train``, made now or earlier; a training that failed is not tried again."""
+        """The weights of a row with ``train``, made now or earlier; a training that failed is not tried again.
+
+        Rows with one and the same training share it: it is that of the first of them.
+        """
+        row = next(other for other in self.experiment.rows if self._asks(other) == self._asks(row))
         if row.name not in self._made:
             try:
                 self._made[row.name] = self.learn(self._lesson(row))
@@ -51,11 +55,15 @@ class RowTrainings:
             raise made
         return made
 
+    def _asks(self, row: Row) -> RowTraining | None:
+        plugin = row.method or self.experiment.method
+        return row.train and row.train.model_copy(update={"method": row.train.method or plugin})
+
     def _lesson(self, row: Row) -> Lesson:
         assert row.train is not None
         return Lesson(
             row=row.name,
-            plugin=row.method or self.experiment.method,
+            plugin=row.train.method or row.method or self.experiment.method,
             data=tuple(name.strip() for name in row.train.data.split(",") if name.strip()),
             preset=row.train.preset,
             overrides=tuple(f"{key}={json.dumps(value)}" for key, value in row.train.set.items()),

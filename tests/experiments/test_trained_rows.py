@@ -1,16 +1,19 @@
 """Rows that make their own weights: what is asked of the training, chains of rows, and what is refused."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from harness.api.errors import MethodFailed, UsageError
 from harness.api.records import Interval, StageTime
-from harness.experiments.format import Experiment, read_experiment
+from harness.catalog import Catalog
+from harness.experiments.format import Experiment, list_shipped, read_experiment
 from harness.experiments.grid import seconds_by_stage
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
 from harness.experiments.table import tabulate
 from harness.experiments.trained import RowTrainings, folder_name
+from harness.planning.config import make_config
 
 HEAD = """
 title = "Toy"
@@ -63,6 +66,35 @@ def test_a_row_begins_from_another_which_is_trained_first_and_once(read, tmp_pat
     assert (asked[0].preset, asked[0].overrides, asked[0].init) == ("short", ("lr=0.5", 'kinds=["x"]'), None)
     assert asked[1].init == tmp_path / "first/last.safetensors"
     assert second.parent == tmp_path / folder_name("w/o memory")
+
+
+def test_rows_with_one_and_the_same_training_share_it(read, tmp_path):
+    same = 'train = {data = "a", preset = "long"'
+    experiment = read(
+        f'[[rows]]\nname = "one"\n{same}}}\n[[rows]]\nname = "two"\nset = {{topk = 3}}\n{same}}}\n'
+        f'[[rows]]\nname = "adapted"\nmethod = "mover-adapted"\n{same}, method = "mover"}}\n'
+        f'[[rows]]\nname = "other"\nmethod = "stranger"\n{same}}}'
+    )
+    made, asked = trainings(experiment, tmp_path)
+    where = [made.weights_of(row).parent.name for row in reversed(experiment.rows)]
+    assert where == ["other", "one", "one", "one"]
+    assert [(lesson.row, lesson.plugin) for lesson in asked] == [("other", "stranger"), ("one", "mover")]
+
+
+def test_the_trainings_of_the_shipped_experiments_fit_the_cards():
+    methods, benchmarks = Catalog.load().methods, Catalog.load().benchmarks
+    trained = 0
+    for path in list_shipped().values():
+        experiment = read_experiment(path)
+        for row in experiment.rows:
+            if row.train is None:
+                continue
+            training = methods.get(row.train.method or row.method or experiment.method).training
+            constants = [f"{key}={json.dumps(value)}" for key, value in row.train.set.items()]
+            make_config(row.name, training.config, training.presets, row.train.preset, constants)
+            assert all(benchmarks.get(name.strip()) for name in row.train.data.split(","))
+            trained += 1
+    assert trained >= 13
 
 
 def test_a_name_that_is_no_folder_gets_one_of_its_own():
