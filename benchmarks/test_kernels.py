@@ -1,4 +1,4 @@
-"""Every kernel of the catalog: its fast form against its plain reference, one thread, in CPU seconds and memory.
+"""Every kernel of the catalog and of `harness.ops`, fast form against plain: one thread, CPU seconds and memory.
 
 ``pytest benchmarks/test_kernels.py -s`` prints a row a case (the largest plain form of tvos takes 3 GB).
 ``extra_info`` holds the same figures.
@@ -11,11 +11,15 @@ import torch
 
 from harness.catalog import Catalog
 from harness.machine import PeakMemory
+from harness.ops.kernels import OWNER, shared_kernels
 
 CASES = [
-    pytest.param(kernel, example, id=f"{method.name}-{kernel.name}-{example.name}".replace(" ", ""))
-    for method in Catalog.load().methods
-    for kernel in method.kernels()
+    pytest.param(kernel, example, id=f"{owner}-{kernel.name}-{example.name}".replace(" ", ""))
+    for owner, kernels in [
+        *((method.name, method.kernels()) for method in Catalog.load().methods),
+        (OWNER, shared_kernels()),
+    ]
+    for kernel in kernels
     for example in kernel.example("cpu")
 ]
 

@@ -23,6 +23,7 @@ from harness.benching.report import Form, KernelReport, Limits, Row, Spread, rat
 from harness.hosting.here import kind_of
 from harness.machine import PeakMemory, conditions, work_on
 from harness.models.precision import DTYPES
+from harness.ops.kernels import OWNER
 from harness.version import __version__
 
 ENOUGH_SECONDS = 2.0
@@ -47,10 +48,19 @@ class Wish:
     """None: as many as take two seconds, 3 to 50."""
 
 
-def bench_kernels(methods: Sequence[Method], wish: Wish, announce: Announce = lambda line: None) -> KernelReport:
-    """Measure every kernel of these cards; what a kernel does wrong is in its row, nothing is raised for it."""
+def bench_kernels(
+    methods: Sequence[Method],
+    wish: Wish,
+    announce: Announce = lambda line: None,
+    *,
+    shared: Sequence[Kernel[..., Any]] = (),
+) -> KernelReport:
+    """Measure every kernel of these cards, then those of no card (``shared``).
+
+    What a kernel does wrong is in its row, nothing is raised for it.
+    """
     found = conditions(wish.device, wish.precision, resolutions=[], objects=[], executor="inline")  # before any load
-    chosen = list(_choose(methods, wish))
+    chosen = list(_choose(methods, shared, wish))
     announce("the machine's limits")
     rows = []
     with work_on(wish.device):
@@ -70,16 +80,20 @@ def bench_kernels(methods: Sequence[Method], wish: Wish, announce: Announce = la
     )
 
 
-def _choose(methods: Sequence[Method], wish: Wish) -> Iterator[tuple[str, Kernel[..., Any]]]:
+def _choose(
+    methods: Sequence[Method], shared: Sequence[Kernel[..., Any]], wish: Wish
+) -> Iterator[tuple[str, Kernel[..., Any]]]:
     """Each kernel once, under the first card that names it; UsageError where none is left."""
     everything: dict[int, tuple[str, Kernel[..., Any]]] = {}
     for method in methods:
         for kernel in method.kernels():
             everything.setdefault(id(kernel), (method.name, kernel))
+    for kernel in shared:
+        everything.setdefault(id(kernel), (OWNER, kernel))
     names = {kernel.name for _, kernel in everything.values()}
     unknown = [name for name in wish.kernels if name not in names]
     if unknown or not everything:
-        cards = ", ".join(method.name for method in methods)
+        cards = ", ".join([*(method.name for method in methods), *([OWNER] if shared else [])])
         raise UsageError(
             f"found no kernel {unknown[0]!r} in {cards}; known: {', '.join(sorted(names)) or 'none'}"
             if unknown

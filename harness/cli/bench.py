@@ -24,7 +24,13 @@ _out = click.option("--out", type=options.FILE, metavar="FILE", help="Write the 
 
 
 @command.command("kernels")
-@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Whose kernels are benched; default: all.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="NAME",
+    help="Whose kernels are benched (ops: those of no plugin); default: all.",
+)
 @click.option("--kernel", "names", multiple=True, metavar="NAME", help="Only the kernel of this name.")
 @options.device
 @options.precision
@@ -59,15 +65,18 @@ def kernels(
 
     Exit code 1 if a kernel raises or differs from its reference by more than its tolerance.
     """
+    from harness.ops.kernels import OWNER, shared_kernels
+
     catalog = Catalog.load()
-    methods = [catalog.methods.get(name) for name in plugins] or list(catalog.methods)
+    methods = [catalog.methods.get(name) for name in plugins if name != OWNER] if plugins else list(catalog.methods)
     from harness.benching.kernels import Wish, bench_kernels
     from harness.cli.bench_tables import describe_kernels
     from harness.machine import resolve_device
 
     options.use_threads(threads)
+    shared = shared_kernels() if not plugins or OWNER in plugins else ()
     wish = Wish(resolve_device(device), precision, names, limit_size, rounds)
-    report = bench_kernels(methods, wish, lambda line: say(line, err=True))
+    report = bench_kernels(methods, wish, lambda line: say(line, err=True), shared=shared)
     _finish(report, describe_kernels, out, as_json=as_json)
     return 1 if report.failed else 0
 

@@ -174,6 +174,14 @@ def test_small_is_the_first_example_and_all_is_every_one(quick):
     assert [row.example for row in everything] == ["4 numbers", "8 numbers"]  # a kernel of two cards is benched once
 
 
+def test_kernels_of_no_card_come_last_under_a_name_of_their_own(quick):
+    both = card(plain_square)
+    (shared,) = both.kernels()
+    assert [row.plugin for row in bench_kernels([], Wish(sizes="small", rounds=1), shared=[shared]).rows] == ["ops"]
+    rows = bench_kernels([both], Wish(sizes="small", rounds=1), shared=[shared]).rows
+    assert [row.plugin for row in rows] == ["toy"]  # benched once, under the card that lists it
+
+
 def test_a_name_that_no_card_has_is_refused():
     with pytest.raises(UsageError, match="found no kernel 'sqare' in toy; known: square"):
         bench_kernels([card(plain_square)], Wish(kernels=("sqare",)))
