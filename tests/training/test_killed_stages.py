@@ -1,16 +1,24 @@
 """A training in two stages, killed by SIGKILL at seeded moments, ends with the same bytes."""
 
+import functools
 import os
 import random
 import signal
 import sys
-from functools import partial
 
 import pytest
 
+OURS = ("harness/training/", "harness/files", "whole_files", "two_rounds")
+"""Where a kill may fall: in what decides and writes, each call of the system in it included, not inside torch."""
+
+
+@functools.cache
+def is_ours(file):
+    return any(part in file for part in OURS)
+
 
 def in_a_child(work, *, kill_at=None):
-    """Run ``work`` in a forked process, killed by SIGKILL at its ``kill_at``-th call of a Python function.
+    """Run ``work`` in a forked process, killed by SIGKILL at the ``kill_at``-th call to or from code in OURS.
 
     Returns (whether it was killed, how many calls it made).
     """
@@ -21,7 +29,7 @@ def in_a_child(work, *, kill_at=None):
 
         def count(frame, event, argument):
             nonlocal calls
-            if event == "call":
+            if event in ("call", "c_call") and is_ours(frame.f_code.co_filename):
                 calls += 1
                 if calls == kill_at:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -52,7 +60,7 @@ def kill_often(rounds, folder, kills, seed):
     while done < kills or ended == 0:
         kill_at = draw.randint(1, calls) if done < kills else None
         place = folder / f"killed-{ended}"
-        killed, _ = in_a_child(partial(rounds.train, out=place.name), kill_at=kill_at)
+        killed, _ = in_a_child(functools.partial(rounds.train, out=place.name), kill_at=kill_at)
         done += killed
         stages_hit += [where_it_was(place)] if killed else []
         if not killed:
@@ -74,12 +82,14 @@ def where_it_was(folder):
     return "beginning"
 
 
-def test_a_training_killed_at_six_moments_ends_with_the_same_bytes(rounds, tmp_path):
-    assert len(kill_often(rounds, tmp_path, kills=6, seed=0)) == 6
+def test_a_training_killed_at_four_moments_ends_with_the_same_bytes(rounds, tmp_path):
+    assert len(kill_often(rounds, tmp_path, kills=4, seed=0)) == 4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_training_killed_at_twenty_moments_in_every_stage_ends_with_the_same_bytes(rounds, tmp_path, seed):
     hit = kill_often(rounds, tmp_path, kills=20, seed=seed)
-    assert {"motion", "again", "beginning"} <= set(hit)
+    assert len(hit) == 20
+    assert {"motion", "again"} <= set(hit)
+    assert any(place.startswith("preparing") for place in hit)
