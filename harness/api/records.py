@@ -38,11 +38,12 @@ def is_safe_video_name(name: str) -> bool:
 
 def _plain_json(value: Any) -> Any:
     """Refuse what JSON cannot hold, deep inside: pydantic looks no further than ``Any``."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no finite number; JSON has none of these")
-    if isinstance(value, str):
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is no finite number; JSON has none of these")
+    elif isinstance(value, str):
         value.encode()  # UnicodeEncodeError, a ValueError, for half a character
-    if isinstance(value, dict):
+    elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"{key!r} is no text; the keys of a JSON object are")
@@ -51,7 +52,7 @@ def _plain_json(value: Any) -> Any:
     elif isinstance(value, list | tuple):
         for item in value:
             _plain_json(item)
-    elif not isinstance(value, str | int | float | None):
+    elif value is not None and not isinstance(value, int):
         raise ValueError(f"a {type(value).__name__} cannot be written as JSON")
     return value
 
