@@ -1,0 +1,69 @@
+"""The cards of D-Net / T-Net: objects discovered in each frame and associated over time (Zhou et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness import BuildContext, Citation, Kernel, Method, hookimpl
+from harness_dtnet.config import DISCOVERY_PRESETS, PRESETS, Config, DiscoveryConfig
+
+PAPER = Citation(
+    title="Target-Aware Object Discovery and Association for Unsupervised Video Multi-Object Segmentation",
+    authors="Tianfei Zhou, Jianwu Li, Xueyi Li, Ling Shao",
+    year=2021,
+    url="https://arxiv.org/abs/2104.04782",
+)
+SUPERVISION = (
+    "ImageNet classes and instance masks of video frames (no weights are shipped: untrained without --weights)"
+)
+
+
+def build(context: BuildContext) -> Any:
+    """Build the whole method; torch is imported here and not before."""
+    from harness_dtnet.method import build
+
+    return build(context)
+
+
+def build_discovery(context: BuildContext) -> Any:
+    """Build D-Net alone; torch is imported here and not before."""
+    from harness_dtnet.discovery.method import build
+
+    return build(context)
+
+
+def hot_functions() -> Sequence[Kernel]:
+    """The kernels, for listings and benches; not called ``kernels``, which is the module."""
+    from harness_dtnet.kernels import fit_targets, gate, group_pixels
+
+    return (fit_targets, group_pixels, gate)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [
+        Method(
+            name="dtnet",
+            tasks=("instance-zvos", "vis"),
+            build=build,
+            summary="Discovers objects in each frame and follows each by a model of its own, verified by appearance.",
+            causality="online",
+            config=Config,
+            presets=PRESETS,
+            kernels=hot_functions,
+            supervision=SUPERVISION,
+            paper=PAPER,
+        ),
+        Method(
+            name="dnet",
+            tasks=("object-zvos", "vis"),
+            build=build_discovery,
+            summary="Proposals and foreground of each frame on its own, helped by the foreground of the frame before.",
+            causality="online",
+            config=DiscoveryConfig,
+            presets=DISCOVERY_PRESETS,
+            supervision=SUPERVISION,
+            paper=PAPER,
+        ),
+    ]
