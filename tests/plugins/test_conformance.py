@@ -20,9 +20,11 @@ SLOW = {
         "runs",
         "causality",
     },
+    "dtnet": {"kernels", "memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
+    "dnet": {"memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
 }
 """Checks that take more than 10 seconds on two busy cores, or together too much."""
-PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke"}
+PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke", "dtnet": "smoke", "dnet": "small"}
 """Where the default is too much for a CPU: what else the promises are tried with."""
 
 
