@@ -57,7 +57,7 @@ def draw(networks: nn.Module) -> None:
     """He's initialisation for convolutions, so that maps keep their scale; what begins closed stays so."""
     for name, module in networks.named_modules():
         if isinstance(module, nn.Conv2d) and not name.endswith("mask_stem"):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # by its inputs: those of a group are few
 
 
 def load_networks(path: str | Path, guidance: Guidance) -> Networks:
