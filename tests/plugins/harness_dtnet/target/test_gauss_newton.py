@@ -55,7 +55,7 @@ def energy_and_slope(features, labels, importance, weights, penalty):
     leaves = tuple(part[0].clone().requires_grad_() for part in weights)
     reached = energy(features[0], labels[0], importance[0], leaves, penalty)
     slope = torch.autograd.grad(reached, leaves)
-    return float(reached), max(float(part.abs().max()) for part in slope)
+    return float(reached.detach()), max(float(part.abs().max()) for part in slope)
 
 
 def test_single_precision_is_as_good_as_double_to_three_digits():
