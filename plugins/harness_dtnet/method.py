@@ -16,9 +16,10 @@ from torch import Tensor
 from harness import BuildContext, Tracks, Video, stage
 from harness.api.mask_files import RunLength
 from harness.ops.labels import resize_nearest
+from harness.ops.linking import mask_iou
 from harness_dtnet.association.merging import merge
 from harness_dtnet.association.tracks import TrackRecord
-from harness_dtnet.association.verification import assign, find_new, lay_over, matching_scores, overlaps
+from harness_dtnet.association.verification import assign, find_new, lay_over, matching_scores
 from harness_dtnet.config import Config
 from harness_dtnet.discovery.discover import Discoverer, Discovery
 from harness_dtnet.discovery.frames import Size, resize_frame, working_size
@@ -135,7 +136,7 @@ class DTNet:
         """
         if state.firsts is None or state.pixels is None:
             return looks.new_zeros(len(looks), 0), tracked
-        iou = overlaps(found.masks, tracked.masks)
+        iou = mask_iou(found.masks, tracked.masks)
         now = describe(features, tracked.masks.float(), state.pixels)
         scores = matching_scores(looks, now, state.firsts, iou, self.config.verified_overlap)
         if not self.config.verification:
@@ -179,7 +180,7 @@ class DTNet:
         areas = found.masks.flatten(1).sum(1).tolist()
         new = find_new(
             scores.cpu().numpy(),
-            overlaps(found.masks, result.masks).cpu().numpy(),
+            mask_iou(found.masks, result.masks).cpu().numpy(),
             areas,
             least_area=self.config.least_new * found.foreground.numel(),
             most_overlap=self.config.new_overlap,

@@ -12,14 +12,6 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
-def overlaps(first: Bool[Tensor, "P H W"], second: Bool[Tensor, "N H W"]) -> Float[Tensor, "P N"]:
-    """The IoU of every mask with every other; of two empty ones 0, since nothing is found again in them."""
-    a, b = first.flatten(1).float(), second.flatten(1).float()
-    shared = a @ b.t()
-    either = a.sum(1)[:, None] + b.sum(1) - shared
-    return shared / either.clamp(min=1)
-
-
 def matching_scores(
     proposals: Float[Tensor, "P D"],
     results: Float[Tensor, "N D"],
@@ -48,7 +40,7 @@ def assign(
 
 
 def find_new(
-    scores: NDArray[np.float32], iou: NDArray[np.float32], areas: list[int], *, least_area: float, most_overlap: float
+    scores: NDArray[np.float32], iou: NDArray[np.float64], areas: list[int], *, least_area: float, most_overlap: float
 ) -> list[int]:
     """The proposals that score 0 with all tracks, overlap little with every result and are large enough.
 
