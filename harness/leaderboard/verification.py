@@ -151,6 +151,12 @@ def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
     own = scorings[cast(TaskName, claimed.task)]
     is_own = _name_of_rule(claimed.scoring) == _name_of_rule(own.version)
     _expect(path, "benchmark.own_rule", claimed.own_rule, claimed.own_rule == is_own, f"{is_own}: {own.version}")
+    for video in record.videos:
+        counts = video.scored_frames
+        least = min([0, video.frames, *counts.values()])
+        _expect(path, f"videos {video.video}", f"{least} scored frames", least == 0, "0 or more")
+        unknown = sorted(set(video.objects) - set(counts)) if claimed.average == "frames" else []
+        _expect(path, f"videos {video.video}.scored_frames", f"no {unknown[:1]}", not unknown, "those of each object")
     scoring = next((rule for rule in (own, *RULES.values()) if rule.version == claimed.scoring), None)
     if scoring is not None:
         _expect(path, "benchmark.average", claimed.average, claimed.average == scoring.average, scoring.average)

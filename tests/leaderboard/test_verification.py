@@ -261,3 +261,16 @@ def test_a_speed_that_no_clock_can_tell_is_refused(make_record, toy_catalog, tmp
     path = written(tmp_path, make_record(GOOD, fps=1e99).to_json())
     with pytest.raises(VerificationFailed, match=r"timing.model.fps: found 9.9.*, expected at most 1e\+09"):
         verify_record(read_record(path), path, toy_catalog)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [({"1": -3}, r"videos a: found -3 scored frames, expected 0 or more"), ({}, r"videos a.scored_frames: found no")],
+)
+def test_frames_that_cannot_be_counted_are_no_weights(make_record, toy_catalog, tmp_path, counts, said):
+    claim = changed(make_record(GOOD), "benchmark/average", "frames")
+    claim["benchmark"] |= {"scoring": "davis2016-frame-mean/1", "own_rule": False}
+    for video in claim["videos"]:
+        video["scored_frames"] = dict.fromkeys(video["objects"], 4) | counts if counts else {}
+    with pytest.raises(VerificationFailed, match=said):
+        verify_record(read_record(written(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
