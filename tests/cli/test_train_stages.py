@@ -216,5 +216,6 @@ def test_a_second_process_waits_while_the_first_prepares(site, videos, tmp_path)
     finish(start(site, videos, tmp_path / "two", launcher=launcher))
     assert (tmp_path / "ranks").read_text() == "0m0m0a0a"
     one, two = (load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))
-    assert all(np.allclose(one[name], two[name], rtol=0, atol=1e-6) for name in one)
+    assert all(np.allclose(one[name], two[name], rtol=1e-4, atol=0) for name in one)  # sums in another order
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in LABELS)
     assert [line[:3] for line in told(tmp_path / "two")] == [line[:3] for line in told(tmp_path / "one")]
