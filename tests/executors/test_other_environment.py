@@ -43,7 +43,7 @@ def test_a_method_of_another_environment_is_described_and_run(tmp_path, run_plan
     asked = {"python": other_python, "overrides": ("folder=/x",), "elsewhere": True}
     record = run_planted("shifts", tmp_path / "process", **asked)
     assert (record.plugin.distribution, record.plugin.version) == ("planted", "3.1")
-    assert record.config == {"shift": 1, "folder": "/x", "tricks": ""}
+    assert record.config == {"shift": 1, "folder": "/x", "tricks": "", "flow": ""}
     assert record.scores == inline.scores
     assert record.conditions.torch == inline.conditions.torch
     plan = json.loads((tmp_path / "process/plan.json").read_text())
