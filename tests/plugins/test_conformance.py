@@ -22,9 +22,10 @@ SLOW = {
     },
     "dtnet": {"kernels", "memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
     "dnet": {"memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
+    "imas": {"memory", "horizon", "determinism", "fresh-start", "causality"},
 }
 """Checks that take more than 10 seconds on two busy cores, or together too much."""
-PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke", "dtnet": "smoke", "dnet": "small"}
+PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke", "dtnet": "smoke", "dnet": "small", "imas": "smoke"}
 """Where the default is too much for a CPU: what else the promises are tried with."""
 
 

@@ -1,0 +1,1 @@
+"""How IMAS learns: by motion, then by appearance."""

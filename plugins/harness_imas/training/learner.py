@@ -1,0 +1,232 @@
+"""How the network learns from flow, and then from its own refined masks (Lian et al. 2022, 3.2 and 3.3).
+
+Frames t and t + 1 are a pair both ways (6.3): the mask of t rebuilds the flow forward, that of t + 1 the one backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness import TrainingContext
+from harness.models.alignment import Alignment, align
+from harness.models.checkpoints import read_state
+from harness.models.efficientnet_lite import published_weights
+from harness.models.memory_layout import fastest_layout
+from harness.models.precision import DTYPES
+from harness_imas.frames import resize_whole
+from harness_imas.network import (
+    MOTION,
+    OBJECT_CHANNEL,
+    PLANS,
+    Features,
+    Head,
+    Segmenter,
+    build_segmenter,
+    load_segmenter,
+)
+from harness_imas.training.appearance import appearance_loss
+from harness_imas.training.clips import Flows, PairBatch, PairSource
+from harness_imas.training.config import TrainingConfig
+from harness_imas.training.motion import OUTPUTS, Motion, entropy, motion_loss, rebuild
+
+
+class MotionModel(nn.Module):
+    """What is learnt beside the segmenter: the pooled motion, and the pathway's head where it has one."""
+
+    def __init__(self, segmenter: Segmenter, config: TrainingConfig) -> None:
+        super().__init__()
+        self.pooled = Motion(kernel=config.motion_kernel)
+        values = OUTPUTS.get(config.pathway, 0)
+        high = segmenter.backbone.channels[1]
+        plan = PLANS[config.architecture]
+        self.residual = Head(2 * high, 2 * values * config.channels, plan) if values else None
+
+    def raw(self, high: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """The pathway's logits forward and backward (B, 2C, h, w), from the high maps (2B, D, i, j) of both frames."""
+        if self.residual is None:
+            return None, None
+        both = self.residual(torch.cat(high.chunk(2), 1))
+        both = functional.interpolate(both, size=tuple(size), mode="bilinear", align_corners=False)
+        forward, backward = both.chunk(2, 1)
+        return forward.float(), backward.float()
+
+
+class SynergyLearner:
+    """One stage's learner; ``targets`` and ``object_channel`` are there in the second. A ``harness.Learner``."""
+
+    def __init__(
+        self,
+        context: TrainingContext,
+        flow: Flows,
+        *,
+        begin_from: Path | None,
+        targets: Sequence[NDArray[np.uint8]] | None = None,
+        object_channel: int = 0,
+    ) -> None:
+        config: TrainingConfig = context.config
+        if config.batch % context.world:
+            raise ValueError(f"batch={config.batch} cannot be shared by {context.world} processes; set a multiple")
+        self.config, self.device = config, torch.device(context.device)
+        self.is_second, self.object_channel = targets is not None, object_channel
+        self.iterations = config.appearance_iterations if self.is_second else config.iterations
+        self.samples = context.samples
+        self.semantics = semantics_of(config, context.weights)
+        self.source = PairSource(context.samples, flow, config, context.seed, targets)
+        self.places = range(context.rank, config.batch, context.world)
+        self.segmenter, self.motion = begin(config, begin_from, context.seed)
+        self.layout = fastest_layout(self.device, DTYPES[context.precision], tf32=False)
+        if self.semantics is not None:
+            self.semantics.to(self.device)
+        for network in (self.segmenter, self.motion):
+            network.to(self.device, memory_format=self.layout).train()  # type: ignore[call-overload]
+        learnt = [*self.segmenter.parameters(), *self.motion.parameters()]
+        self._adam = torch.optim.Adam(learnt, lr=self.learning_rate(0), weight_decay=config.weight_decay)
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """The network that segments, and the motion model that only training has."""
+        return {"segmenter": self.segmenter, "motion": self.motion}
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Adam over both."""
+        return self._adam
+
+    def learning_rate(self, iteration: int) -> float:
+        """See ``TrainingConfig``."""
+        start = self.config.appearance_lr if self.is_second else self.config.lr
+        return self.config.learning_rate(iteration, self.iterations, start)
+
+    def batch(self, iteration: int) -> PairBatch:
+        """This rank's pairs: every ``world``-th of the batch."""
+        return self.source.pairs(iteration, self.places)
+
+    def loss(self, batch: PairBatch, iteration: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Eq. 6, forward and backward summed; in the second stage eq. 9.
+
+        Logged beside it: the flow's mean length, which a network that predicts no motion would lose, and how sure masks
+        are (their largest share at a pixel, 1/C to 1).
+        """
+        config = self.config
+        frames = batch.frames.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)  # (2B, S, S, 3)
+        forward, backward = batch.flows.to(self.device, non_blocking=True).unbind(1)  # (B, 2, h, w) each
+        images = self.segmenter.normalise(frames.permute(0, 3, 1, 2).float())
+        maps = self.segmenter.backbone(images.contiguous(memory_format=self.layout))
+        logits = self.segmenter.logits(maps).float()  # (2B, C, h, w)
+        masks = logits.softmax(1)
+        raws = self.motion.raw(maps.high, logits.shape[-2:])
+        motion = torch.stack(
+            [
+                self._motion_loss(mask, flow, raw)
+                for mask, flow, raw in zip(masks.chunk(2), (forward, backward), raws, strict=True)
+            ]
+        ).sum()
+        loss = motion + config.entropy * entropy(logits) if config.entropy else motion
+        logs = {"motion": motion, "sure": masks.amax(1).mean(), "flow": batch.flows.abs().mean()}
+        if self.is_second:
+            targets = batch.targets.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)  # (2B, h, w)
+            asymmetry = (config.lacking, 1.0)
+            appearance = appearance_loss(masks[:, self.object_channel], targets, asymmetry)
+            loss = config.motion_weight * loss + config.appearance_weight * appearance
+            logs["appearance"] = appearance
+        return loss, {name: value.detach() for name, value in logs.items()}
+
+    def _motion_loss(self, masks: Tensor, flow: Tensor, raw: Tensor | None) -> Tensor:
+        vectors = self.motion.pooled(masks, flow).float()
+        return motion_loss(rebuild(masks, vectors, flow, raw, self.config.pathway), flow, self.config.pathway)
+
+    def after_step(self, iteration: int) -> None:
+        """Nothing: no copies are kept."""
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The segmenter, and under ``motion.`` what a second stage goes on with; in fp16."""
+        motion = {MOTION + name: value for name, value in self.motion.state_dict().items()}
+        state = {**self.segmenter.state_dict(), **motion}
+        return {
+            name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+            for name, value in state.items()
+        }
+
+    def facts(self) -> Mapping[str, str]:
+        """Which mask is the object by motion-semantic alignment (paper 3.4) over the first frames, without truth."""
+        return {OBJECT_CHANNEL: str(self.align().channel)}
+
+    def align(self) -> Alignment:
+        """The alignment of each of the masks as they are now."""
+        was = self.segmenter.training
+        self.segmenter.eval()
+        try:
+            return align(
+                Looks(self.segmenter, self.semantics, self.config), self.samples, threshold=self.config.threshold
+            )
+        finally:
+            self.segmenter.train(was)
+
+
+class Looks:
+    """A network being trained, as the tuner asks a method."""
+
+    def __init__(self, segmenter: Segmenter, semantics: Features | None, config: TrainingConfig) -> None:
+        self.segmenter, self.auxiliary, self.config = segmenter, semantics, config
+
+    @torch.no_grad()
+    def channels(self, frame: Tensor) -> Tensor:
+        """Soft masks (C, h, w)."""
+        found: Tensor = self.segmenter(self.segmenter.normalise(self._whole(frame)))
+        return found[0].softmax(0)
+
+    @torch.no_grad()
+    def semantics(self, frame: Tensor) -> Tensor:
+        """Features (D, i, j) of the frozen backbone, or where there is none of the network's own."""
+        frames = self._whole(frame)
+        if self.auxiliary is not None:
+            found: Tensor = self.auxiliary(frames)
+            return found[0]
+        return self.segmenter.backbone(self.segmenter.normalise(frames)).high[0]
+
+    def _whole(self, frame: Tensor) -> Tensor:
+        device = next(self.segmenter.parameters()).device
+        return resize_whole(frame.to(device), self.config.short_side, self.config.stretch)
+
+
+def semantics_of(config: TrainingConfig, init: Path | None) -> Features | None:
+    """The frozen backbone that tells what pixels mean: the file that the training began from.
+
+    None where it began from scratch, or from a file of ours, in which the backbone has learnt from motion since.
+    """
+    path = published_weights() if init is None and config.initial == "imagenet" else init
+    if path is None:
+        return None
+    state = read_state(path)
+    if any(name.startswith("masks.") for name in state):
+        return None
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    return Features(config.architecture, floats, str(path))
+
+
+def begin(config: TrainingConfig, path: Path | None, seed: int) -> tuple[Segmenter, MotionModel]:
+    """Both networks: as a file of ours holds them, or drawn anew around a backbone from a file of others.
+
+    Without a file an ``imagenet`` lite0 takes the installed package's.
+    """
+    fresh = build_segmenter(config.architecture, config.channels, merging=config.merging, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)
+        motion = MotionModel(fresh, config)
+    if path is None and config.initial == "imagenet":
+        path = published_weights()
+    if path is None:
+        return fresh, motion
+    state = {name: value.float() if value.is_floating_point() else value for name, value in read_state(path).items()}
+    if not any(name.startswith("masks.") for name in state):
+        fresh.backbone.load_published(state, str(path))
+        return fresh, motion
+    kept = {name.removeprefix(MOTION): value for name, value in state.items() if name.startswith(MOTION)}
+    if kept.keys() == motion.state_dict().keys():
+        motion.load_state_dict(kept)
+    return load_segmenter(path), motion

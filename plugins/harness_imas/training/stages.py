@@ -1,0 +1,155 @@
+"""The two stages of a training of IMAS: flow and motion, then targets refined by appearance.
+
+What is computed once before a stage lies in its folder: flow of all pairs, then a target of every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from harness import DataError, Sample, Stage, TrainingContext, read_facts, whole_file
+from harness.api.learning import Progress
+from harness.models.flow import flow_provider
+from harness.models.flow.cache import FlowCache, cached_flow
+from harness.ops.crf import Bilateral, DenseCRF
+from harness_imas.network import OBJECT_CHANNEL, load_segmenter
+from harness_imas.training.appearance import constrain, refine_target
+from harness_imas.training.clips import LINES
+from harness_imas.training.config import TrainingConfig
+from harness_imas.training.learner import Looks, SynergyLearner, semantics_of
+
+MOTION, APPEARANCE = "motion", "appearance"
+CELL = 4
+"""Flow is kept at a quarter of the frames that the network sees, which is the finest of its masks."""
+WIDEST = 854 / 480
+"""Of the grid that flow is kept on; videos of another shape are stretched to it, and back when a window is cut."""
+ITERATIONS = 50
+"""Of the CRF. code."""
+
+
+def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
+    """The stages of a config, in their order."""
+    motion = Stage(MOTION, build=build_motion, prepare=prepare_flow)
+    appearance = Stage(APPEARANCE, build=build_appearance, prepare=prepare_targets)
+    return (motion, appearance) if config.appearance_iterations else (motion,)
+
+
+def prepare_flow(context: TrainingContext, progress: Progress) -> None:
+    """Compute the flow of all pairs, both ways."""
+    open_flow(context, context.artefacts, progress)
+
+
+def build_motion(context: TrainingContext) -> SynergyLearner:
+    """The learner of stage 1."""
+    return SynergyLearner(context, open_flow(context, context.artefacts), begin_from=context.weights)
+
+
+def prepare_targets(context: TrainingContext, progress: Progress) -> None:
+    """Write a target for each frame: the object's mask, refined by the CRF, held to what resembles it (eq. 7, 12)."""
+    config: TrainingConfig = context.config
+    assert context.earlier is not None
+    segmenter = load_segmenter(context.earlier).to(context.device).eval()
+    semantics = semantics_of(config, context.weights)
+    looks = Looks(segmenter, None if semantics is None else semantics.to(context.device), config)
+    channel = object_channel(context.earlier, segmenter.channels)
+    total = sum(sample.length for sample in context.samples)
+    done = 0
+    for sample in context.samples:
+        path = target_path(context, sample)
+        if not path.exists():
+            targets = [make_target(looks, sample.read_frame(t), channel, config) for t in range(sample.length)]
+            with whole_file(path) as file:
+                np.save(file, np.stack(targets))
+        done += sample.length
+        progress(done, total)
+
+
+def build_appearance(context: TrainingContext) -> SynergyLearner:
+    """The learner of stage 2, which goes on from the weights of stage 1."""
+    assert context.earlier is not None
+    targets = [open_target(target_path(context, sample), sample) for sample in context.samples]
+    flow = open_flow(context, context.artefacts_of(MOTION))
+    channel = object_channel(context.earlier, context.config.channels)
+    return SynergyLearner(context, flow, begin_from=context.earlier, targets=targets, object_channel=channel)
+
+
+def open_flow(
+    context: TrainingContext, folder: Path | None, progress: Progress = lambda done, total: None
+) -> FlowCache:
+    """The flow of all pairs, computed where it is not there yet.
+
+    It is kept in pixels of each video; the largest value kept is that of ``clamp`` in the tallest.
+    """
+    assert folder is not None
+    config: TrainingConfig = context.config
+    provider = flow_provider(context.providers["flow"], context.device, context.samples)
+    rows = config.short_side // CELL
+    tallest = max((sample.height for sample in context.samples), default=LINES)
+    clamp = config.clamp * max(tallest / LINES, 1.0)
+    return cached_flow(
+        context.samples, provider, folder, grid=(rows, round(rows * WIDEST)), clamp=clamp, progress=progress
+    )
+
+
+def object_channel(weights: Path, channels: int) -> int:
+    """What the weights of a stage say is the object; DataError where they say nothing of use."""
+    told = read_facts(weights).get(OBJECT_CHANNEL, "")
+    if not told.isdecimal() or int(told) >= channels:
+        raise DataError.at(
+            weights,
+            found=f"{OBJECT_CHANNEL} {told!r}",
+            expected=f"a number below {channels}",
+            hint="train the stage motion again, or begin from weights of it",
+        )
+    return int(told)
+
+
+@torch.no_grad()
+def make_target(looks: Looks, frame: NDArray[np.uint8], channel: int, config: TrainingConfig) -> NDArray[np.uint8]:
+    """The target (h, w) of a frame, 0 to 255, at the size of its masks."""
+    image = torch.from_numpy(np.ascontiguousarray(frame))
+    mask = looks.channels(image)[channel].cpu()  # (h, w)
+    small = shrink(image, (mask.shape[0], mask.shape[1]))  # (h, w, 3)
+    if config.crf:
+        crf = DenseCRF(Bilateral(config.crf_sxy * mask.shape[0] / LINES, 5, 5), None, ITERATIONS)
+        mask = refine_target(small, mask, crf, divide=config.crf_divide)
+    if config.semantic:
+        features = looks.semantics(image).cpu()
+        mask = constrain(mask, features, threshold=config.threshold, dilation=config.dilation)
+    return np.asarray((255 * mask).round().byte())
+
+
+def shrink(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """A (H, W, 3) uint8 frame at another size, each pixel the mean of those it stands for."""
+    pixels = frame.permute(2, 0, 1)[None].float()
+    smaller = functional.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return smaller[0].round().clamp(0, 255).byte().permute(1, 2, 0).contiguous()
+
+
+def target_path(context: TrainingContext, sample: Sample) -> Path:
+    """Where the targets of a video lie."""
+    assert context.artefacts is not None
+    return context.artefacts / f"targets-{sample.digest()[:16]}.npy"
+
+
+def open_target(path: Path, sample: Sample) -> NDArray[np.uint8]:
+    """The targets (T, h, w) of a video, memory-mapped, so that workers share them."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as problem:
+        raise DataError(f"the targets in {path} cannot be read: {problem}", hint="remove the file") from None
+    if found.ndim != 3 or len(found) != sample.length or found.dtype != np.uint8:
+        raise DataError.at(
+            path,
+            found=f"{found.dtype} of {found.shape}",
+            expected=f"uint8 of ({sample.length}, h, w)",
+            hint="remove it",
+        )
+    return np.asarray(found)
