@@ -14,6 +14,7 @@ EXIT_CODES = {
     errors.CausalityError: 4,
     errors.MethodFailed: 5,
     errors.EnvironmentProblem: 6,
+    errors.CannotWrite: 6,
     errors.IncompletePredictions: 7,
     errors.VerificationFailed: 8,
 }

@@ -92,7 +92,7 @@ def test_json_is_the_report_and_out_holds_the_same(place, capsys):
 def test_names_that_are_not_there_are_refused(place, capsys):
     assert run("kernels", "--plugin", "tvoz") == 4
     assert run("kernels", "--kernel", "rihgt") == 2
-    assert "known: right, wrong" in capsys.readouterr().err
+    assert "known: refine, right, wrong" in capsys.readouterr().err
     assert run("kernels", "--device", "cuda:7") == 6
     assert run("kernels", "--rounds", 0) == 2
 

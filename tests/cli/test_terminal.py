@@ -120,7 +120,7 @@ def test_an_error_that_quotes_hostile_data_is_shown_harmlessly(capsys, monkeypat
     def fail(path):
         raise DataError.at(EVIL, found=EVIL, expected="a plain name", hint=EVIL)
 
-    monkeypatch.setattr(compare_module, "read_record", fail)
+    monkeypatch.setattr(compare_module, "read_run", fail)
     code, out, err = harness(capsys, "--debug", "compare", tmp_path, tmp_path)
     assert code == 3
     assert "Traceback" in err

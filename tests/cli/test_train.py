@@ -122,7 +122,8 @@ def test_the_default_folder_is_named_by_method_data_and_key(capsys, squares, tmp
         (("--data", "squars"), 2, "did you mean 'squares'"),
         (("--data", "unlabelled"), 3, "colour-model learns from masks, and 2 of 2 videos of unlabelled have none"),
         (("--set", "lr"), 2, "not of the form key=value"),
-        (("--set", "lr=1e999"), 5, "not finite at iteration 1"),
+        (("--set", "lr=1e999"), 2, "lr is inf, which a record cannot hold"),
+        (("--set", "lr=1e300"), 5, "the training of colour-model"),
         (("--device", "tpu"), 6, "device 'tpu' is not known"),
         (("--validate", "davis17-val", "--validate-root", "/nowhere"), 3, "/nowhere: found no such folder"),
     ],
@@ -254,6 +255,7 @@ train = {data = "squares", set = {iterations = 8}, init = "short"}
 """
 
 
+@pytest.mark.slow
 def test_rows_of_an_experiment_are_trained_and_not_trained_again(capsys, squares, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy.toml").write_text(ROWS)

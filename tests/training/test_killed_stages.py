@@ -92,4 +92,3 @@ def test_a_training_killed_at_twenty_moments_in_every_stage_ends_with_the_same_b
     hit = kill_often(rounds, tmp_path, kills=20, seed=seed)
     assert len(hit) == 20
     assert {"motion", "again"} <= set(hit)
-    assert any(place.startswith("preparing") for place in hit)
