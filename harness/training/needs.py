@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from harness.api.errors import DataError
 from harness.api.learning import Needs
+from harness.api.providers import ProviderSpec
 from harness.api.video import Sample
 
 
-def as_needed(samples: Sequence[Sample], needs: Needs, plugin: str, data: str) -> list[Sample]:
+TRUTH_FLOW = "truth-flow"
+"""The provider that shows a dataset's own exact flow."""
+
+
+def as_needed(
+    samples: Sequence[Sample], needs: Needs, plugin: str, data: str, providers: Iterable[ProviderSpec] = ()
+) -> list[Sample]:
     """The samples for a training that ``needs`` so much of their truth; DataError where one has less.
 
     Tracks are given where there are tracks or id masks (``harness.read_tracks``). Id masks are not made of tracks,
-    which may overlap.
+    which may overlap. A training that needs frames is shown exact flow too where it named that as its provider, which
+    is supervision.
     """
     if needs == "frames":
-        return [without_truth(sample) for sample in samples]
+        shown = [without_truth(sample) for sample in samples]
+        if not any(spec.name == TRUTH_FLOW for spec in providers):
+            return shown
+        return [replace(bare, read_flow=sample.read_flow) for bare, sample in zip(shown, samples, strict=True)]
     bare = [sample.name for sample in samples if not (_has_tracks(sample) if needs == "tracks" else sample.read_truth)]
     if bare:
         tracks = sum("tracks" in sample.extra for sample in samples)

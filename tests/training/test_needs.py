@@ -9,6 +9,7 @@ import pytest
 from harness import read_tracks
 from harness.api.errors import DataError
 from harness.api.mask_files import RunLength
+from harness.api.providers import parse_spec
 from harness.datasets.mini import TRAIN
 from harness.training.needs import as_needed, without_truth
 
@@ -74,6 +75,15 @@ def test_videos_with_less_than_is_needed_are_refused(tests_tools, tracked, needs
     bare = without_truth(tests_tools.tiny_sample("bare"))
     with pytest.raises(DataError, match=reason):
         as_needed([tracked, bare], needs, "pixels", "tiny")
+
+
+def test_exact_flow_is_shown_to_a_training_of_frames_that_names_it_and_to_no_other():
+    sample = replace(TRAIN[0], length=2).sample()
+    (blind,) = as_needed([sample], "frames", "pixels", "mini-train", [parse_spec("flow", "dis")])
+    (shown,) = as_needed([sample], "frames", "pixels", "mini-train", [parse_spec("flow", "truth-flow")])
+    assert blind.read_flow is None
+    assert shown.read_flow is sample.read_flow
+    assert (shown.read_truth, dict(shown.extra)) == (None, {})
 
 
 def test_where_no_truth_may_choose_none_is_looked_at_and_no_best_is_written(tiny):

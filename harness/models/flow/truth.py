@@ -44,7 +44,7 @@ class TruthFlow:
             raise DataError(
                 f"video {video!r} brings no exact flow: found {'no flow' if sample else 'no such video'}, expected "
                 "Sample.read_flow",
-                hint="mini has it; a training that is shown frames only is not given it, as it is supervision",
+                hint="mini has it; other data are for flow by dis, raft:FILE or files:DIR",
             )
         return sample, sample.read_flow
 

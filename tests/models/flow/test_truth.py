@@ -58,7 +58,7 @@ def test_a_sample_that_shows_frames_only_is_refused_with_the_reason(tests_tools)
     frame = torch.zeros(5, 8, 3, dtype=torch.uint8)
     with pytest.raises(DataError, match="'first' brings no exact flow: found no flow") as refused:
         provider.between(frame, frame, places(0, 1))
-    assert "it is supervision" in str(refused.value)
+    assert "mini has it" in str(refused.value)
     with pytest.raises(DataError, match="found no such video"):
         flow_provider("truth-flow").between(frame, frame, places(0, 1))
 
