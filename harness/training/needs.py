@@ -10,7 +10,6 @@ from harness.api.learning import Needs
 from harness.api.providers import ProviderSpec
 from harness.api.video import Sample
 
-
 TRUTH_FLOW = "truth-flow"
 """The provider that shows a dataset's own exact flow."""
 
