@@ -182,3 +182,16 @@ class Sample:
     """The frames that have a truth, where not every one has: predictions are needed for these alone."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What only some datasets know: ``attributes``, ``categories`` (object id -> category), ``tracks`` (VIS truth)."""
+
+
+def without_truth(sample: Sample) -> Sample:
+    """The video's frames and nothing else: no mask, flow, category or attribute."""
+    return Sample(
+        name=sample.name,
+        length=sample.length,
+        height=sample.height,
+        width=sample.width,
+        frame_names=sample.frame_names,
+        read_frame=sample.read_frame,
+        digest=sample.digest,
+    )

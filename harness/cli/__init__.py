@@ -18,6 +18,7 @@ VERBS = {
     "run": "Run a method on a benchmark: masks, scores, clocks, record.",
     "train": "Train a method that can be trained: weights, log, curve.",
     "learning-curve": "Score a method that learns at test time after every so many iterations.",
+    "tune": "Pick the object's channel, and the better weights, without truth.",
     "score": "Score masks made elsewhere.",
     "pack": "Make the zip a benchmark's server takes.",
     "ls": "List plugins, benches, metrics, experiments or runs.",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.api.errors import DataError
 from harness.api.learning import Needs
 from harness.api.providers import ProviderSpec
-from harness.api.video import Sample
+from harness.api.video import Sample, without_truth
 
 TRUTH_FLOW = "truth-flow"
 """The provider that shows a dataset's own exact flow."""
@@ -41,16 +41,3 @@ def as_needed(
 
 def _has_tracks(sample: Sample) -> bool:
     return "tracks" in sample.extra or sample.read_truth is not None
-
-
-def without_truth(sample: Sample) -> Sample:
-    """The video's frames and nothing else: no mask, flow, category or attribute."""
-    return Sample(
-        name=sample.name,
-        length=sample.length,
-        height=sample.height,
-        width=sample.width,
-        frame_names=sample.frame_names,
-        read_frame=sample.read_frame,
-        digest=sample.digest,
-    )

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from harness.api.errors import DataError, PluginError
-from harness.api.video import Sample
+from harness.api.video import Sample, without_truth
 from harness.models.alignment import align, extent, respond
-from harness.training.needs import without_truth
 
 FIRST = torch.zeros(8, 10)
 FIRST[2:6, 3:7] = 1

@@ -10,8 +10,9 @@ from harness import read_tracks
 from harness.api.errors import DataError
 from harness.api.mask_files import RunLength
 from harness.api.providers import parse_spec
+from harness.api.video import without_truth
 from harness.datasets.mini import TRAIN
-from harness.training.needs import as_needed, without_truth
+from harness.training.needs import as_needed
 
 
 def track(mask, **changes):

@@ -4,8 +4,8 @@ import pytest
 
 from harness.api.contracts import Method
 from harness.api.errors import DataError, UsageError
+from harness.api.video import without_truth
 from harness.training import plan as plans
-from harness.training.needs import without_truth
 from harness.training.plan import TrainingRequest, resolve_training
 
 
