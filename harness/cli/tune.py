@@ -19,6 +19,14 @@ from harness.cli.terminal import one_line, say, table
 @options.plugin
 @options.bench
 @options.names("--weights", "The candidates: weights by name, or files.", required=True)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(-1, 1),
+    default=0.2,
+    show_default=True,
+    metavar="COSINE",
+    help="From which cosine on a pixel looks like the mask; that of the features, not of the method.",
+)
 @click.option("--against-truth", is_flag=True, help="Show what truth says too; it chooses nothing.")
 @options.preset
 @options.overrides
@@ -34,6 +42,7 @@ def command(
     plugin: str,
     bench: str,
     weights: tuple[str, ...],
+    threshold: float,
     against_truth: bool,
     preset: str,
     overrides: tuple[str, ...],
@@ -70,7 +79,7 @@ def command(
         threads=threads,
     )
     plans = [resolve(replace(asked, weights=candidate), catalog) for candidate in weights]
-    found = tune(plans, against_truth=against_truth, on_done=_tell_done)
+    found = tune(plans, threshold=threshold, against_truth=against_truth, on_done=_tell_done)
     rho = rank_correlation(found) if against_truth else None
     say(json.dumps(_to_json(found, rho), indent=2) if as_json else _describe(found, rho))
     return 0

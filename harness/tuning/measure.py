@@ -15,7 +15,7 @@ from harness.api.contracts import BuildContext
 from harness.api.errors import DataError, UsageError
 from harness.api.video import Sample, without_truth
 from harness.hosting.here import Hosted
-from harness.models.alignment import Alignment, HasChannels, align
+from harness.models.alignment import THRESHOLD, Alignment, HasChannels, align
 from harness.planning.plan import Plan
 
 FRAMES = 5
@@ -32,7 +32,11 @@ class Candidate:
 
 
 def tune(
-    plans: Sequence[Plan], *, against_truth: bool = False, on_done: Callable[[Candidate], None]
+    plans: Sequence[Plan],
+    *,
+    threshold: float = THRESHOLD,
+    against_truth: bool = False,
+    on_done: Callable[[Candidate], None],
 ) -> list[Candidate]:
     """Measure every plan's weights on its videos, the better alignment first; ``on_done`` is told each.
 
@@ -41,7 +45,7 @@ def tune(
     found = []
     for plan in plans:
         method = _build(plan)
-        alignment = align(method, [without_truth(sample) for sample in plan.samples])
+        alignment = align(method, [without_truth(sample) for sample in plan.samples], threshold=threshold)
         truth = measure_channels(method, plan.samples, plan.request.device) if against_truth else ()
         found.append(Candidate(plan.weights.name, alignment, truth))
         on_done(found[-1])

@@ -122,3 +122,12 @@ def test_wrong_names_are_answered_as_everywhere(capsys, candidates):
     code, _, err = harness(capsys, "tune", "--plugin", "competing", "--bench", "moving", "--weights", "/nowhere.bin")
     assert code == 3
     assert "/nowhere.bin" in err
+
+
+def test_features_that_are_all_alike_need_a_higher_threshold(capsys, candidates):
+    asked = ("tune", "--plugin", "competing", "--bench", "moving", "--weights", candidates[1], "--json", "--threshold")
+    _, low, _ = harness(capsys, *asked, "-0.5")
+    assert json.loads(low)["candidates"][0]["alignment"] == [0.0, 0.0, 0.0]
+    code, _, err = harness(capsys, *asked, "1.5")
+    assert code == 2
+    assert "1.5 is not in the range" in err
