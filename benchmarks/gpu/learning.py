@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,8 @@ LEAST = 12.0
 def main(task: Task) -> None:
     """bf16 for every learner, then fp16; each gets its share of the time."""
     learners = [card for card in Catalog.load().methods if card.training is not None]
-    seen = {card.training.build: card for card in reversed(learners) if card.training}
-    cards = [card for card in learners if card.training and seen[card.training.build] is card]
+    seen = {_work_of(card): card for card in reversed(learners)}
+    cards = [card for card in learners if seen[_work_of(card)] is card]
     precisions = ("bf16", "fp16") if task.is_cuda else ("fp32",)
     rounds = [(card, precision) for precision in precisions for card in cards]
     pace = Pace(task.seconds)
@@ -42,6 +44,11 @@ def main(task: Task) -> None:
             task.rows.add("skipped", what=f"training {card.name} in {precision}", why="out of time")
             continue
         task.rows.add("training", method=card.name, precision=precision, **train(task, card, precision, share))
+
+
+def _work_of(card: Any) -> Any:
+    """What builds a card's learners: forms of one method share it."""
+    return card.training.build or card.training.stages
 
 
 def share_of(seconds: float, left: float, number: int, learners: int) -> float:
@@ -60,9 +67,7 @@ def train(task: Task, card: Any, precision: str, seconds: float) -> dict[str, An
         if task.is_cuda:
             command += ["--workers", str(min(12, os.cpu_count() or 1))]
         if task.tiny:
-            known = {each.name: type(each.default) for each in fields(card.training.config)}
-            fitting = {name: value for name, value in TINY.items() if known.get(name) is type(value)}
-            command += [part for name, value in fitting.items() for part in ("--set", f"{name}={value}")]
+            command += [part for name, value in tiny_of(card.training.config) for part in ("--set", f"{name}={value}")]
         log = Path(scratch) / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
@@ -73,6 +78,16 @@ def train(task: Task, card: Any, precision: str, seconds: float) -> dict[str, An
         return {**told(lines), "ended": ended} | (
             {} if ended in (0, 130, -signal.SIGKILL) else {"problem": f"exit {ended}"}
         )
+
+
+def tiny_of(config: type) -> Iterator[tuple[str, object]]:
+    """What of ``TINY`` a config has by that name and type, and takes."""
+    hints = typing.get_type_hints(config)
+    for each in fields(config):
+        choices = typing.get_args(hints[each.name]) if typing.get_origin(hints[each.name]) is typing.Literal else ()
+        value = TINY.get(each.name)
+        if each.name in TINY and type(value) is type(each.default) and (not choices or value in choices):
+            yield each.name, value
 
 
 def first_videos() -> list[str]:
