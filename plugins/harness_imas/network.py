@@ -130,7 +130,7 @@ class Head(nn.Sequential):
 
 
 class Segmenter(nn.Module):
-    """Images (B, 3, H, W), normalised by ``mean`` and ``std``, to logits of C masks that compete for each pixel.
+    """Images (B, 3, H, W), normalised by ``normalise``, to logits of C masks that compete for each pixel.
 
     With ``merging`` (paper 4.4, "feature merging") the high map is enlarged to the low one's size and laid beside it,
     so masks have stride 4; without, that of the high map.
@@ -143,7 +143,7 @@ class Segmenter(nn.Module):
         plan = PLANS[architecture]
         self.architecture: Architecture = architecture
         self.channels, self.merging = channels, merging
-        self.mean, self.std = plan.mean, plan.std
+        self.statistics = Statistics(plan.mean, plan.std)
         self.backbone = build_backbone(architecture)
         low, high = self.backbone.channels
         self.masks = Head(high + low if merging else high, channels, plan)
@@ -160,7 +160,7 @@ class Segmenter(nn.Module):
 
     def normalise(self, frames: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         """Frames of 0..255 as the backbone wants them."""
-        return normalise(frames, self.mean, self.std)
+        return self.statistics.normalise(frames)
 
     def fold(self) -> None:
         """Put every batch norm, in evaluation mode, into its convolution."""
@@ -177,22 +177,31 @@ class Features(nn.Module):
     def __init__(self, architecture: Architecture, state: State, where: str) -> None:
         super().__init__()
         plan = PLANS[architecture]
-        self.mean, self.std = plan.mean, plan.std
+        self.statistics = Statistics(plan.mean, plan.std)
         self.backbone = build_backbone(architecture)
         self.backbone.load_published(state, where)
         self.eval().requires_grad_(False)
 
     def forward(self, frames: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D i j"]:
         """The high map of frames of 0..255."""
-        return cast(Tensor, self.backbone(normalise(frames, self.mean, self.std)).high)
+        return cast(Tensor, self.backbone(self.statistics.normalise(frames)).high)
 
 
-def normalise(
-    frames: Float[Tensor, "B 3 H W"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Tensor, "B 3 H W"]:
-    """Frames of 0..255 as a backbone wants them, by its mean and deviation of images in 0..1."""
-    middle, spread = (frames.new_tensor(values).view(1, 3, 1, 1) for values in (mean, std))
-    return (frames / 255 - middle) / spread
+class Statistics:
+    """Mean and deviation of images in 0..1, kept on each device: to send them with each frame would wait for it."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        self.mean, self.std = mean, std
+        self._sent: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def normalise(self, frames: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        """Frames of 0..255 as a backbone wants them."""
+        place = (frames.device, frames.dtype)
+        if place not in self._sent:
+            mean, std = (frames.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+            self._sent[place] = mean, std
+        mean, std = self._sent[place]
+        return (frames / 255 - mean) / std
 
 
 def imagenet_features() -> Features:
