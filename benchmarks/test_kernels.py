@@ -44,13 +44,20 @@ def measured(function, example, rounds: int):
     return answer, min(seconds), max(mib)
 
 
+def largest_difference(fast, plain):
+    """Of answers that are a tensor, or several."""
+    if not isinstance(fast, torch.Tensor):
+        return max(largest_difference(mine, theirs) for mine, theirs in zip(fast, plain, strict=True))
+    return float((fast.double() - plain.double()).abs().max())
+
+
 @pytest.mark.parametrize(("kernel", "example"), CASES)
 def test_fast_form_against_reference(benchmark, kernel, example):
     # The fast form first: pages that the plain one gave back would hide what the fast one takes.
     fast, fast_seconds, fast_mib = measured(kernel.function, example, rounds=4)
     plain, plain_seconds, plain_mib = measured(kernel.reference, example, rounds=2 if fast_seconds < 0.1 else 1)
     benchmark.pedantic(kernel.function, example.args, dict(example.kwargs), rounds=2)
-    error = float((fast - plain).abs().max())
+    error = largest_difference(fast, plain)
     figures = {
         "times_faster": round(plain_seconds / fast_seconds, 2),
         "plain_cpu_seconds": round(plain_seconds, 4),
@@ -64,4 +71,4 @@ def test_fast_form_against_reference(benchmark, kernel, example):
         figures["fast_gflop_a_second"] = round(work / fast_seconds / 1e9, 1)
     benchmark.extra_info.update(figures)
     print(f"\n{kernel.name}, {example.name}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
-    assert error < kernel.tolerance
+    assert error <= kernel.tolerance
