@@ -40,10 +40,11 @@ def guard(sample: Sample, where: str) -> Sample:
     size = (sample.height, sample.width)
     return replace(
         sample,
-        read_frame=_checked(sample.read_frame, where, "frame", (*size, 3)),
-        read_truth=_checked(sample.read_truth, where, "truth", size) if sample.read_truth else None,
-        read_prompt=_checked(sample.read_prompt, where, "prompt", size) if sample.read_prompt else None,
-        digest=_blamed(sample.digest, where),
+        read_frame=_check_reader(sample.read_frame, where, "frame", (*size, 3)),
+        read_truth=_check_reader(sample.read_truth, where, "truth", size) if sample.read_truth else None,
+        read_prompt=_check_reader(sample.read_prompt, where, "prompt", size) if sample.read_prompt else None,
+        read_flow=_check_reader(sample.read_flow, where, "flow", (*size, 2), np.float32) if sample.read_flow else None,
+        digest=_blame_digest(sample.digest, where),
     )
 
 
@@ -59,23 +60,25 @@ def _check_numbers(sample: Sample, where: str) -> None:
         raise DataError(f"{where}: a prompt or truth of frame {late[0]}, expected 0 to {sample.length - 1}")
 
 
-def _checked(read: Callable[[int], Any], where: str, what: str, shape: tuple[int, ...]) -> Callable[[int], Any]:
+def _check_reader(
+    read: Callable[[int], Any], where: str, what: str, shape: tuple[int, ...], kind: type[np.generic] = np.uint8
+) -> Callable[[int], Any]:
     def read_checked(frame: int) -> Any:
         place = f"{where}, {what} of frame {frame}"
         with blame(place, MethodFailed):
             found = read(frame)
         if found is None and what == "truth":
             return None
-        if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != shape:
+        if not isinstance(found, np.ndarray) or found.dtype != kind or found.shape != shape:
             is_array = isinstance(found, np.ndarray)
             told = f"{found.shape} of {found.dtype}" if is_array else f"a {type(found).__name__}"
-            raise DataError(f"{place}: read_{what} gave {told}, expected {shape} of uint8")
+            raise DataError(f"{place}: read_{what} gave {told}, expected {shape} of {kind.__name__}")
         return found
 
     return read_checked
 
 
-def _blamed(digest: Callable[[], str], where: str) -> Callable[[], str]:
+def _blame_digest(digest: Callable[[], str], where: str) -> Callable[[], str]:
     def digest_blamed() -> str:
         with blame(f"{where}, digest", MethodFailed):
             return digest()

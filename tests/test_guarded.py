@@ -38,6 +38,15 @@ def test_a_truth_may_be_missing_but_not_of_another_size(tests_tools):
         sample.read_truth(1)
 
 
+def test_exact_flow_is_looked_at_too(tests_tools):
+    tiny = tests_tools.tiny_sample("first")
+    flows = [np.zeros((tiny.height, tiny.width, 2), kind) for kind in (np.float32, np.float64)]
+    sample = guard(replace(tiny, read_flow=flows.__getitem__), "benchmark tiny")
+    assert sample.read_flow(0) is flows[0]
+    with pytest.raises(DataError, match=r"flow of frame 1: read_flow gave .* of float64, expected .* of float32"):
+        sample.read_flow(1)
+
+
 @pytest.mark.parametrize("changes", [{"length": 0}, {"height": 8.0}, {"frame_names": ("0",)}, {"prompt_frames": (9,)}])
 def test_a_sample_that_contradicts_itself_is_refused(tests_tools, changes):
     with pytest.raises(DataError, match="benchmark tiny, video 'first'"):

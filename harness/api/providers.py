@@ -42,6 +42,8 @@ class Offer:
         return not self.package or importlib.util.find_spec(self.package) is not None
 
 
+TRUTH_FLOW = "truth-flow"
+"""The provider that shows a dataset's own exact flow."""
 _FILES = Offer("files", "made elsewhere, one file a frame", takes="DIR", supervision="unknown: files made elsewhere")
 
 PROVIDERS: Mapping[ProviderKind, tuple[Offer, ...]] = {
@@ -56,7 +58,7 @@ PROVIDERS: Mapping[ProviderKind, tuple[Offer, ...]] = {
             package="torchvision",
         ),
         _FILES,
-        Offer("truth-flow", "the dataset's own exact flow (mini)", supervision="exact flow of the dataset"),
+        Offer(TRUTH_FLOW, "the dataset's own exact flow (mini)", supervision="exact flow of the dataset"),
     ),
     "proposals": (
         Offer("components", "connected parts of the foreground it is given"),

@@ -1,4 +1,4 @@
-"""Frames decoded once for a whole training: uint8, resized or not, in memory that all batch workers share, bounded.
+"""Frames decoded once for a whole training: uint8, in memory that all batch workers share, bounded.
 
 The memory is anonymous and mapped before workers are forked, so what one of them decodes all of them have. Nothing lies
 on disk: a file would have to be looked through at each start, cleaned away, and would save a decode only where a
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import mmap
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,17 +30,6 @@ def keep_frames(samples: Sequence[Sample], *, limit_mib: int) -> list[Sample]:
     Frames are kept in the order of the samples until ``limit_mib`` are promised; the others are decoded at each read.
     Memory is taken as frames are written. A frame that has not the size of its sample is a DataError.
     """
-    return _keep(samples, limit_mib)
-
-
-def keep_small_frames(samples: Sequence[Sample], lines: int, *, limit_mib: int) -> list[Sample]:
-    """The same for frames of at most so many rows, averaged down; truth, prompts and flow of the old size are gone."""
-    if lines < 1:
-        raise ValueError(f"found {lines} lines; expected 1 or more")
-    return _keep([_small(sample, lines) for sample in samples], limit_mib)
-
-
-def _keep(samples: Sequence[Sample], limit_mib: int) -> list[Sample]:
     if limit_mib < 0:
         raise ValueError(f"found a limit of {limit_mib} MiB; expected 0 or more")
     room = limit_mib << 20
@@ -88,35 +77,3 @@ class _Frames:
 
 def _checksum(frame: Image) -> int:
     return IS_WRITTEN | zlib.crc32(frame.data)
-
-
-@dataclass(frozen=True)
-class _Smaller:
-    """Reads frames at another size."""
-
-    read_frame: Callable[[int], np.ndarray]
-    size: tuple[int, int]
-
-    def read(self, t: int) -> Image:
-        """Frame ``t`` averaged down."""
-        import cv2
-
-        frame = np.asarray(self.read_frame(t), np.uint8)
-        return cv2.resize(frame, self.size[::-1], interpolation=cv2.INTER_AREA)
-
-
-def _small(sample: Sample, lines: int) -> Sample:
-    height = min(sample.height, lines)
-    width = max(1, round(sample.width * height / sample.height)) if sample.height else sample.width
-    smaller = _Smaller(sample.read_frame, (height, width))
-    return replace(
-        sample,
-        height=height,
-        width=width,
-        read_frame=sample.read_frame if height == sample.height else smaller.read,
-        read_truth=None,
-        read_prompt=None,
-        read_flow=None,
-        prompt_frames=(),
-        truth_frames=None,
-    )

@@ -7,11 +7,8 @@ from dataclasses import replace
 
 from harness.api.errors import DataError
 from harness.api.learning import Needs
-from harness.api.providers import ProviderSpec
+from harness.api.providers import TRUTH_FLOW, ProviderSpec
 from harness.api.video import Sample, without_truth
-
-TRUTH_FLOW = "truth-flow"
-"""The provider that shows a dataset's own exact flow."""
 
 
 def as_needed(

@@ -9,7 +9,7 @@ import pytest
 
 from harness import DataError
 from harness.models import kept_frames
-from harness.models.kept_frames import keep_frames, keep_small_frames
+from harness.models.kept_frames import keep_frames
 
 MIB = 1 << 20
 
@@ -98,26 +98,6 @@ def test_a_claimed_size_beyond_all_memory_takes_none(tests_tools):
     assert kept.read_frame is sample.read_frame
 
 
-def test_frames_are_averaged_down_and_what_had_their_size_is_gone(tests_tools):
-    """Rows 0 and 1 are 0 and 200: averaged 100."""
-    decoded = []
-
-    def stripes(t):
-        decoded.append(t)
-        return np.tile(np.array([0, 200], np.uint8)[:, None, None], (6, 20, 3))
-
-    sample = dataclasses.replace(make_sample(tests_tools, []), height=12, width=20, read_frame=stripes)
-    (small,) = keep_small_frames([sample], 6, limit_mib=1)
-    assert (small.height, small.width, small.read_truth, small.prompt_frames) == (6, 10, None, ())
-    for _ in range(2):
-        assert (small.read_frame(1) == np.full((6, 10, 3), 100)).all()
-    assert decoded == [1]
-    (as_it_was,) = keep_small_frames([sample], 40, limit_mib=0)
-    assert as_it_was.read_frame(0).shape == (12, 20, 3)
-
-
-def test_a_limit_or_height_that_is_none_is_refused(tests_tools):
+def test_a_limit_below_nothing_is_refused():
     with pytest.raises(ValueError, match="-1 MiB"):
         keep_frames([], limit_mib=-1)
-    with pytest.raises(ValueError, match="0 lines"):
-        keep_small_frames([], 0, limit_mib=1)

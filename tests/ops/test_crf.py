@@ -21,8 +21,8 @@ from harness.ops.crf import (
     Bilateral,
     DenseCRF,
     Smooth,
-    backend_told,
     choose_backend,
+    describe_backend,
     lattice_loops,
     refine,
     unary_of,
@@ -268,7 +268,7 @@ def test_a_backend_of_the_cpu_refuses_another_device(backend):
 def test_backends_are_chosen_by_device_and_told_with_their_version(monkeypatch):
     assert choose_backend("cuda") == "torch"
     assert choose_backend("cpu") == ("compiled" if IS_COMPILED else "torch")
-    assert backend_told("cuda") == f"torch (torch {torch.__version__})"
+    assert describe_backend("cuda") == f"torch (torch {torch.__version__})"
     with pytest.raises(ValueError, match="found backend 'gpu'"):
         choose_backend("cpu", "gpu")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

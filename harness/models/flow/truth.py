@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from harness.api.errors import DataError
+from harness.api.providers import TRUTH_FLOW
 from harness.api.video import Sample
 from harness.models.frame_files import Frame, Place
 
@@ -19,7 +20,7 @@ class TruthFlow:
     """``Sample.read_flow`` of neighbouring frames; the flow back is its inverse."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        self.name = "truth-flow"
+        self.name = TRUTH_FLOW
         self.samples = {sample.name: sample for sample in samples}
 
     def between(self, first: Frame, second: Frame, places: tuple[Place, Place] | None = None) -> Float[Tensor, "2 H W"]:

@@ -25,8 +25,8 @@ __all__ = [
     "Bilateral",
     "DenseCRF",
     "Smooth",
-    "backend_told",
     "choose_backend",
+    "describe_backend",
     "refine",
     "unary_of",
     "unary_of_labels",
@@ -149,7 +149,7 @@ def choose_backend(device: torch.device | str, backend: str = "auto") -> Literal
     return "compiled" if backend == "compiled" or place_pixels.is_compiled else "torch"
 
 
-def backend_told(device: torch.device | str, backend: str = "auto") -> str:
+def describe_backend(device: torch.device | str, backend: str = "auto") -> str:
     """Name and version of what `refine` would use, for a record: ``compiled (vos-harness 0.1.0)``."""
     from importlib.metadata import version
 

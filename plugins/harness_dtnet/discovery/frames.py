@@ -9,16 +9,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-Size = tuple[int, int]
-"""Rows and columns."""
+from harness.ops.sizes import Size, scale_to
 
 
 def working_size(size: Size, short_side: int | None) -> Size:
     """The video's own size, or one with at most so many pixels on the shorter side; nothing is enlarged."""
     if short_side is None or min(size) <= short_side:
         return size
-    height, width = (max(1, round(short_side * side / min(size))) for side in size)
-    return height, width
+    return scale_to(size, short_side)
 
 
 def resize_frame(frame: UInt8[Tensor, "H W 3"], size: Size) -> Float[Tensor, "1 3 h w"]:

@@ -12,11 +12,6 @@ from torch.nn import functional
 from harness.models.alignment import respond
 from harness.ops.crf import DenseCRF, refine, unary_of
 
-Asymmetry = tuple[float, float]
-SYMMETRIC: Asymmetry = (1.0, 1.0)
-RCF: Asymmetry = (2.0, 1.0)
-"""Weights of what the mask lacks and of what it has too much. code."""
-
 
 def refine_target(
     frame: UInt8[Tensor, "h w 3"],
@@ -56,10 +51,7 @@ def widen(mask: Bool[Tensor, "h w"], size: int) -> Float[Tensor, "h w"]:
     return functional.max_pool2d(mask[None].float(), size, stride=1, padding=size // 2)[0]
 
 
-def appearance_loss(
-    mask: Float[Tensor, "B h w"], target: Float[Tensor, "B h w"], asymmetry: Asymmetry = SYMMETRIC
-) -> Tensor:
-    """Eq. 8: the mean squared difference; what is lacking and what is too much may weigh differently (RCF)."""
-    lacking, surplus = asymmetry
+def appearance_loss(mask: Float[Tensor, "B h w"], target: Float[Tensor, "B h w"], *, lacking: float = 1.0) -> Tensor:
+    """Eq. 8: the mean squared difference; what is lacking may weigh more than what is too much (RCF: 2)."""
     difference = target - mask
-    return (lacking * difference.relu().square() + surplus * (-difference).relu().square()).mean()
+    return (lacking * difference.relu().square() + (-difference).relu().square()).mean()

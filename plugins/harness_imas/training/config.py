@@ -109,9 +109,7 @@ class TrainingConfig:
 
 
 DAVIS16 = TrainingConfig()
-STV2 = replace(
-    DAVIS16, merging=False, pathway="residual", stretch=(480, 854), dilation=7, iterations=1200, weight_decay=1e-6
-)
+STV2 = replace(DAVIS16, merging=False, stretch=(480, 854), dilation=7, iterations=1200)
 FBMS59 = replace(DAVIS16, channels=3, stretch=(480, 854), dilation=7, iterations=3468)
 RCF = replace(
     DAVIS16, architecture="rcf", entropy=0.05, weight_decay=1e-4, lacking=2.0, semantic=False, iterations=43_200

@@ -130,8 +130,7 @@ class SynergyLearner:
         logs = {"motion": motion, "sure": masks.amax(1).mean(), "flow": batch.flows.abs().mean()}
         if self.is_second:
             targets = batch.targets.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)  # (2B, h, w)
-            asymmetry = (config.lacking, 1.0)
-            appearance = appearance_loss(masks[:, self.object_channel], targets, asymmetry)
+            appearance = appearance_loss(masks[:, self.object_channel], targets, lacking=config.lacking)
             loss = config.motion_weight * loss + config.appearance_weight * appearance
             logs["appearance"] = appearance
         return loss, {name: value.detach() for name, value in logs.items()}

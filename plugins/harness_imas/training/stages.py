@@ -6,7 +6,9 @@ What is computed once before a stage lies in its folder: flow of all pairs, then
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +20,8 @@ from harness import DataError, Sample, Stage, TrainingContext, read_facts, whole
 from harness.api.learning import Progress
 from harness.models.flow import flow_provider
 from harness.models.flow.cache import FlowCache, cached_flow
-from harness.ops.crf import Bilateral, DenseCRF
+from harness.ops.crf import IMAS as CRF
+from harness.ops.crf import Bilateral
 from harness_imas.network import OBJECT_CHANNEL, load_segmenter
 from harness_imas.training.appearance import constrain, refine_target
 from harness_imas.training.clips import LINES
@@ -30,8 +33,7 @@ CELL = 4
 """Flow is kept at a quarter of the frames that the network sees, which is the finest of its masks."""
 WIDEST = 854 / 480
 """Of the grid that flow is kept on; videos of another shape are stretched to it, and back when a window is cut."""
-ITERATIONS = 50
-"""Of the CRF. code."""
+CRF_KERNEL = cast(Bilateral, CRF.bilateral)
 
 
 def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
@@ -118,8 +120,8 @@ def make_target(looks: Looks, frame: NDArray[np.uint8], channel: int, config: Tr
     mask = looks.channels(image)[channel].cpu()  # (h, w)
     small = shrink(image, (mask.shape[0], mask.shape[1]))  # (h, w, 3)
     if config.crf:
-        crf = DenseCRF(Bilateral(config.crf_sxy * mask.shape[0] / LINES, 5, 5), None, ITERATIONS)
-        mask = refine_target(small, mask, crf, divide=config.crf_divide)
+        kernel = replace(CRF_KERNEL, sxy=config.crf_sxy * mask.shape[0] / LINES)
+        mask = refine_target(small, mask, replace(CRF, bilateral=kernel), divide=config.crf_divide)
     if config.semantic:
         features = looks.semantics(image).cpu()
         mask = constrain(mask, features, threshold=config.threshold, dilation=config.dilation)

@@ -6,18 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from harness.ops.sizes import Size, scale_to
 from harness_selfsup.network import STRIDE
-
-Size = tuple[int, int]
-"""Rows and columns."""
 
 
 def working_size(size: Size, short_side: int | None) -> Size:
     """The size the encoder sees: the video's own, or with its shorter side so long."""
     if short_side is None or min(size) == short_side:
         return size
-    height, width = (max(1, round(short_side * side / min(size))) for side in size)
-    return height, width
+    return scale_to(size, short_side)
 
 
 def grid_of(size: Size) -> Size:

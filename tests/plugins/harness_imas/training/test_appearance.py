@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from harness.ops.crf import Bilateral, DenseCRF
-from harness_imas.training.appearance import RCF, appearance_loss, constrain, refine_target, widen
+from harness_imas.training.appearance import appearance_loss, constrain, refine_target, widen
 
 
 def test_the_loss_is_the_mean_square_and_rcf_weighs_what_is_lacking_twice():
     mask, target = torch.tensor([[[0.5, 1.0, 0.0, 0.0]]]), torch.tensor([[[1.0, 0.5, 0.0, 0.0]]])
 
     assert appearance_loss(mask, target).item() == pytest.approx((0.25 + 0.25) / 4)
-    assert appearance_loss(mask, target, RCF).item() == pytest.approx((2 * 0.25 + 0.25) / 4)
+    assert appearance_loss(mask, target, lacking=2.0).item() == pytest.approx((2 * 0.25 + 0.25) / 4)
 
 
 def test_a_mask_that_is_its_target_costs_nothing():
