@@ -14,6 +14,7 @@ from harness.api.contracts import (
     Weights,
 )
 from harness.api.errors import CausalityError, ContractError, DataError, HarnessError, IncompletePredictions
+from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl
 from harness.api.learning import Learner, Snapshot, Stage, StatesFacts, Training, TrainingContext
 from harness.api.providers import ProviderSpec
@@ -66,6 +67,7 @@ __all__ = [
     "Weights",
     "hookimpl",
     "kernel",
+    "natural_key",
     "read_facts",
     "read_tracks",
     "stage",

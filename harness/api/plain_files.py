@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -24,6 +25,16 @@ def read_plain(path: Path, *, largest: int, links: bool = True) -> bytes:
         if found.st_size > largest:
             raise OSError(errno.EFBIG, f"{found.st_size} bytes", str(path))
         return file.read(largest + 1)
+
+
+def decode_text(content: bytes, *, errors: str = "strict") -> str:
+    """The text of a file: UTF-8, with or without the mark that Windows puts first, or UTF-16 with its mark.
+
+    >>> decode_text("bear".encode("utf-8-sig")), decode_text("bear".encode("utf-16"))
+    ('bear', 'bear')
+    """
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors)
 
 
 _KINDS = {

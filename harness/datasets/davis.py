@@ -36,6 +36,7 @@ from harness.datasets.files import (
     open_all,
     open_root,
     read_binary_mask,
+    read_lines,
 )
 
 LICENCE = "CC BY-NC 4.0 (some sequences from YouTube, under their own terms; see SOURCES.md of the data)"
@@ -90,10 +91,10 @@ class Split:
 def read_names(path: Path) -> tuple[str, ...]:
     """The sequences a list names, in its order: one a line, or pairs "/JPEGImages/480p/bear/00000.jpg /Anno..."."""
     names: dict[str, None] = {}
-    for line in path.read_text(errors="replace").splitlines():
+    for line in read_lines(path):
         if not line.strip():
             continue
-        first = line.split()[0]
+        first = line.split()[0].replace("\\", "/")
         parts = first.strip("/").split("/")
         if parts[0] == "JPEGImages" and len(parts) >= 3:
             first = parts[-2]
@@ -157,12 +158,12 @@ def _find_list(split: Split, root: Path) -> Path:
 def _open_sequence(split: Split, root: Path, name: str, resolution: str) -> Sample:
     folder = root / "JPEGImages" / resolution / name
     mask_folder = root / split.masks / resolution / name
-    frames = list_images(folder, root, (".jpg",), f"the frames of {name!r}")
+    frames = list_images(folder, (".jpg",), f"the frames of {name!r}")
     _check_numbering(folder, list(frames), split.sequences.get(name))
     size = image_size(next(iter(frames.values())))
     masks = {}
     if split.truth != "none":
-        masks = list_images(mask_folder, root, (".png",), f"the masks of {name!r}")
+        masks = list_images(mask_folder, (".png",), f"the masks of {name!r}")
         first = next(iter(frames))
         if first not in masks:
             raise DataError.at(mask_folder / f"{first}.png", found="no such file", expected="the first frame's mask")

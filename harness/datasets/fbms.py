@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from harness.datasets.files import (
     open_all,
     open_root,
     read_image,
+    read_lines,
 )
 from harness.datasets.merged import MERGED_ZERO_SHOT
 
@@ -73,7 +74,7 @@ class Definition:
 
 def read_definition(path: Path) -> Definition:
     """Parse a definition file; the penalty matrix in it is not used."""
-    lines = (line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip())
+    lines = (line.strip() for line in read_lines(path) if line.strip())
     try:
         _after(lines, "Total number of regions")
         colours = tuple(int(next(lines)) for _ in range(int(next(lines))))
@@ -85,9 +86,9 @@ def read_definition(path: Path) -> Definition:
             _after(lines, "Frame number")
             number = int(next(lines))
             _after(lines, "File name")
-            mask = next(lines)
+            mask = PureWindowsPath(next(lines)).name
             _after(lines, "Input file name")
-            annotated.append((number, Path(mask).name, Path(next(lines)).name))
+            annotated.append((number, mask, PureWindowsPath(next(lines)).name))
     except (StopIteration, ValueError) as error:
         raise DataError.at(path, found=f"a malformed definition ({error!r})", expected="regions and frames") from error
     if not colours or not annotated:
@@ -126,14 +127,14 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
     def absence(name: str) -> DataError | None:
         return None if (folder / name).is_dir() else absent(folder / name, f"the frames of {name!r}")
 
-    return open_all(part.videos, absence, lambda name: _open_video(folder / name, root), root, partial=partial)
+    return open_all(part.videos, absence, lambda name: _open_video(folder / name), root, partial=partial)
 
 
-def _open_video(folder: Path, root: Path) -> Sample:
+def _open_video(folder: Path) -> Sample:
     name = folder.name
-    frames = list_images(folder, root, (".jpg",), f"the frames of {name!r}")
+    frames = list_images(folder, (".jpg",), f"the frames of {name!r}")
     mask_folder = folder / "GroundTruth"
-    files = list_folder(mask_folder, root, f"the masks of {name!r}")
+    files = list_folder(mask_folder, f"the masks of {name!r}")
     definitions = [path for path in files.values() if path.suffix == ".dat"]
     if len(definitions) != 1:
         raise DataError.at(mask_folder, found=f"{len(definitions)} definitions", expected="one *Def.dat")

@@ -16,7 +16,9 @@ import numpy as np
 
 from harness.api import track_json
 from harness.api.errors import DataError, DataProblems
+from harness.api.file_names import is_left_behind, natural_key
 from harness.api.mask_files import MAX_PIXELS, read_mask
+from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.api.records import is_safe_video_name
 from harness.api.video import Sample
 
@@ -35,6 +37,7 @@ def open_root(root: Path | None, benchmark: str, layout: str) -> Path:
     if root is None:
         raise DataError(f"{benchmark} is read from disk: found no data root, expected a folder", hint=hint)
     if not root.is_dir():
+        refuse_dangling(root, f"the data root of {benchmark}")
         found = "a file" if root.exists() else "no such folder"
         raise DataError.at(root, found=found, expected=f"the data root of {benchmark}", hint=hint)
     return root.resolve()
@@ -49,38 +52,39 @@ def check_names(names: Iterable[str], source: Path) -> None:
             )
 
 
-def _refuse_outside(path: Path, root: Path) -> None:
-    if not path.resolve().is_relative_to(root):
-        raise DataError.at(
-            path,
-            found=f"a symbolic link to {path.resolve()}",
-            expected=f"data inside {root}",
-            hint="copy the data into the root, or pass the folder it really lies in as --data-root",
-        )
+def refuse_dangling(path: Path, expected: str) -> None:
+    """DataError where the path, or a folder above it, is a link that leads nowhere or in a circle."""
+    link = next((place for place in (path, *path.parents) if place.is_symlink() and not place.exists()), None)
+    if link is not None:
+        found = f"a link to {os.readlink(link)}, which is not there"
+        raise DataError.at(link, found=found, expected=expected, hint="mount or restore what it leads to, or link anew")
 
 
-def list_folder(folder: Path, root: Path, what: str) -> dict[str, Path]:
-    """The visible entries of a folder, name -> path in sorted order; DataError if it is absent or leaves the root."""
+def list_folder(folder: Path, what: str) -> dict[str, Path]:
+    """The entries of a folder but what systems leave behind, name -> path, sorted by name; links are followed.
+
+    DataError if the folder is absent, or holds a link to nothing, or what is neither file nor folder.
+    """
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+            found = sorted((entry for entry in entries if not is_left_behind(entry.name)), key=lambda e: e.name)
     except FileNotFoundError as error:
+        refuse_dangling(folder, what)
         raise DataError.at(folder, found="no such folder", expected=what) from error
     except OSError as error:
         raise DataError.at(folder, found=f"no readable folder ({error.strerror})", expected=what) from error
-    _refuse_outside(folder, root)
     for entry in found:
-        if entry.is_symlink():
-            _refuse_outside(folder / entry.name, root)
-        elif not (entry.is_file() or entry.is_dir()):  # reading a pipe would wait for ever
+        if not (entry.is_file() or entry.is_dir()):  # reading a pipe would wait for ever
+            refuse_dangling(folder / entry.name, what)
             raise DataError.at(folder / entry.name, found="a pipe, socket or device", expected=what)
     return {entry.name: folder / entry.name for entry in found}
 
 
-def list_images(folder: Path, root: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
-    """The images of a folder, stem -> path in sorted order; DataError for none, or two of one stem."""
-    entries = list_folder(folder, root, what)
+def list_images(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
+    """The images of a folder, stem -> path in the order of their numbers; DataError for none, or two of one stem."""
+    entries = list_folder(folder, what)
     paths = [path for path in entries.values() if path.suffix.lower() in suffixes]
+    paths.sort(key=lambda path: natural_key(path.stem))
     images = {path.stem: path for path in paths}
     if len(images) < len(paths):
         twice = [path.name for path in paths if images[path.stem] != path]
@@ -171,6 +175,14 @@ def read_image(path: Path, mode: str) -> np.ndarray:
         if image.mode not in ("RGB", "RGBA", "L", "LA", "P", "1"):
             raise DataError.at(path, found=f"an image of kind {image.mode}", expected="an RGB or grey image")
         return np.array(image.convert(mode))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text of at most a MiB, whatever system wrote it; DataError where it cannot be read."""
+    try:
+        return decode_text(read_plain(path, largest=LARGEST_TEXT), errors="replace").splitlines()
+    except OSError as error:
+        raise DataError.at(path, found=f"no readable file ({error.strerror})", expected="a text") from error
 
 
 def read_json(path: Path) -> Any:
@@ -337,5 +349,9 @@ def open_all(
 
 
 def absent(folder: Path, what: str, found: str = "no such folder") -> DataError:
-    """The error about a video that is not there."""
+    """The error about a video that is not there, or behind a link that leads nowhere."""
+    try:
+        refuse_dangling(folder, what)
+    except DataError as error:
+        return error
     return DataError.at(folder, found=found, expected=what, hint=PARTIAL_HINT)

@@ -61,11 +61,11 @@ def open_segtrack(root: Path | None, partial: bool) -> list[Sample]:
 
 def _open_video(root: Path, name: str) -> Sample:
     folder = root / "JPEGImages" / name
-    frames = list_images(folder, root, IMAGES, f"the frames of {name!r}")
+    frames = list_images(folder, IMAGES, f"the frames of {name!r}")
     size = image_size(next(iter(frames.values())))
     layers = []
     for mask_folder in _object_folders(root, name):
-        masks = list_images(mask_folder, root, IMAGES, f"the masks of {name!r}")
+        masks = list_images(mask_folder, IMAGES, f"the masks of {name!r}")
         check_same_frames(frames, masks, folder, mask_folder)
         first = masks[next(iter(frames))]
         check_size(first, image_size(first), size, name)
@@ -84,7 +84,7 @@ def _open_video(root: Path, name: str) -> Sample:
 def _object_folders(root: Path, name: str) -> list[Path]:
     """The folder of masks, or one folder an object."""
     folder = root / "GroundTruth" / name
-    entries = list_folder(folder, root, f"the masks of {name!r}")
+    entries = list_folder(folder, f"the masks of {name!r}")
     folders = [path for path in entries.values() if path.is_dir()]
     if not folders:
         return [folder]

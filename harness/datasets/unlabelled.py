@@ -20,7 +20,7 @@ STILLS_LAYOUT = f"images in one folder, *.jpg ({', '.join(IMAGES)})"
 def open_videos(root: Path | None, partial: bool) -> list[Sample]:
     """Every folder of images and every video file of ``root``, by name; there is no list that could be incomplete."""
     root = open_root(root, "unlabelled", VIDEOS_LAYOUT)
-    entries = list_folder(root, root, "folders of frames, or video files")
+    entries = list_folder(root, "folders of frames, or video files")
     videos = [name for name, path in entries.items() if path.is_dir() or path.suffix.lower() in SUFFIXES]
     if not videos:
         images = [name for name in entries if Path(name).suffix.lower() in IMAGES]
@@ -32,7 +32,7 @@ def open_videos(root: Path | None, partial: bool) -> list[Sample]:
         )
 
     def open_one(name: str) -> Sample:
-        return _open_folder(root / name, root) if entries[name].is_dir() else open_video_file(root / name)
+        return _open_folder(root / name) if entries[name].is_dir() else open_video_file(root / name)
 
     return _open_each(videos, open_one, root)
 
@@ -40,7 +40,7 @@ def open_videos(root: Path | None, partial: bool) -> list[Sample]:
 def open_stills(root: Path | None, partial: bool) -> list[Sample]:
     """Every image of ``root`` as a video of one frame, by name."""
     root = open_root(root, "still-images", STILLS_LAYOUT)
-    images = list_images(root, root, IMAGES, "images")
+    images = list_images(root, IMAGES, "images")
     return _open_each(list(images), lambda name: _sample(name, [images[name]]), root)
 
 
@@ -49,8 +49,8 @@ def _open_each(names: Sequence[str], open_one: Callable[[str], Sample], root: Pa
     return open_all(names, lambda name: None, open_one, root, partial=False)
 
 
-def _open_folder(folder: Path, root: Path) -> Sample:
-    frames = list_images(folder, root, IMAGES, f"the frames of {folder.name!r}")
+def _open_folder(folder: Path) -> Sample:
+    frames = list_images(folder, IMAGES, f"the frames of {folder.name!r}")
     check_names(frames, folder)
     return _sample(folder.name, list(frames.values()))
 

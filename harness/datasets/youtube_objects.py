@@ -69,16 +69,16 @@ def open_youtube_objects(root: Path | None, partial: bool) -> list[Sample]:
 
 def _shots_of(root: Path, category: str) -> Iterator[Shot]:
     """The shots of one category in either layout."""
-    for name, folder in list_folder(root, root, "the categories").items():
+    for name, folder in list_folder(root, "the categories").items():
         if re.fullmatch(rf"{category}_\d+", name) and (folder / "gt").is_dir():
-            masks = list_folder(folder / "gt", root, f"the masks of {name!r}").values()
+            masks = list_folder(folder / "gt", f"the masks of {name!r}").values()
             yield Shot(name, category, folder, tuple(masks))
     videos = root / category / "data"
     if not videos.is_dir():
         return
-    for video, folder in list_folder(videos, root, f"the videos of {category!r}").items():
+    for video, folder in list_folder(videos, f"the videos of {category!r}").items():
         shots = folder / "shots"
-        for shot, inside in list_folder(shots, root, "shots").items() if shots.is_dir() else ():
+        for shot, inside in list_folder(shots, "shots").items() if shots.is_dir() else ():
             if (inside / "labels").is_dir():
                 yield Shot(f"{category}_{video}_{shot}", category, inside / "images", (inside / "labels",))
 
@@ -95,7 +95,7 @@ def _number(images: dict[str, Path], folder: Path) -> dict[int, Path]:
 
 
 def _open_shot(root: Path, shot: Shot) -> Sample:
-    frames = _number(list_images(shot.frames, root, (".jpg",), f"the frames of {shot.name!r}"), shot.frames)
+    frames = _number(list_images(shot.frames, (".jpg",), f"the frames of {shot.name!r}"), shot.frames)
     numbers = list(frames)
     if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         gap = next(n for n in range(numbers[0], numbers[-1]) if n not in frames)
@@ -103,7 +103,7 @@ def _open_shot(root: Path, shot: Shot) -> Sample:
     size = image_size(frames[numbers[0]])
     truths: dict[int, tuple[Path, ...]] = {}
     for folder in shot.masks:
-        for number, path in _number(list_images(folder, root, (".jpg", ".png"), "masks"), folder).items():
+        for number, path in _number(list_images(folder, (".jpg", ".png"), "masks"), folder).items():
             if number not in frames:
                 raise DataError.at(path, found="a mask without frame", expected=f"frame {number} in {shot.frames}")
             t = number - numbers[0]

@@ -129,7 +129,7 @@ def _with_numbers(video: Mapping[str, Any]) -> dict[str, Any]:
 def _open_video(part: Part, root: Path, table: _Table, name: str) -> Sample:
     entry = table.videos[name]
     folder = root / part.folder / "JPEGImages" / name
-    there = list_images(folder, root, (".jpg",), f"the frames of {name!r}")
+    there = list_images(folder, (".jpg",), f"the frames of {name!r}")
     stems = [Path(str(file)).stem for file in entry["file_names"]]
     lost = [stem for stem in stems if stem not in there]
     if lost:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.api.contracts import YOUTUBE_VOS, Benchmark
 from harness.api.errors import DataError
+from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import read_mask_header
 from harness.api.records import is_safe_video_name
@@ -102,7 +103,7 @@ def entrances(path: Path, video: str, entry: Any) -> list[Entrance]:
     """The objects of one video of meta.json, by id."""
     try:
         found = [
-            Entrance(int(id_), str(item.get("category", "")), tuple(sorted(map(str, item["frames"]))))
+            Entrance(int(id_), str(item.get("category", "")), tuple(sorted(map(str, item["frames"]), key=natural_key)))
             for id_, item in entry["objects"].items()
         ]
         if not all(entrance.frames for entrance in found):
@@ -135,10 +136,12 @@ def read_seen_categories(root: Path) -> frozenset[str]:
 def _open_video(part: Part, root: Path, name: str, objects: list[Entrance], seen: frozenset[str]) -> Sample:
     folder = root / part.frames / "JPEGImages" / name
     mask_folder = root / part.masks / "Annotations" / name
-    frames = list_images(folder, root, (".jpg",), f"the frames of {name!r}")
-    masks = list_images(mask_folder, root, (".png",), f"the masks of {name!r}")
-    starts = sorted({entrance.first for entrance in objects})
-    needed = sorted({stem for entrance in objects for stem in entrance.frames}) if part.has_truth else starts
+    frames = list_images(folder, (".jpg",), f"the frames of {name!r}")
+    masks = list_images(mask_folder, (".png",), f"the masks of {name!r}")
+    starts = sorted({entrance.first for entrance in objects}, key=natural_key)
+    needed = starts
+    if part.has_truth:
+        needed = sorted({stem for entrance in objects for stem in entrance.frames}, key=natural_key)
     for stem in needed:
         if stem not in masks:
             expected = f"the mask of an object that meta.json annotates in {stem}"
@@ -147,8 +150,9 @@ def _open_video(part: Part, root: Path, name: str, objects: list[Entrance], seen
         if stem not in frames:
             raise DataError.at(folder / f"{stem}.jpg", found="no such file", expected=f"the frame of {stem}.png")
     # Frames before the first prompt ask nothing of a method and are not scored: the video begins with the prompt.
-    early = [stem for stem in frames if stem < starts[0]]
-    stems = [stem for stem in frames if stem >= starts[0]]
+    everything = list(frames)
+    begin = everything.index(starts[0])
+    early, stems = everything[:begin], everything[begin:]
     size = image_size(frames[stems[0]])
     header = read_mask_header(masks[starts[0]])
     check_size(masks[starts[0]], (header.height, header.width), size, name)
@@ -178,7 +182,7 @@ def _extra(
     if categories and seen:
         extra["unseen"] = tuple(id_ for id_, category in categories.items() if category not in seen)
     if part.frames != part.masks:
-        asked = list_images(root / part.masks / "JPEGImages" / name, root, (".jpg",), f"the 6 fps frames of {name!r}")
+        asked = list_images(root / part.masks / "JPEGImages" / name, (".jpg",), f"the 6 fps frames of {name!r}")
         extra["submitted_frames"] = tuple(asked)
     return extra
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from harness.api.errors import UsageError
-from harness.api.plain_files import LARGEST_TEXT, read_plain
+from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.api.tasks import TaskName
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^,=|\n]+$")]
@@ -130,7 +130,7 @@ class Cell:
 def read_experiment(path: Path) -> Experiment:
     """Read and check a file; UsageError names the key that is wrong, what was found and what was expected."""
     try:
-        data = tomllib.loads(read_plain(path, largest=LARGEST_TEXT).decode())
+        data = tomllib.loads(decode_text(read_plain(path, largest=LARGEST_TEXT)))
     except OSError as error:
         raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected an experiment") from error
     except (ValueError, RecursionError) as error:

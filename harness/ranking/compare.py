@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.api.errors import UsageError
-from harness.api.plain_files import LARGEST_TEXT, read_plain
+from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.api.records import RunRecord
 from harness.ranking.intervals import Difference, paired_difference
 from harness.ranking.standings import difference_of, figure, has_throughput, rows_by_video
@@ -146,7 +146,7 @@ def compare(
 def read_gate(path: Path) -> Gate:
     """Read the rules of a gate."""
     try:
-        return gate_from(tomllib.loads(read_plain(path, largest=LARGEST_TEXT).decode()), str(path))
+        return gate_from(tomllib.loads(decode_text(read_plain(path, largest=LARGEST_TEXT))), str(path))
     except OSError as error:
         raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected a gate") from error
     except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of 5000 digits

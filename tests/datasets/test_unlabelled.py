@@ -36,6 +36,22 @@ def test_each_folder_of_frames_is_a_video_without_truth(tmp_path):
     assert attic.digest() != beach.digest()
 
 
+def test_frames_without_leading_zeros_come_in_the_order_of_their_numbers(tmp_path):
+    (tmp_path / "walk").mkdir()
+    for t in range(1, 13):
+        Image.new("L", (8, 6), 20 * t).save(tmp_path / "walk" / f"{t}.png")
+    (walk,) = open_videos(tmp_path, False)
+    assert [int(walk.read_frame(t)[0, 0, 0]) for t in range(12)] == [20 * t for t in range(1, 13)]
+    assert walk.frame_names == tuple(str(t) for t in range(1, 13))
+    assert [image.name for image in open_stills(tmp_path / "walk", False)] == [str(t) for t in range(1, 13)]
+
+
+def test_what_systems_leave_behind_is_no_video(tmp_path):
+    write_frames(tmp_path / "beach", 1)
+    write_frames(tmp_path / "__MACOSX/beach", 1)
+    assert [video.name for video in open_videos(tmp_path, False)] == ["beach"]
+
+
 def test_a_video_file_gives_its_frames_in_any_order(tmp_path):
     write_video(tmp_path / "street.avi")
     (street,) = open_videos(tmp_path, False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import DAVIS_2017, Benchmark, DataError, Sample, hookimpl
+from harness import DAVIS_2017, Benchmark, DataError, Sample, hookimpl, natural_key
 from harness.api.mask_files import read_mask
 
 VIDEOS = ("harbour", "market")
@@ -23,7 +23,7 @@ def open_videos(root: Path | None, partial: bool) -> list[Sample]:
 
 def open_video(folder: Path) -> Sample:
     """One video; every frame has its mask. Only the first frame is read now, the rest when it is asked for."""
-    frames, masks = sorted((folder / "frames").glob("*.jpg")), sorted((folder / "masks").glob("*.png"))
+    frames, masks = list_images(folder / "frames", "jpg"), list_images(folder / "masks", "png")
     names = tuple(path.stem for path in frames)
     unpaired = sorted(set(names) ^ {path.stem for path in masks})
     if unpaired or not frames:
@@ -43,6 +43,11 @@ def open_video(folder: Path) -> Sample:
         prompt_frames=(0,),
         digest=lambda: digest([*frames, *masks]),
     )
+
+
+def list_images(folder: Path, ending: str) -> list[Path]:
+    """Images in the order of their numbers, 2 before 10; not what macOS keeps beside each (``._00000.jpg``)."""
+    return sorted(folder.glob(f"[!.]*.{ending}"), key=lambda path: natural_key(path.name))
 
 
 def read_frame(path: Path) -> np.ndarray:
