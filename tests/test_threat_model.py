@@ -1,4 +1,4 @@
-"""docs/threat-model.md: every promise names a test, and the tests it names are there."""
+"""docs/threat-model.md and docs/reliability.md: every promise names a test, and the tests they name are there."""
 
 import ast
 import re
@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)))
+RELIABLE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT + RELIABLE)))
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED, ids=lambda part: part)
@@ -21,6 +22,12 @@ def test_every_row_of_promises_names_its_test():
     table = TEXT.partition("| promise | held by |")[2].partition("\n\n")[0]
     rows = table.strip().splitlines()[1:]
     assert len(rows) > 10
+    assert [row for row in rows if "::test_" not in row] == []
+
+
+def test_every_point_of_what_use_found_names_its_test():
+    rows = re.findall(r"^\| \d+ \|.*$", RELIABLE, re.M)
+    assert len(rows) >= 9
     assert [row for row in rows if "::test_" not in row] == []
 
 
