@@ -1,4 +1,9 @@
-"""The plugin author's face of the harness: import names from here; nothing is defined here and no torch is imported."""
+"""The face of the harness: what plugins are written with, and ``run`` and ``score``; nothing is defined here.
+
+Importing it imports no torch: ``run`` and ``score`` stand floors above and are looked up when they are asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from harness.api.contracts import (
     DAVIS_2016,
@@ -26,6 +31,9 @@ from harness.api.video import Prompts, Sample, Track, Tracks, Video
 from harness.api.weights_facts import read_facts
 from harness.api.whole_files import whole_file
 
+if TYPE_CHECKING:
+    from harness.evaluation import Outcome, run, score
+
 __all__ = [
     "DAVIS_2016",
     "DAVIS_2016_ZERO_SHOT",
@@ -49,6 +57,7 @@ __all__ = [
     "Method",
     "ObjectZVOS",
     "OneShotVOS",
+    "Outcome",
     "Prompts",
     "ProviderSpec",
     "RunRecord",
@@ -70,7 +79,17 @@ __all__ = [
     "natural_key",
     "read_facts",
     "read_tracks",
+    "run",
+    "score",
     "stage",
     "untimed",
     "whole_file",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Outcome", "run", "score"):
+        import harness.evaluation
+
+        return getattr(harness.evaluation, name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -13,6 +13,7 @@ from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say
+from harness.planning.places import runs_folder
 
 
 @click.group("bench")
@@ -201,7 +202,7 @@ def precision(
         allow_partial=allow_partial,
         threads=threads,
     )
-    folder = options.runs_folder() / "precision" / request.bench
+    folder = runs_folder() / "precision" / request.bench
 
     def watch(name: str, plan: Any) -> Any:
         say(f"{plan.method.name} on {plan.benchmark.name}, {name}", err=True)

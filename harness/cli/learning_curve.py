@@ -12,6 +12,7 @@ import click
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import one_line, say, table
+from harness.planning.places import runs_folder
 
 
 @click.command("learning-curve")
@@ -108,7 +109,7 @@ def command(
 
 def _default_folder(plan: Any) -> Path:
     name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8]) if part)
-    return options.runs_folder() / "learning-curve" / plan.benchmark.name / name
+    return runs_folder() / "learning-curve" / plan.benchmark.name / name
 
 
 def _write(curve: Any, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,6 @@ class Names(click.ParamType):
         if value and not names:
             self.fail(f"{value!r} names nothing; expected names with commas between them", param, ctx)
         return names
-
-
-def runs_folder() -> Path:
-    """Where runs go unless a folder is named."""
-    return Path(os.environ.get("HARNESS_RUNS", "runs"))
 
 
 def use_threads(threads: int | None) -> None:

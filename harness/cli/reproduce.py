@@ -13,6 +13,7 @@ from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say, table
+from harness.planning.places import runs_folder
 
 
 @click.command("reproduce")
@@ -86,7 +87,7 @@ def command(
 
     options.use_threads(threads)
     choice = Choice(
-        out=out or options.runs_folder() / "experiments" / path.stem,
+        out=out or runs_folder() / "experiments" / path.stem,
         bench=bench,
         videos=videos,
         weights=dict(_row_and_file(pair) for pair in weights),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.api.records import RunRecord
-from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say
+
+if TYPE_CHECKING:
+    from harness.evaluation import Outcome
 
 
 @click.command("run")
@@ -100,7 +103,7 @@ def command(
     python: Path | None,
     first_frame_seconds: float,
     frame_seconds: float,
-    resume: str,
+    resume: Any,
     out: Path | None,
     seed: int,
     threads: int | None,
@@ -111,16 +114,15 @@ def command(
 
     Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was.
     """
-    from harness.planning.request import Request
-    from harness.planning.rules import find_rule
+    from harness.evaluation import run
 
-    request = Request(
-        plugin=plugin,
-        bench=bench,
+    outcome = run(
+        plugin,
+        bench,
         task=task,
-        rule=find_rule(rule),
+        rule=rule,
         preset=preset,
-        overrides=overrides,
+        constants=overrides,
         weights=weights,
         device=device,
         precision=precision,
@@ -135,52 +137,30 @@ def command(
         threads=threads,
         first_frame_seconds=first_frame_seconds,
         frame_seconds=frame_seconds,
+        out=out,
+        resume=resume,
+        watch=_watch,
     )
-    record, folder = execute(request, Catalog.load(), out, fresh=resume == "never")
-    return finish(record, folder, as_json=as_json, attributes=attributes)
+    return finish(outcome, as_json=as_json, attributes=attributes)
 
 
-def execute(request: Any, catalog: Catalog, out: Path | None, *, fresh: bool) -> tuple[RunRecord, Path]:
-    """Resolve and run a request with progress on standard error; returns the record and the run's folder."""
-    if request.python is None:
-        catalog.methods.get(request.plugin)  # wrong names are answered before torch is imported
-    catalog.benchmarks.get(request.bench)
-    catalog.executors.get(request.executor)
-    from dataclasses import replace
-
+@contextmanager
+def _watch(plan: Any, folder: Path | None) -> Iterator[Any]:
+    """Say what will be done, then show progress on standard error."""
     from harness.cli.progress import progress_for
-    from harness.hosting.apart import describe
-    from harness.machine import resolve_device
-    from harness.planning.plan import resolve
-    from harness.running.runner import run
 
-    options.use_threads(request.threads)
-    if request.python is None:
-        names = [resolve_device(name.strip()) for name in request.device.split(",")]
-        plan = resolve(replace(request, device=",".join(names)), catalog)
-    else:
-        request = replace(request, python=request.python.expanduser().absolute())  # a link into a venv stays one
-        plan = resolve(request, catalog, describe(request))
-    folder = out or _default_folder(plan)
     say(f"run folder {folder}", err=True)
     if plan.partial_reason:
         say(f"partial: {plan.partial_reason}; the record will not be ranked", err=True)
     with progress_for(plan) as progress:
-        record = run(
-            plan, folder, catalog, fresh=fresh, progress=progress.frame, on_video=progress.video, on_note=progress.note
-        )
-    return record, folder
+        yield progress
 
 
-def _default_folder(plan: Any) -> Path:
-    name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8]) if part)
-    return options.runs_folder() / plan.benchmark.name / plan.task.name / name
-
-
-def finish(record: RunRecord, folder: Path | None, *, as_json: bool, attributes: bool = False) -> int:
+def finish(outcome: Outcome, *, as_json: bool, attributes: bool = False) -> int:
     """Print what a run came to and return its exit code."""
     from harness.cli.tables import attributes_table, failures_table, scores_table, speed_table, videos_table
 
+    record = outcome.record
     if as_json:
         say(record.to_json(), nl=False)
     else:
@@ -191,6 +171,6 @@ def finish(record: RunRecord, folder: Path | None, *, as_json: bool, attributes:
         say(f"reused from an earlier run into this folder: {', '.join(record.reused)}", err=True)
     if record.failures:
         say(failures_table(record), err=True)
-    if folder is not None:
-        say(f"record {folder / 'record.json'}", err=True)
-    return max((failure.exit_code for failure in record.failures), default=0)
+    if outcome.folder is not None:
+        say(f"record {outcome.folder / 'record.json'}", err=True)
+    return outcome.exit_code

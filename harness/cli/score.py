@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.api.errors import UsageError
-from harness.api.records import VideoResult
-from harness.catalog import Catalog
+from harness.api.records import VideoFailure, VideoResult
 from harness.cli import options
 from harness.cli.terminal import say
+from harness.evaluation import Silence, score
 from harness.predictions.official_csv import write_official_csv
 
 if TYPE_CHECKING:
     from harness.planning.plan import Trial
-    from harness.running.folder import RunFolder
 
 
 @click.command("score")
@@ -64,48 +61,42 @@ def command(
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
     from harness.cli.run import finish
-    from harness.planning.rules import find_rule
-    from harness.predictions.scoring import plan_scoring, score
 
-    catalog = Catalog.load()
-    benchmark = catalog.benchmarks.get(bench)
-    trial = plan_scoring(
+    outcome = score(
         pred_dir,
-        benchmark,
-        catalog,
-        task,
+        bench,
+        task=task,
+        rule=rule,
         videos=videos,
         data_root=data_root,
         allow_partial=allow_partial,
-        rule=find_rule(rule),
+        out=out,
+        watch=_watch,
     )
-    done = 0
-
-    def tell(result: VideoResult) -> None:
-        nonlocal done
-        done += 1
-        say(f"[{done}/{len(trial.samples)}] {result.video}: {result.length} frames", err=True)
-
-    with nullcontext() if out is None else _folder_for(out, pred_dir, trial) as folder:
-        record, results = score(trial, pred_dir, catalog, on_video=tell, on_note=lambda note: say(note, err=True))
-        if folder is not None:
-            for result in results:
-                folder.append(result)
-            folder.write_record(record)
     if csv_folder is not None:
-        for path in write_official_csv(record, csv_folder):
+        for path in write_official_csv(outcome.record, csv_folder):
             say(f"wrote {path}", err=True)
-    return finish(record, out, as_json=as_json, attributes=attributes)
+    return finish(outcome, as_json=as_json, attributes=attributes)
 
 
 @contextmanager
-def _folder_for(out: Path, predictions: Path, trial: Trial) -> Iterator[RunFolder]:
-    """The folder of the scores, emptied of earlier ones before anything is scored; never what holds the predictions."""
-    from harness.running.folder import RunFolder
+def _watch(trial: Trial, folder: Path | None) -> Iterator[_Lines]:
+    yield _Lines(len(trial.samples))
 
-    if Path(os.path.realpath(predictions)).is_relative_to(os.path.realpath(out)):
-        raise UsageError(f"--out {out} holds the predictions: found {predictions}", hint="choose another --out")
-    with RunFolder(out) as folder:
-        folder.refuse_method_run()
-        folder.claim(trial.key_parts, fresh=True)
-        yield folder
+
+class _Lines(Silence):
+    """One line a video on standard error."""
+
+    def __init__(self, videos: int) -> None:
+        self._videos = videos
+        self._done = 0
+
+    def video(self, outcome: VideoResult | VideoFailure, reused: bool) -> None:
+        """Count the video."""
+        self._done += 1
+        length = f": {outcome.length} frames" if isinstance(outcome, VideoResult) else ""
+        say(f"[{self._done}/{self._videos}] {outcome.video}{length}", err=True)
+
+    def note(self, words: str) -> None:
+        """Say it."""
+        say(words, err=True)

@@ -14,6 +14,7 @@ from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say, table
+from harness.planning.places import runs_folder
 
 
 @click.command("train")
@@ -176,7 +177,7 @@ def _split(inits: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
 
 def _default_folder(plan: Any) -> Path:
     name = "-".join(part for part in (plan.data, plan.request.preset, plan.key[:8]) if part)
-    return options.runs_folder() / "train" / plan.method.name / name
+    return runs_folder() / "train" / plan.method.name / name
 
 
 def _train(plan: Any, folder: Path, catalog: Catalog, processes: Any, *, fresh: bool, as_json: bool) -> int:
