@@ -22,6 +22,7 @@ from harness.api.errors import CausalityError, ContractError, DataError, Harness
 from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl
 from harness.api.learning import Learner, Snapshot, Stage, StatesFacts, Training, TrainingContext
+from harness.api.oddities import Oddity
 from harness.api.providers import ProviderSpec
 from harness.api.records import RunRecord, VideoScores
 from harness.api.tasks import TASKS, VIS, InstanceZVOS, ObjectZVOS, OneShotVOS
@@ -56,6 +57,7 @@ __all__ = [
     "Learner",
     "Method",
     "ObjectZVOS",
+    "Oddity",
     "OneShotVOS",
     "Outcome",
     "Prompts",

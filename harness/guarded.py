@@ -16,6 +16,7 @@ import numpy as np
 from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, DataProblems, MethodFailed, PluginError
 from harness.api.foreign import blame
+from harness.api.oddities import Oddity
 from harness.api.video import Sample
 
 
@@ -37,6 +38,8 @@ def guard(sample: Sample, where: str) -> Sample:
         raise PluginError(f"{where} opened a {type(sample).__name__}, expected harness.Sample")
     where = f"{where}, video {sample.name!r:.100}"
     _check_numbers(sample, where)
+    if not all(isinstance(oddity, Oddity) for oddity in sample.oddities):
+        raise PluginError(f"{where}: oddities holds {sample.oddities!r:.100}, expected harness.Oddity each")
     size = (sample.height, sample.width)
     return replace(
         sample,

@@ -6,18 +6,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 SHOWN = 5
+MOST_IDS = 32
+"""More values than this in one mask are grey levels: no benchmark numbers so many objects."""
+VOID = 255
 
 
 @dataclass(frozen=True)
 class Oddity:
-    """One thing seen in one video: ``what``, and ``advice`` on what to do, are the same for every video it is seen in.
+    """One thing seen in a video: ``what``, and ``advice`` on what to do, are the same wherever it is seen.
 
-    ``detail`` is what was seen in this one.
+    ``detail`` is what was seen in this video. ``is_of_set``: it is about the whole set, whichever video has it.
     """
 
     what: str
     advice: str
     detail: str = ""
+    is_of_set: bool = False
 
 
 def describe_oddities(found: Iterable[tuple[str, Oddity]]) -> list[str]:
@@ -27,15 +31,17 @@ def describe_oddities(found: Iterable[tuple[str, Oddity]]) -> list[str]:
     >>> describe_oddities([("sq", holes)])
     ['note: ids with holes in 1 video: sq (1, 254); number the objects 1, 2, ...']
     """
-    kinds: dict[tuple[str, str], dict[str, str]] = {}
+    kinds: dict[tuple[str, str, bool], dict[str, str]] = {}
     for video, oddity in found:
-        kinds.setdefault((oddity.what, oddity.advice), {}).setdefault(video, oddity.detail)
+        kind = (oddity.what, oddity.advice, oddity.is_of_set)
+        kinds.setdefault(kind, {}).setdefault(video, oddity.detail)
     lines = []
-    for (what, advice), videos in kinds.items():
-        shown = [f"{video} ({detail})" if detail else video for video, detail in list(videos.items())[:SHOWN]]
-        more = f" and {len(videos) - SHOWN} more" if len(videos) > SHOWN else ""
-        count = f"{len(videos)} video{'s' if len(videos) > 1 else ''}"
-        lines.append(f"note: {what} in {count}: {', '.join(shown)}{more}; {advice}")
+    for (what, advice, is_of_set), videos in kinds.items():
+        if is_of_set:
+            lines.append(f"note: {what}: {next(iter(videos.values()))}; {advice}")
+            continue
+        told = some(f"{video} ({detail})" if detail else video for video, detail in videos.items())
+        lines.append(f"note: {what} in {len(videos)} video{'s' if len(videos) > 1 else ''}: {told}; {advice}")
     return lines
 
 
@@ -47,3 +53,32 @@ def some(names: Iterable[str]) -> str:
     """
     listed = list(names)
     return ", ".join(listed[:SHOWN]) + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
+
+
+def find_holes(ids: set[int]) -> list[Oddity]:
+    """Ids of a first mask that leave some out: DAVIS 2017 counts objects by the highest."""
+    objects = sorted(ids - {0, VOID})
+    if not objects or len(objects) == objects[-1] or len(objects) > MOST_IDS:
+        return []
+    return [
+        Oddity(
+            "ids with holes in the first mask",
+            "rules that count objects by the highest id, as DAVIS 2017 does, also score those between, which have no "
+            "pixel: number the objects 1, 2, ...",
+            some(map(str, objects)),
+        )
+    ]
+
+
+def find_grey_levels(ids: set[int]) -> list[Oddity]:
+    """Values of a mask that are no ids but levels of grey."""
+    objects = ids - {0, VOID}
+    if len(objects) <= MOST_IDS:
+        return []
+    return [
+        Oddity(
+            "grey levels in place of ids",
+            "a mask holds ids; cut grey levels first, as mask > 127",
+            f"{len(objects)} values from {min(objects)} to {max(objects)}",
+        )
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.api.errors import CausalityError
+from harness.api.oddities import Oddity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,6 +183,8 @@ class Sample:
     """The frames that have a truth, where not every one has: predictions are needed for these alone."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What only some datasets know: ``attributes``, ``categories`` (object id -> category), ``tracks`` (VIS truth)."""
+    oddities: tuple[Oddity, ...] = ()
+    """What is odd about its files without being wrong; told by every command that opens the data, once a kind."""
 
 
 def without_truth(sample: Sample) -> Sample:
@@ -194,4 +197,5 @@ def without_truth(sample: Sample) -> Sample:
         frame_names=sample.frame_names,
         read_frame=sample.read_frame,
         digest=sample.digest,
+        oddities=sample.oddities,
     )

@@ -13,6 +13,7 @@ import click
 
 from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, UsageError
+from harness.api.oddities import describe_oddities
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.cli import options
@@ -34,7 +35,10 @@ _bench = click.argument("bench")
 @options.allow_partial
 @options.as_json
 def check(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool) -> int:
-    """Read every frame and mask of BENCH and list every problem; exit code 3 if there is any."""
+    """Read every frame and mask of BENCH and list every problem; exit code 3 if there is any.
+
+    Notes are what is odd without being wrong: they change no exit code.
+    """
     benchmark = Catalog.load().benchmarks.get(bench)
     found = read_everything(benchmark, data_root, partial=allow_partial, on_video=_tell_video)
     if as_json:
@@ -57,6 +61,8 @@ def _show(benchmark: Benchmark, found: Findings) -> None:
     say(f"{benchmark.name}: {counts}; {state}")
     for problem in found.problems:
         say(f"- {problem.message}")
+    for note in describe_oddities(found.oddities):
+        say(f"- {note}")
     for hint in dict.fromkeys(problem.hint for problem in found.problems if problem.hint):
         say(f"  next: {hint}")
 
@@ -72,6 +78,7 @@ def _as_json(benchmark: Benchmark, root: Path | None, found: Findings) -> dict[s
         "prompts": found.prompts,
         "tracks": found.tracks,
         "problems": [{"message": problem.message, "hint": problem.hint} for problem in found.problems],
+        "notes": describe_oddities(found.oddities),
     }
 
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, DataProblems, HarnessError, MethodFailed
+from harness.api.mask_files import ids_in
+from harness.api.oddities import Oddity, find_grey_levels, find_holes
 from harness.api.video import Sample
 from harness.guarded import open_guarded
 
@@ -22,6 +26,8 @@ class Findings:
     prompts: int = 0
     tracks: int = 0
     problems: list[HarnessError] = field(default_factory=list)
+    oddities: list[tuple[str, Oddity]] = field(default_factory=list)
+    """Pairs of video and what is odd about it, without being a problem."""
 
 
 def read_everything(
@@ -44,11 +50,14 @@ def read_everything(
         on_video(sample)
         found.videos += 1
         found.tracks += len(sample.extra.get("tracks", ()))
-        found.problems.extend({problem.message: problem for problem in _problems_of(sample, found)}.values())
+        odd = {oddity.what: oddity for oddity in sample.oddities}
+        found.problems.extend({problem.message: problem for problem in _problems_of(sample, found, odd)}.values())
+        found.oddities.extend((sample.name, oddity) for oddity in odd.values())
     return found
 
 
-def _problems_of(sample: Sample, found: Findings) -> Iterator[HarnessError]:
+def _problems_of(sample: Sample, found: Findings, odd: dict[str, Oddity]) -> Iterator[HarnessError]:
+    """What reading raises, past each problem; what is odd about ids is put into ``odd``, by what it is."""
     for t in range(sample.length):
         try:
             sample.read_frame(t)
@@ -58,14 +67,25 @@ def _problems_of(sample: Sample, found: Findings) -> Iterator[HarnessError]:
         if sample.read_truth is None:
             continue
         try:
-            found.truths += sample.read_truth(t) is not None
+            truth = sample.read_truth(t)
+            found.truths += truth is not None
+            _look_at_ids(truth, odd, is_first=t == 0)
         except (DataError, MethodFailed) as error:
             yield error
     for t in sample.prompt_frames if sample.read_prompt else ():
         try:
-            found.prompts += sample.read_prompt is not None and sample.read_prompt(t) is not None
+            prompt = None if sample.read_prompt is None else sample.read_prompt(t)
+            found.prompts += prompt is not None
+            _look_at_ids(prompt, odd, is_first=sample.prompt_frames == (0,))
         except (DataError, MethodFailed) as error:
             yield error
+
+
+def _look_at_ids(mask: np.ndarray | None, odd: dict[str, Oddity], *, is_first: bool) -> None:
+    """Holes matter in a first mask that names all objects; levels of grey in any."""
+    ids = set() if mask is None else ids_in(mask)
+    for oddity in (*find_grey_levels(ids), *(find_holes(ids) if is_first else ())):
+        odd.setdefault(oddity.what, oddity)
 
 
 def is_whole(benchmark: Benchmark, root: Path) -> bool:

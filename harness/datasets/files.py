@@ -21,6 +21,7 @@ from harness.api.mask_files import MAX_PIXELS, read_mask
 from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.api.records import is_safe_video_name
 from harness.api.video import Sample
+from harness.datasets.oddities import AS_STORED, find_oddities
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -198,11 +199,12 @@ def read_binary_mask(path: Path) -> np.ndarray:
 def check_size(path: Path, found: tuple[int, ...], expected: tuple[int, int], video: str) -> None:
     """Refuse an image that is not of its video's (height, width)."""
     if found != expected:
+        hint = "masks and frames of one video have one size; extract the official archive again"
         raise DataError.at(
             path,
             found=f"{found[1]} x {found[0]} pixels",
             expected=f"{expected[1]} x {expected[0]}, the size of the first frame of {video!r}",
-            hint="masks and frames of one video have one size; extract the official archive again",
+            hint=AS_STORED if found == expected[::-1] else hint,
         )
 
 
@@ -246,6 +248,7 @@ class VideoFiles:
             prompt_frames=tuple(sorted(self.prompts)),
             truth_frames=tuple(sorted(self.truths)) if self.has_truth else None,
             extra=self.extra,
+            oddities=find_oddities(self.frames, self.extra.get("frames_before_first_prompt", ())),
         )
 
     def frame(self, index: int) -> np.ndarray:

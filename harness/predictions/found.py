@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import DataError, HarnessError, IncompletePredictions
+from harness.api.file_names import find_alike, is_left_behind
 from harness.api.tasks import TASKS, TaskName
 from harness.api.track_json import read_json_list, read_tracks, track_from_json
 from harness.api.video import Sample, Track, Tracks
@@ -74,7 +75,7 @@ def _note_place(root: Path, place: Path, shown: Path) -> Found:
 def _masks_in(root: Path, samples: Sequence[Sample]) -> Path:
     """The first folder, from the root down, that holds a video's folder; the root itself where none does."""
     for place in _walk_inwards(root, "Annotations", "masks"):
-        if any((place / sample.name).is_dir() for sample in samples):
+        if any(find_alike(place, sample.name).is_dir() for sample in samples):
             return place
     return root
 
@@ -106,7 +107,7 @@ def _walk_inwards(root: Path, *known: str) -> Iterator[Path]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith(".")) if folder.is_dir() else []
+    return sorted(child for child in folder.iterdir() if not is_left_behind(child.name)) if folder.is_dir() else []
 
 
 def read_all_tracks(

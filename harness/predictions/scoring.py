@@ -14,6 +14,7 @@ from typing import Literal
 
 from harness.api.contracts import Benchmark, Scoring
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
+from harness.api.file_names import find_alike
 from harness.api.mask_files import read_mask_header, read_prediction
 from harness.api.records import PluginInfo, RunRecord, VideoResult, WeightsInfo
 from harness.api.tasks import TASKS, Task
@@ -24,8 +25,10 @@ from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.planning.request import Request
 from harness.planning.rules import choose_rule
 from harness.predictions.found import find_predictions, read_all_tracks
+from harness.predictions.oddities import find_oddities, find_shift
 from harness.running.digests import OnNote, hash_video, ignore_note
 from harness.running.measure import make_result, measure_tracks, measure_video, metrics_of
+from harness.running.oddities import Oddities
 from harness.running.record import record_of
 from harness.version import __version__
 
@@ -126,20 +129,26 @@ def score(
         hint = "harness pack makes the zip its server takes"
         raise DataError(f"{trial.benchmark.name} has no public truth: predictions are scored by a server", hint=hint)
     results = []
+    oddities = Oddities()
+    for sample in trial.samples:
+        oddities.add(sample.name, sample.oddities)
     with (
         find_predictions(predictions, trial.samples, trial.task.name) as found,
         ThreadPoolExecutor(workers or _cores()) as pool,
     ):
         if found.note:
             on_note(found.note)
-        evaluate = _track_evaluator if trial.task.returns == "tracks" else _mask_evaluator
+        choose = _track_evaluator if trial.task.returns == "tracks" else _mask_evaluator
+        evaluate = choose(trial, found.place, catalog, on_note, oddities)
         try:
-            for result in pool.map(evaluate(trial, found.place, catalog, on_note), trial.samples):
+            for result in pool.map(evaluate, trial.samples):
                 on_video(result)
                 results.append(result)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    for note in oddities.describe():
+        on_note(note)
     return record_of(trial, catalog, results, []), results
 
 
@@ -150,9 +159,11 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote) -> Evaluate:
+def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:
     metrics = metrics_of(trial.scoring, catalog, "masks")
     look_over(folder, trial.samples, lambda sample: list_scored_frames(sample, trial.scoring))
+    for video, oddity in find_oddities(folder, trial):
+        oddities.add(video, [oddity])
     binary = trial.scoring.objects == "single"
 
     def evaluate(sample: Sample) -> VideoResult:
@@ -162,12 +173,13 @@ def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNot
         size = (sample.height, sample.width)
         masks = ((frame, read_prediction(path, size, binary=binary)) for frame, path in paths.items())
         found = measure_video(sample, masks, metrics, trial.scoring, where=paths.__getitem__)
+        oddities.add(sample.name, found.oddities)
         return make_result(trial, sample, found, hash_video(sample, on_note))
 
     return evaluate
 
 
-def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNote) -> Evaluate:
+def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:
     """Tracks are read whole before the first is measured: one file holds those of all videos."""
     is_subset = bool(trial.partial_reason)
     tracks, note = read_all_tracks(place, trial.samples, is_subset=is_subset, deep=False)
@@ -181,6 +193,7 @@ def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNot
         except DataError:
             read_all_tracks(place, trial.samples, is_subset=is_subset)  # raises naming the entry with the broken code
             raise
+        oddities.add(sample.name, found.oddities)
         return make_result(trial, sample, found, hash_video(sample, on_note))
 
     return evaluate
@@ -219,12 +232,12 @@ def list_scored_frames(sample: Sample, scoring: Scoring) -> Sequence[int]:
 
 
 def mask_path(folder: Path, sample: Sample, frame: int) -> Path:
-    """Where the mask of one frame lies in a folder of predictions."""
-    return folder / sample.name / f"{sample.frame_names[frame]}.png"
+    """Where the mask of one frame lies in a folder of predictions, in whatever case or spelling of accents."""
+    return find_alike(find_alike(folder, sample.name), f"{sample.frame_names[frame]}.png")
 
 
 def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path], hint: str) -> HarnessError:
-    absent = [sample.name for sample in samples if not (folder / sample.name).is_dir()]
+    absent = [sample.name for sample in samples if not find_alike(folder, sample.name).is_dir()]
     what = f"{len(absent)} of {len(samples)} videos have no folder in {folder}: {_some(absent)}"
     place, known = folder, {sample.name for sample in samples}
     if not absent:
@@ -232,9 +245,26 @@ def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path]
             f"{len(missing)} masks are missing in {folder}: {_some(str(path.relative_to(folder)) for path in missing)}"
         )
         place = missing[0].parent
+        hint = _advise_names(place, samples) or hint
         known = {f"{name}.png" for sample in samples if sample.name == place.name for name in sample.frame_names}
     others = sorted(child.name for child in place.iterdir() if child.name not in known)
     return IncompletePredictions(what + (f"; found in {place}: {_some(others)}" if others else ""), hint=hint)
+
+
+def _advise_names(place: Path, samples: Sequence[Sample]) -> str:
+    """What to do where masks lack only because of how they are named."""
+    names = next((sample.frame_names for sample in samples if find_alike(place.parent, sample.name) == place), ())
+    stems = [path.stem for path in place.glob("*.png")]
+    shift = find_shift(stems, names)
+    if shift:
+        return f"the masks in {place} look numbered {abs(shift)} too {'high' if shift > 0 else 'low'}: rename them"
+    by_number = {int(stem): stem for stem in stems if stem.isascii() and stem.isdigit()}
+    alike = [(by_number[int(name)], name) for name in names if name.isdigit() and int(name) in by_number]
+    unlike = [f"{stem}.png as {name}.png" for stem, name in alike if stem != name]
+    if unlike:
+        return f"name masks as frames are named, digit by digit: {unlike[0]}, ..."
+    others = sorted({path.suffix for path in place.iterdir() if path.stem in names and path.suffix.lower() != ".png"})
+    return f"save masks as PNG (found {', '.join(others)}): other formats change ids" if others else ""
 
 
 def _some(names: Iterable[str]) -> str:

@@ -11,11 +11,12 @@ import numpy as np
 from harness.api.contracts import Metric, Scoring, TrackMetric
 from harness.api.errors import DataError, MethodFailed, UsageError
 from harness.api.foreign import blame
-from harness.api.mask_files import ids_in
+from harness.api.oddities import Oddity
 from harness.api.records import VideoResult, VideoScores, VideoTiming
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
 from harness.planning.plan import Trial
+from harness.running.oddities import IdsSeen
 
 T = TypeVar("T")
 Kind = Literal["masks", "tracks"]
@@ -27,6 +28,7 @@ class Evaluation:
 
     scores: dict[str, VideoScores]
     objects: list[int]
+    oddities: tuple[Oddity, ...] = ()
 
 
 def metrics_of(scoring: Scoring, catalog: Catalog, kind: Kind) -> dict[str, Any]:
@@ -52,10 +54,10 @@ def measure_video(
     ``where`` names what a frame's mask was read from, in the message of a metric that refuses it.
     """
     measurements = {name: _call(name, metric.start, sample, scoring) for name, metric in metrics.items()}
-    objects: set[int] = set()
+    ids = IdsSeen(sample, scoring)
     for frame, mask in masks:
-        objects |= ids_in(mask)
         truth = sample.read_truth(frame) if metrics and sample.read_truth else None
+        ids.see(mask, truth)
         try:
             for name, measurement in measurements.items():
                 _call(name, measurement.add, frame, mask, truth)
@@ -64,7 +66,7 @@ def measure_video(
                 raise
             raise DataError(f"{where(frame)}: {error.message}", hint=error.hint) from error
     scores = {name: _call(name, measurement.finish) for name, measurement in measurements.items()}
-    return Evaluation(scores, sorted(objects - {0}))
+    return Evaluation(scores, sorted(ids.predicted - {0}), ids.find_oddities() if metrics else ())
 
 
 def _call(metric: str, work: Callable[..., T], *given: Any) -> T:

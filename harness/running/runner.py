@@ -25,6 +25,7 @@ from harness.planning.plan import Plan
 from harness.running.digests import OnNote, ignore_note, tell_if_slow
 from harness.running.folder import RunFolder
 from harness.running.measure import Kind, metrics_of
+from harness.running.oddities import Oddities
 from harness.running.record import record_of
 from harness.running.replays import ReplaySession, refuse_apart
 from harness.running.session import Progress, Session
@@ -54,6 +55,8 @@ def run(
         with tell_if_slow(lambda: "hashing code and the files of providers", on_note):
             parts = plan.key_parts
         folder.claim(parts, fresh=fresh)
+        for sample in plan.samples:
+            sessions.oddities.add(sample.name, sample.oddities)
         reused = find_finished(plan, folder, on_note)
         outcomes: dict[str, VideoResult | VideoFailure] = dict(reused)
         for stored in reused.values():
@@ -67,6 +70,8 @@ def run(
         ended = [outcomes[sample.name] for sample in plan.samples if sample.name in outcomes]
         record = record_of(plan, catalog, ended, list(reused), machine=sessions.machine())
         folder.write_record(record)
+    for note in sessions.oddities.describe():
+        on_note(note)
     return record
 
 
@@ -113,6 +118,7 @@ class Sessions:
     out: Path
     progress: Progress | None = None
     on_note: OnNote = ignore_note
+    oddities: Oddities = field(default_factory=Oddities)
     _apart: list[WorkerHost] = field(default_factory=list, init=False)
     _numbers: Iterator[int] = field(default_factory=itertools.count, init=False)
 
@@ -132,9 +138,9 @@ class Sessions:
         if self.plan.method.replays:
             if apart:
                 refuse_apart(self.plan)
-            return ReplaySession(*given, self._host_here(device), self.progress, self.on_note)
+            return ReplaySession(*given, self._host_here(device), self.progress, self.on_note, self.oddities)
         host = self._host_apart(device or self.devices[0]) if apart else self._host_here(device)
-        return Session(*given, host, self.progress, self.on_note)
+        return Session(*given, host, self.progress, self.on_note, self.oddities)
 
     def close(self) -> None:
         """End every session apart, also one that is just being opened."""

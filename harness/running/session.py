@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from harness.planning.plan import Plan
 from harness.running.digests import OnNote, hash_video, ignore_note
 from harness.running.folder import MaskFolder, write_tracks
 from harness.running.measure import Evaluation, make_result, measure_tracks, measure_video, warm_up
+from harness.running.oddities import Oddities
 
 Progress = Callable[[str, int, int], None]
 """Called with (video, frames done, frames in all)."""
@@ -39,6 +40,7 @@ class Session:
     host: Hosted | WorkerHost
     progress: Progress | None = None
     on_note: OnNote = ignore_note
+    oddities: Oddities = field(default_factory=Oddities)
 
     @property
     def method(self) -> object:
@@ -77,6 +79,7 @@ class Session:
         if not self.host.is_warm and self.plan.task.returns == "masks":
             warm_up(sample, self.metrics, self.plan.scoring)
         measured, timing, masks = work(sample)
+        self.oddities.add(sample.name, measured.oddities)
         digest = hash_video(sample, self.on_note)
         return make_result(self.plan, sample, measured, digest, timing=timing, masks=masks)
 

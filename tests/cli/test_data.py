@@ -131,3 +131,15 @@ def test_a_partial_fingerprint_says_so_on_standard_error(tree, capsys):
 def test_an_unknown_benchmark_gets_a_guess(capsys):
     assert _harness("check", "tyni") == 2
     assert "did you mean 'tiny'?" in capsys.readouterr().err
+
+
+def test_what_is_odd_is_noted_once_a_kind_and_is_no_problem(tree, capsys):
+    for name in NAMES:
+        for path in (tree / "Annotations/480p" / name).iterdir():
+            write_mask(path, np.eye(8, dtype=np.uint8) * 3)
+    assert _harness("check", "tiny", "--data-root", tree) == 0
+    head, note = capsys.readouterr().out.strip().splitlines()
+    assert head.endswith("no problems")
+    assert note.startswith("- note: ids with holes in the first mask in 2 videos: bear (3), dog (3); rules that count")
+    assert _harness("check", "tiny", "--data-root", tree, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note.removeprefix("- ")]
