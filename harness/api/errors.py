@@ -9,6 +9,10 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+LISTED = 30
+"""So many names are listed whole in a message; of more, ``SHOWN``."""
+SHOWN = 5
+
 
 class HarnessError(Exception):
     """Anything a user can mend; ``exit_code`` is what the command returns.
@@ -27,17 +31,29 @@ class HarnessError(Exception):
         return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
 
     @classmethod
-    def unknown(cls, kind: str, name: str, known: Iterable[str], *, of: str = "", hint: str | None = None) -> Self:
-        """The error about a name that is not there, with the nearest of those that are; ``of``: whose they are.
+    def unknown(
+        cls, kind: str, name: str | Sequence[str], known: Iterable[str], *, of: str = "", hint: str | None = None
+    ) -> Self:
+        """The error about a name that is not there (or several), with the nearest of those that are; ``of``: whose.
+
+        Of many names that are there the first few are listed.
 
         >>> print(UsageError.unknown("preset", "papr", ["paper", "official"], of="tvos").message)
         tvos has no preset 'papr' (did you mean 'paper'?); known: paper, official
         """
         there = list(known)
-        near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
-        guess = f" (did you mean {near[0]!r}?)" if near else ""
-        found = f"{of} has no {kind} {name!r}" if of else f"no {kind} named {name!r}"
-        return cls(f"{found}{guess}; known: {', '.join(there) or 'none'}", hint=hint)
+        names = [name] if isinstance(name, str) else list(name)
+        guesses = " and no ".join(f"{kind} {_guess(name, there)}" for name in names)
+        found = f"{of} has no {guesses}" if of else " and ".join(f"no {kind} named {_guess(n, there)}" for n in names)
+        listed = ", ".join(there if len(there) <= LISTED else there[:SHOWN])
+        more = f" ... ({len(there)} in all)" if len(there) > LISTED else ""
+        return cls(f"{found}; known: {listed or 'none'}{more}", hint=hint)
+
+
+def _guess(name: str, known: Sequence[str]) -> str:
+    """``'papr' (did you mean 'paper'?)``, or the name alone where none is near."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
 
 
 class GateFailed(HarnessError):

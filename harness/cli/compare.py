@@ -12,9 +12,11 @@ from harness.api.errors import GateFailed
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import one_line, say, table
-from harness.ranking.compare import Comparison, SpeedChange, compare, read_gate
+from harness.ranking.compare import Comparison, SpeedChange, compare
+from harness.ranking.gate import read_gate
+from harness.ranking.sides import Side
 from harness.ranking.standings import has_throughput
-from harness.running.finished import columns_of, read_frame_ms, read_run
+from harness.running.finished import columns_of, read_digests, read_frame_ms, read_run
 
 
 @click.command("compare")
@@ -23,8 +25,9 @@ from harness.running.finished import columns_of, read_frame_ms, read_run
 @click.option(
     "--gate", "gate_file", type=options.PATH, metavar="FILE", help="TOML file of rules; exit code 1 if one fails."
 )
+@click.option("--common", is_flag=True, help="Compare the videos that both runs have, where each has others too.")
 @options.as_json
-def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> None:
+def command(base: Path, head: Path, gate_file: Path | None, common: bool, as_json: bool) -> None:
     """Compare run HEAD with run BASE (run folders or record files): accuracy by video, speed under equal conditions."""
     gate = None if gate_file is None else read_gate(gate_file)
     before, after = (read_run(path) for path in (base, head))
@@ -37,20 +40,39 @@ def command(base: Path, head: Path, gate_file: Path | None, as_json: bool) -> No
         lower_is_better={column.name for column in columns if not column.higher_is_better},
         no_means={column.name for column in columns if not column.averaged},
         frame_ms=times if all(times) else None,
+        digests=(read_digests(base), read_digests(head)) if common else ({}, {}),
+        common=common,
     )
     say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else describe_comparison(found))
     if not found.passed:
-        failed = [f"{ruling.rule}: found {ruling.found}" for ruling in found.rulings if not ruling.passed]
+        failed = [f"{ruling.rule}: {ruling.found}" for ruling in found.rulings if not ruling.passed]
         raise GateFailed(f"the gate {gate_file} says no:\n  " + "\n  ".join(failed))
 
 
 def describe_comparison(found: Comparison) -> str:
     """The comparison as tables for people."""
-    parts = [_accuracy_table(found), _videos_table(found), _speed_table(found)]
+    parts = [_sides_table(found), _accuracy_table(found), _videos_table(found), _speed_table(found)]
     if found.rulings:
         rows = [["pass" if ruling.passed else "FAIL", ruling.rule, ruling.found] for ruling in found.rulings]
         parts.append(table(rows, ["gate", "rule", "found"]))
     return "\n\n".join(part for part in parts if part)
+
+
+def _sides_table(found: Comparison) -> str:
+    """What is compared, and in what the two differ."""
+    lines = [f"{name}: {_describe(side)}" for name, side in (("base", found.base), ("head", found.head))]
+    if found.common:
+        lines.append(f"common: {len(found.common)} videos, which all figures below are of")
+    rows = [[difference.what, difference.base or "-", difference.head or "-"] for difference in found.differences]
+    if rows:
+        return "\n".join(lines) + "\n\n" + table(rows, ["differs", "base", "head"])
+    return "\n".join([*lines, "method, code, config, weights and versions are the same"])
+
+
+def _describe(side: Side) -> str:
+    preset = f" (preset {side.preset})" if side.preset else ""
+    told = f"{side.method}{preset} of {side.version}, weights {side.weights}"
+    return one_line(f"{told}, on {side.benchmark}, {side.videos} videos, {side.created}")
 
 
 def _accuracy_table(found: Comparison) -> str:
@@ -82,21 +104,23 @@ def _videos_table(found: Comparison) -> str:
 
 
 def _speed_table(found: Comparison) -> str:
-    if found.not_comparable:
-        return f"speeds are not compared: {one_line(found.not_comparable)}"
+    parts = [f"speeds are not compared: {one_line(found.not_comparable)}" if found.not_comparable else _clocks(found)]
+    if found.frame_time is not None:
+        ratio = found.frame_time
+        ends = f"[{_number(ratio.low, '.3f')}, {_number(ratio.high, '.3f')}]"
+        parts.append(f"model time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}")
+        parts.append(
+            "(the interval is over the choice of videos; each was timed once, a repetition may fall outside it)"
+        )
+    return "\n".join(parts)
+
+
+def _clocks(found: Comparison) -> str:
     rows = [
-        [change.clock, f"{change.base:.2f}", f"{change.head:.2f}", _ratio(change), f"{change.worse_by:+.1%}"]
+        [change.clock, f"{change.base:.2f}", f"{change.head:.2f}", _ratio(change), change.words]
         for change in found.speed
     ]
-    clocks = table(rows, ["clock", "base", "head", "head / base", "worse by"])
-    if found.frame_time is None:
-        return clocks
-    ratio = found.frame_time
-    ends = f"[{_number(ratio.low, '.3f')}, {_number(ratio.high, '.3f')}]"
-    return (
-        f"{clocks}\nmodel time a frame, head / base, paired by video: {_number(ratio.value, '.3f')} {ends}\n"
-        "(the interval is over the choice of videos; each was timed once, so a repetition may fall outside it)"
-    )
+    return table(rows, ["clock", "base", "head", "head / base", "head is"])
 
 
 def _ratio(change: SpeedChange) -> str:

@@ -243,7 +243,7 @@ def _choose(samples: Sequence[Sample], request: Request) -> tuple[Sequence[Sampl
         known = {sample.name: sample for sample in samples}
         unknown = [name for name in request.videos if name not in known]
         if unknown:
-            raise UsageError(f"{request.bench} has no video {', '.join(unknown)}; known: {', '.join(known)}")
+            raise UsageError.unknown("video", unknown, known, of=request.bench)
         chosen = [sample for sample in samples if sample.name in request.videos]
     if request.limit is not None:
         if request.limit < 1:

@@ -6,60 +6,23 @@ in docs/ci-gate.md.
 
 from __future__ import annotations
 
+import difflib
 import math
-import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.api.errors import UsageError
-from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.api.records import RunRecord
+from harness.ranking.gate import CLOCKS, Gate
 from harness.ranking.intervals import Difference, paired_difference
+from harness.ranking.sides import Differing, Side, describe_side, list_differences, restrict
 from harness.ranking.standings import difference_of, figure, has_throughput, rows_by_video
 
-ClockName = Literal[
-    "model_fps", "model_p90_ms", "model_first_frame_ms", "e2e_fps", "e2e_p90_ms", "throughput_fps", "added_memory_mib"
-]
-CLOCKS: tuple[ClockName, ...] = get_args(ClockName)
-"""The speed and memory figures that are compared; fps is better when higher, the others when lower."""
 Milliseconds = Mapping[str, float]
 
-_Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Conditions.group
 _CONDITIONS = ("device", "threads", "precision", "tf32", "compiled", "batch", "resolutions", "workers")
-_SAME = ("name", "task", "scoring", "average", "fingerprint")
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class AccuracyRule(_Table):
-    """How much worse a figure may get, and how bad it may be; fractions, not per cent."""
-
-    max_loss: _Share | None = None
-    at_worst: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    only_if_clear: bool = False
-    """A loss counts only when its paired interval leaves out zero."""
-
-
-class SpeedRule(_Table):
-    """By which share a clock or the memory may get worse (0.1: a tenth)."""
-
-    max_loss: _Share
-
-
-class Gate(_Table):
-    """The whole file: rules by name of figure and of clock."""
-
-    accuracy: dict[str, AccuracyRule] = {}
-    speed: dict[ClockName, SpeedRule] = {}
-    when_not_comparable: Literal["fail", "skip"] = "fail"
-    """What a speed rule means where the two runs' conditions differ or a clock is missing."""
+_SAME = ("name", "task", "scoring", "average")
 
 
 @dataclass(frozen=True)
@@ -79,12 +42,20 @@ class AccuracyChange:
 
 @dataclass(frozen=True)
 class SpeedChange:
-    """One clock of both runs; ``worse_by`` is the share by which head is worse (negative: better)."""
+    """One clock of both runs; ``worse_by`` is the share by which head is worse (negative: better).
+
+    Of frames a second it is the share by which a frame takes longer.
+    """
 
     clock: str
     base: float
     head: float
     worse_by: float
+
+    @property
+    def words(self) -> str:
+        """``worse by 12.0 %``, ``better by 42.0 %``, or ``equal``."""
+        return _say_change(self.worse_by, f"{abs(self.worse_by):.1%}".replace("%", " %"))
 
 
 @dataclass(frozen=True)
@@ -103,8 +74,13 @@ class Comparison:
     ``frame_time`` is the ratio head / base of the mean model time a frame, paired by video, where per-video times were
     given: below 1 is faster. Its interval is over the choice of videos. Each was timed once in each run, so how much a
     repetition would differ is not in it: identical code may well have an interval that leaves out 1.
+    ``common`` names the videos that everything but the clocks is of, where the runs were not on the same ones.
     """
 
+    base: Side
+    head: Side
+    differences: tuple[Differing, ...]
+    common: tuple[str, ...]
     accuracy: tuple[AccuracyChange, ...]
     speed: tuple[SpeedChange, ...]
     not_comparable: str
@@ -125,51 +101,29 @@ def compare(
     lower_is_better: Collection[str] = (),
     no_means: Collection[str] = (),
     frame_ms: tuple[Milliseconds, Milliseconds] | None = None,
+    digests: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
+    common: bool = False,
 ) -> Comparison:
-    """Compare two runs on the same videos of one benchmark, scored by the same rule.
+    """Compare two runs on the same videos of one benchmark, scored by the same rule; ``common``: on those both have.
 
     ``lower_is_better`` names the figures of which less is better (decay), ``no_means`` those that are no mean over the
-    rows of videos: only their overall values are compared. ``frame_ms`` holds, for base and head, each
-    video's mean model time of a frame. Raises UsageError when the runs were scored on other data or by another
-    rule.
+    rows of videos: only their overall values are compared, and left out where the videos differ. ``frame_ms`` holds,
+    for base and head, each video's mean model time of a frame, ``digests`` its data's SHA-256 where known. Raises
+    UsageError when the runs were scored on other data or by another rule.
     """
-    _refuse_other_data(base, head)
-    not_comparable = why_not_comparable(base, head)
+    sides, differences = (describe_side(base), describe_side(head)), list_differences(base, head)
+    shared = _find_shared(base, head, digests, common=common)
+    if shared:
+        base, head = (restrict(record, shared, leave_out=no_means) for record in (base, head))
+    other_conditions = why_not_comparable(base, head)
+    all_videos = f"the clocks are of all {sides[0].videos} and {sides[1].videos} videos" if shared else ""
+    not_comparable = other_conditions or all_videos
     accuracy = tuple(_accuracy(base, head, lower_is_better, no_means))
     speed = () if not_comparable else tuple(_speed(base, head))
-    frame_time = None if not_comparable or frame_ms is None else _frame_time(*frame_ms)
+    frame_time = None if other_conditions or frame_ms is None else _frame_time(*frame_ms)
     gate = gate or Gate()
-    rulings = [*_rule_accuracy(gate, accuracy), *_rule_speed(gate, speed, not_comparable)]
-    return Comparison(accuracy, speed, not_comparable, frame_time, tuple(rulings))
-
-
-def read_gate(path: Path) -> Gate:
-    """Read the rules of a gate."""
-    try:
-        return gate_from(tomllib.loads(decode_text(read_plain(path, largest=LARGEST_TEXT))), str(path))
-    except OSError as error:
-        raise UsageError(f"{path}: found nothing readable ({error.strerror}), expected a gate") from error
-    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of 5000 digits
-        raise UsageError(f"{path}: found no TOML ({error}), expected a gate", hint="docs/ci-gate.md") from error
-
-
-def gate_from(data: Mapping[str, Any], where: str) -> Gate:
-    """A gate from parsed TOML; UsageError names the key that is wrong."""
-    try:
-        gate = Gate.model_validate(dict(data))
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(
-            f"{where}: {key}: found {problem['input']!r:.200}, expected otherwise: {problem['msg']}",
-            hint="docs/ci-gate.md lists every key",
-        ) from error
-    empty = [name for name, rule in gate.accuracy.items() if rule.max_loss is None and rule.at_worst is None]
-    if empty:
-        raise UsageError(f"{where}: accuracy.{empty[0]}: found no limit, expected max_loss or at_worst or both")
-    if not gate.accuracy and not gate.speed:
-        raise UsageError(f"{where}: found no rule, expected one under [accuracy] or [speed] at least")
-    return gate
+    rulings = (*_rule_accuracy(gate, accuracy), *_rule_speed(gate, speed, not_comparable))
+    return Comparison(*sides, differences, shared, accuracy, speed, not_comparable, frame_time, rulings)
 
 
 def why_not_comparable(base: RunRecord, head: RunRecord) -> str:
@@ -186,7 +140,10 @@ def why_not_comparable(base: RunRecord, head: RunRecord) -> str:
     return "other conditions: " + "; ".join(differing)
 
 
-def _refuse_other_data(base: RunRecord, head: RunRecord) -> None:
+def _find_shared(
+    base: RunRecord, head: RunRecord, digests: tuple[Mapping[str, str], Mapping[str, str]], *, common: bool
+) -> tuple[str, ...]:
+    """The videos of both runs where these are not the same; UsageError where they must be, or their data differ."""
     for field in _SAME:
         found, expected = getattr(head.benchmark, field), getattr(base.benchmark, field)
         if found != expected:
@@ -194,13 +151,27 @@ def _refuse_other_data(base: RunRecord, head: RunRecord) -> None:
                 f"head: benchmark.{field}: found {found!r}, expected {expected!r} as in base",
                 hint="compare two runs on the same videos, scored by the same rule",
             )
-    videos = [{video.video for video in record.videos} for record in (base, head)]
-    if videos[0] != videos[1]:
-        only = sorted(videos[0] ^ videos[1])
+    before, after = ([video.video for video in record.videos] for record in (base, head))
+    shared = tuple(video for video in before if video in set(after))
+    if set(before) == set(after):
+        if base.benchmark.fingerprint != head.benchmark.fingerprint:
+            raise UsageError(
+                f"head: benchmark.fingerprint: found {head.benchmark.fingerprint!r}, expected "
+                f"{base.benchmark.fingerprint!r} as in base: videos of the same names, other bytes",
+                hint="run both on the same data; harness data fingerprint tells which they are",
+            )
+        return ()
+    only = sorted(set(before) ^ set(after))
+    if not common or not shared:
         raise UsageError(
-            f"head: videos: found {len(videos[1])}, expected the {len(videos[0])} of base; in one only: "
-            f"{', '.join(only[:5])}"
+            f"head: videos: found {len(after)}, expected the {len(before)} of base; in one only: "
+            f"{', '.join(only[:5])}{' ...' if len(only) > 5 else ''}",
+            hint=f"--common compares the {len(shared)} that both have" if shared else "no video is in both",
         )
+    other = [video for video in shared if digests[0].get(video, "") != digests[1].get(video, "")]
+    if other and all(digests):
+        raise UsageError(f"video {other[0]}: the data of base and head differ (digests in their folders)")
+    return shared
 
 
 def _accuracy(
@@ -289,8 +260,9 @@ def _rule_accuracy(gate: Gate, changes: Sequence[AccuracyChange]) -> Iterator[Ru
     for column, rule in gate.accuracy.items():
         change = by_column.get(column)
         if change is None or change.head is None or change.difference.value is None:
-            known = ", ".join(by_column) or "none"
-            yield Ruling(f"{column} is there", False, f"not compared; compared: {known}")
+            near = difflib.get_close_matches(column, by_column, n=1)
+            known = (f"did you mean {near[0]!r}? " if near else "") + f"compared: {', '.join(by_column) or 'none'}"
+            yield Ruling(f"{column} is there", False, f"not compared; {known}")
             continue
         sign = 1 if change.higher_is_better else -1
         if rule.at_worst is not None:
@@ -303,16 +275,23 @@ def _rule_accuracy(gate: Gate, changes: Sequence[AccuracyChange]) -> Iterator[Ru
                 continue
             loss = -sign * change.difference.value
             held = loss <= rule.max_loss or (rule.only_if_clear and not change.difference.is_clear)
-            yield Ruling(words, held, f"{change.difference.value:+.4f}")
+            yield Ruling(words, held, _say_change(loss, f"{abs(loss):.4f}"))
 
 
 def _rule_speed(gate: Gate, changes: Sequence[SpeedChange], not_comparable: str) -> Iterator[Ruling]:
     by_clock = {change.clock: change for change in changes}
     for clock, rule in gate.speed.items():
-        words = f"{clock} worse by at most {rule.max_loss:.0%}"
+        words = f"{clock} worse by at most {100 * rule.max_loss:.3g} %"
         change = by_clock.get(clock)
         if change is None:
             reason = not_comparable or f"{clock} is missing in one run"
             yield Ruling(words, gate.when_not_comparable == "skip", f"not compared: {reason}")
         else:
-            yield Ruling(words, change.worse_by <= rule.max_loss, f"{change.worse_by:+.1%}")
+            yield Ruling(words, change.worse_by <= rule.max_loss, change.words)
+
+
+def _say_change(loss: float, amount: str) -> str:
+    """``worse by`` or ``better by`` the amount; never worse by less than nothing."""
+    if not loss:
+        return "equal"
+    return f"worse by {amount}" if loss > 0 else f"better by {amount}"

@@ -61,11 +61,7 @@ def read_frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
     Of steady frames, or ``by_video`` of all frames of the videos that did not warm up.
     """
     found = {}
-    for path in sorted((run / "videos").glob("*.json")):
-        try:
-            result = VideoResult.model_validate(read_json(path, largest=LARGEST_RESULT))
-        except ValidationError as error:
-            raise UsageError(f"{path}: found no result of a video ({error.error_count()} problems)") from error
+    for result in _results_of(run):
         if by_video:
             laps, frames = (() if result.timing.warm_up else result.timing.model), result.length
         else:
@@ -74,3 +70,16 @@ def read_frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
         if frames > 0 and sum(laps) > 0:
             found[result.video] = 1000 * sum(laps) / frames
     return found
+
+
+def read_digests(run: Path) -> dict[str, str]:
+    """The SHA-256 of each video's data, from a run folder; empty for a record file alone."""
+    return {result.video: result.digest for result in _results_of(run)}
+
+
+def _results_of(run: Path) -> Iterator[VideoResult]:
+    for path in sorted((run / "videos").glob("*.json")):
+        try:
+            yield VideoResult.model_validate(read_json(path, largest=LARGEST_RESULT))
+        except ValidationError as error:
+            raise UsageError(f"{path}: found no result of a video ({error.error_count()} problems)") from error

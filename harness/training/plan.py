@@ -287,9 +287,7 @@ def _choose(samples: list[Sample], request: TrainingRequest) -> list[Sample]:
     known = [sample.name for sample in samples]
     unknown = [name for name in request.videos if name not in known]
     if unknown:
-        raise UsageError(
-            f"{' and '.join(request.data)} have no video {', '.join(unknown)}; known: {', '.join(known)}",
-        )
+        raise UsageError.unknown("video", unknown, known, of=" + ".join(request.data))
     return [sample for sample in samples if sample.name in request.videos] if request.videos else samples
 
 

@@ -41,3 +41,15 @@ def test_the_hint_is_the_next_step():
 
 def test_a_message_without_hint_stands_alone():
     assert str(errors.DataError("no frames in /x")) == "no frames in /x"
+
+
+def test_a_name_among_many_gets_its_nearest_and_a_few_of_them():
+    known = ["bear", "bmx-trees", "dog", "goat", "gold-fish", *(f"clip {number}" for number in range(91))]
+    assert errors.UsageError.unknown("video", ["bmx-tree", "x"], known, of="davis17-val").message == (
+        "davis17-val has no video 'bmx-tree' (did you mean 'bmx-trees'?) and no video 'x'; "
+        "known: bear, bmx-trees, dog, goat, gold-fish ... (96 in all)"
+    )
+
+
+def test_few_names_are_all_listed():
+    assert "known: a, b, c" in errors.UsageError.unknown("rule", "x", "abc").message

@@ -9,8 +9,7 @@ from harness.api.records import VideoResult, VideoTiming
 from harness.catalog import Catalog
 from harness.cli import main
 from harness.cli.compare import describe_comparison
-from harness.ranking.compare import AccuracyChange, Comparison
-from harness.ranking.intervals import Difference
+from harness.ranking.compare import compare
 
 THREE = {"a": [(0.5, 0.5)], "b": [(0.75, 0.25)], "c": [(1.0, 0.0)]}
 WORSE = {video: [(j / 2, f / 2) for j, f in objects] for video, objects in THREE.items()}
@@ -39,22 +38,42 @@ def test_without_a_gate_a_loss_is_told_and_passes(place, capsys):
     told = capsys.readouterr().out
     # J&F is 0.5 on every video of base, 0.25 on every video of head.
     assert "J&F       0.5000  0.2500  -0.2500       [-0.2500, -0.2500]  0.000" in told
-    assert re.search(r"^model_fps +(\S+) +\1 +1 +[+-]0\.0%$", told, re.M)  # head / base, and by how much it is worse
+    assert re.search(r"^model_fps +(\S+) +\1 +1 +equal$", told, re.M)  # head / base, and by how much it is worse
+    assert told.startswith(
+        "base: ours of toys 1, weights default (111111111111), on toy-val (one-shot, rule davis2017-semi"
+    )
+    assert "method, code, config, weights and versions are the same" in told
 
 
-def test_figures_of_which_less_is_better_say_so():
-    change = AccuracyChange("T", False, 0.2, 0.3, Difference(0.1, None, None, None), {})
-    found = Comparison((change,), (), "", None, ())
-    assert "T (lower is better)  0.2000" in describe_comparison(found)
+def test_figures_of_which_less_is_better_say_so(make_record):
+    found = compare(make_record(THREE), make_record(THREE), lower_is_better={"J-mean"})
+    assert "J-mean (lower is better)  0.7500" in describe_comparison(found)
+
+
+def test_what_differs_has_a_table(place, capsys, make_record):
+    (place / "head/record.json").write_text(make_record(THREE, config={"tau": 0.5}).to_json())
+    assert run("base", "head") == 0
+    assert re.search(r"^differs +base +head\n-+ +-+ +-+\nconfig\.tau +- +0\.5$", capsys.readouterr().out, re.M)
+
+
+def test_common_videos_are_compared_and_counted(place, capsys, make_record):
+    (place / "head/record.json").write_text(make_record({**THREE, "d": [(0.0, 0.0)]}).to_json())
+    assert run("base", "head") == 2
+    assert "in one only: d\n  next: --common compares the 3 that both have" in capsys.readouterr().err
+    assert run("base", "head", "--common") == 0
+    told = capsys.readouterr().out
+    assert "common: 3 videos, which all figures below are of" in told
+    assert "J&F       0.5000  0.5000  +0.0000" in told
+    assert "speeds are not compared: the clocks are of all 3 and 4 videos" in told
 
 
 def test_a_gate_that_says_no_is_exit_code_1_and_names_the_rule(place, capsys):
     (place / "gate.toml").write_text('[accuracy]\n"J&F" = {max_loss = 0.1}\n[speed]\nmodel_fps = {max_loss = 0.1}\n')
     assert run("base", "head", "--gate", "gate.toml") == 1
     told = capsys.readouterr()
-    assert "FAIL    J&F worse by at most 0.1        -0.2500" in told.out
-    assert "pass    model_fps worse by at most 10%" in told.out
-    assert "the gate gate.toml says no:\n  J&F worse by at most 0.1: found -0.2500" in told.err
+    assert "FAIL    J&F worse by at most 0.1         worse by 0.2500" in told.out
+    assert "pass    model_fps worse by at most 10 %  equal" in told.out
+    assert "the gate gate.toml says no:\n  J&F worse by at most 0.1: worse by 0.2500" in told.err
     assert run("head", "base", "--gate", "gate.toml") == 0
 
 
@@ -87,7 +106,11 @@ def test_run_folders_give_frame_times_by_video(place, capsys):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[accuracy", "found no TOML"), ("[acuracy]\n", "acuracy: found"), (None, "gate.toml: found nothing readable")],
+    [
+        ("[accuracy", "found no TOML"),
+        ("[acuracy]\n", "did you mean 'accuracy'"),
+        (None, "gate.toml: found nothing readable"),
+    ],
 )
 def test_a_wrong_gate_is_a_usage_error(place, capsys, text, said):
     if text is not None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.planning.config import configure
-from harness.ranking.compare import Gate, compare, read_gate
+from harness.ranking.compare import compare
+from harness.ranking.gate import Gate, read_gate
 
 FUZZ = settings.get_profile(os.environ.get("HARNESS_FUZZ", "fuzz"))
 GATE = """when_not_comparable = "skip"

@@ -36,7 +36,7 @@ def test_a_method_without_training_names_those_that_have_one(tests_tools, tiny):
     [
         ({"preset": "paper"}, "the training of pixels has no preset 'paper'"),
         ({"config": {"lrr": 1}}, "did you mean 'lr'"),
-        ({"videos": ("third",)}, r"tiny have no video third; known: first, second"),
+        ({"videos": ("third",)}, r"tiny has no video 'third'.*; known: first, second"),
         ({"validate": "tinny"}, "did you mean 'tiny'"),
         ({"validate_limit": 0}, "--validate-limit 0 is too small"),
         ({"checkpoint_every": 0}, "--checkpoint-every 0 is too small"),
