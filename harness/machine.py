@@ -104,7 +104,7 @@ def conditions(
     return Conditions(
         torch=version("torch"),
         python=platform.python_version(),
-        platform=platform.platform(),
+        platform=_platform(),
         precision=precision,
         resolutions=resolutions,
         objects=objects,
@@ -112,6 +112,14 @@ def conditions(
         executor=executor,
         **(_cuda(device, tf32) if device.startswith("cuda") else _cpu()),
     )
+
+
+def _platform() -> str:
+    """As ``platform.platform``, which starts another program for a word that it does not say then."""
+    if sys.platform != "linux":
+        return platform.platform()
+    system = os.uname()
+    return "-".join([system.sysname, system.release, system.machine, "with", "".join(platform.libc_ver())])
 
 
 def _cpu() -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Machine code of loops over arrays: compiled once by Numba, kept on disk, and loaded later by llvmlite alone.
+"""Machine code of loops over arrays: compiled once by Numba, kept on disk, and loaded later without it.
 
-Importing Numba takes longer than scoring a video, and 60 MiB; what it compiled does not need it. A loop is written in
-plain Python over arrays. Where neither Numba nor kept machine code is there, it runs as it stands: slower, with the
-same numbers. A release of Numba that does not hand out its object files compiles anew in each process.
+Importing Numba takes longer than scoring a video, and 60 MiB; what it compiled needs neither it nor, on x86-64 Linux,
+LLVM (``object_code``). A loop is written in plain Python over arrays. Where neither Numba nor kept machine code is
+there, it runs as it stands: slower, with the same numbers. A release of Numba that does not hand out its object files
+compiles anew in each process.
 
 Kept machine code is run, so it is read only where nobody but this user, or whoever owns the loops' source, could have
 written it.
@@ -11,6 +12,7 @@ written it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import os
 import re
@@ -24,6 +26,8 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+
+from harness.api.object_code import Image, UnknownObjectFile
 
 Function = Callable[..., Any]
 
@@ -111,7 +115,7 @@ class Loops:
     def stamp(self) -> str:
         """What machine code depends on: this file, the loops' file with the numbers it takes from others, compilers."""
         settings = [os.environ.get(name) for name in _NUMBA_SETTINGS]
-        total = hashlib.sha256(f"{version('numba')} {version('llvmlite')} {settings} {self._numbers()}".encode())
+        total = hashlib.sha256(f"{_compilers()} {settings} {self._numbers()}".encode())
         for path in (Path(__file__), self.file):
             total.update(path.read_bytes())
         return total.hexdigest()
@@ -167,10 +171,16 @@ class Entry:
                 self._engine = found  # Numba's own, which stays in its process
                 return prototype(found.address)
             name, code = found
-            self._engine = _load(code)  # owns the machine code
+            self._engine, address = _load(code, name)  # the engine owns the machine code
         except (ImportError, OSError):  # no wheel for this Python, or one whose library cannot be loaded here
             return None
-        return prototype(self._engine.get_function_address(name))
+        return prototype(address)
+
+
+@functools.cache
+def _compilers() -> str:
+    """Their releases; PackageNotFoundError, an ImportError, where one is missing."""
+    return f"{version('numba')} {version('llvmlite')}"
 
 
 def _address(array: np.ndarray, dtype: np.dtype[Any]) -> int:
@@ -207,16 +217,35 @@ def _compile(entry: Entry, loops: Loops) -> Any:
     return loops.object_file(entry, compiled) or compiled
 
 
+@functools.cache
 def _machine() -> str:
     """A short name of the processor that code is compiled for."""
+    told = _told_by_linux() or _told_by_llvm()
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+_OF_THE_PROCESSOR = re.compile(r"^(vendor_id|cpu family|model|flags)[ \t]*:.*$", re.MULTILINE)
+
+
+def _told_by_linux() -> str:
+    """Vendor, model and features as the system lets programs use them; empty where it does not tell them all."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            first = file.read(1 << 14).partition("\n\n")[0]
+    except OSError:
+        return ""
+    lines = [found[0] for found in _OF_THE_PROCESSOR.finditer(first)]
+    return "\n".join([os.uname().machine, *lines]) if len(lines) == 4 else ""
+
+
+def _told_by_llvm() -> str:
     import llvmlite.binding as llvm
 
     try:
         features = llvm.get_host_cpu_features().flatten()
     except RuntimeError:  # where LLVM cannot tell, Numba compiles for the processor's name alone
         features = ""
-    told = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}"
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}"
 
 
 def _folders(file: Path) -> Sequence[Path]:
@@ -255,13 +284,32 @@ def _keep(folders: Sequence[Path], name: str, content: bytes) -> None:
                 Path(temporary).unlink(missing_ok=True)
 
 
-def _load(code: bytes) -> Any:
+def _load(code: bytes, name: str) -> tuple[Any, int]:
+    """What owns the functions of an object file, and the address of the one of that name."""
+    try:
+        image = Image(code, _find_external)
+        return image, image.address_of(name)
+    except (UnknownObjectFile, OSError, KeyError):  # another processor, or a system that forbids it: LLVM knows more
+        engine = _load_by_llvm(code)
+        return engine, engine.get_function_address(name)
+
+
+def _find_external(name: str) -> int | None:
+    """The address of a function of Python, of the C library, or of one that ends the process (see ``_UNREACHED``)."""
+    name = "abort" if name.encode() in _UNREACHED else name
+    try:
+        return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value
+    except AttributeError:
+        return None
+
+
+def _load_by_llvm(code: bytes) -> Any:
     """An engine that holds the functions of an object file."""
     import llvmlite.binding as llvm
 
     for name in _UNREACHED:
         if llvm.address_of_symbol(name.decode()) is None:
-            llvm.add_symbol(name.decode(), ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
+            llvm.add_symbol(name.decode(), _find_external(name.decode()))
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)

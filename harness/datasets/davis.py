@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from harness.api.contracts import (
     COCO_CLASS_AGNOSTIC,
     DAVIS_2016,
@@ -22,7 +20,7 @@ from harness.api.contracts import (
 )
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
-from harness.api.mask_files import read_mask, read_mask_header
+from harness.api.mask_files import ids_in, read_mask, read_mask_header
 from harness.api.video import Sample
 from harness.datasets.files import (
     VOID,
@@ -199,7 +197,7 @@ def _check_first_mask(split: Split, path: Path, size: tuple[int, int], name: str
     check_size(path, (header.height, header.width), size, name)
     if split.kind == "binary":
         return
-    found = set(np.unique(read_mask(path)).tolist())
+    found = ids_in(read_mask(path))
     if found <= {0, VOID} and (split.masks == "Annotations" or header.kind == "8-bit grey"):
         is_2016 = header.kind == "8-bit grey" or VOID in found
         raise DataError.at(

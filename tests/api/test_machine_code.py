@@ -1,6 +1,7 @@
 """Machine code of loops: kept on disk, loaded without Numba, compiled again where it does not fit."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,7 @@ import sys
 import numpy as np
 from loops import weigh
 print(weigh(np.arange(6).reshape(2, 3), 2, 3, 0.5), weigh.is_compiled, "numba" in sys.modules)
+print("llvmlite" in sys.modules, file=sys.stderr)
 """
 
 
@@ -67,6 +69,18 @@ def kept_in(folder: Path) -> Path:
 def test_what_was_compiled_once_runs_without_numba(folder: Path) -> None:
     assert run(folder) == ["7.5", "True", "True"]
     assert run(folder) == ["7.5", "True", "False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="elsewhere LLVM loads it")
+def test_llvm_is_needed_only_where_memory_may_not_be_made_executable(folder: Path) -> None:
+    run(folder)
+    refuse = "from harness.api import object_code\ndef refuse(*_):\n    raise PermissionError\n"
+    refuse += "object_code._protect = refuse\n"
+    for spoil, needed in (("", "False"), (refuse, "True")):
+        (folder / "sitecustomize.py").write_text(spoil)
+        place = {**os.environ, "PYTHONPATH": str(folder)}
+        done = subprocess.run([sys.executable, "-c", RUN], env=place, capture_output=True, text=True, check=True)
+        assert (done.stdout.split(), done.stderr.split()) == (["7.5", "True", "False"], [needed])
 
 
 def test_without_machine_code_the_loop_runs_as_it_stands(folder: Path) -> None:
