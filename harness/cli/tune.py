@@ -92,7 +92,7 @@ def _tell_done(candidate: Any) -> None:
 def _to_json(found: Sequence[Any], rho: float | None) -> dict[str, Any]:
     rows = [
         {"weights": each.weights, "channel": each.alignment.channel, "alignment": each.alignment.scores}
-        | ({"J": each.truth} if each.truth else {})
+        | ({"J": each.truth, "best_by_video": each.best_by_video} if each.truth else {})
         for each in found
     ]
     return {"candidates": rows, "spearman": rho}
@@ -109,6 +109,12 @@ def _describe(found: Sequence[Any], rho: float | None) -> str:
     best = found[0]
     picked = f"{one_line(best.weights)}, channel {best.alignment.channel}: alignment {best.alignment.score:.4f}"
     lines = [table(rows, ["weights", "channel", "alignment", *(["J"] if has_truth else [])]), f"picked {picked}"]
+    lines += [
+        f"{one_line(each.weights)}: J {max(each.truth):.4f} with one channel for all videos, "
+        f"{each.best_by_video:.4f} with the best of each"
+        for each in found
+        if each.truth
+    ]
     if rho is not None:
         lines.append(f"Spearman's rho of alignment and J over {len(rows)} channels: {rho:.3f}")
     return "\n".join(lines)

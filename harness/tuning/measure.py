@@ -24,11 +24,21 @@ FRAMES = 5
 
 @dataclass(frozen=True)
 class Candidate:
-    """One set of weights, what its channels come to, and, where truth was asked, the J of each."""
+    """One set of weights, what its channels come to, and, where truth was asked, the J of each in each video."""
 
     weights: str
     alignment: Alignment
-    truth: tuple[float, ...] = ()
+    by_video: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def truth(self) -> tuple[float, ...]:
+        """Each channel's mean J over the videos, as if it were the object in all; empty where truth was not asked."""
+        return tuple(np.mean(self.by_video, axis=0).tolist()) if self.by_video else ()
+
+    @property
+    def best_by_video(self) -> float | None:
+        """The mean J of the best channel of each video: where it is higher, the object changes channels."""
+        return float(np.max(self.by_video, axis=1).mean()) if self.by_video else None
 
 
 def tune(
@@ -46,8 +56,8 @@ def tune(
     for plan in plans:
         method = _build(plan)
         alignment = align(method, [without_truth(sample) for sample in plan.samples], threshold=threshold)
-        truth = measure_channels(method, plan.samples, plan.request.device) if against_truth else ()
-        found.append(Candidate(plan.weights.name, alignment, truth))
+        by_video = measure_channels(method, plan.samples, plan.request.device) if against_truth else ()
+        found.append(Candidate(plan.weights.name, alignment, by_video))
         on_done(found[-1])
     return sorted(found, key=lambda candidate: -candidate.alignment.score)
 
@@ -71,10 +81,9 @@ def _build(plan: Plan) -> HasChannels:
     return method
 
 
-def measure_channels(method: HasChannels, samples: Sequence[Sample], device: str) -> tuple[float, ...]:
-    """The mean over videos of each channel's J, taken as the object where it is the largest of all."""
-    means = [_measure_video(method, sample, device) for sample in samples]
-    return tuple(float(figure) for figure in np.mean(means, axis=0))
+def measure_channels(method: HasChannels, samples: Sequence[Sample], device: str) -> tuple[tuple[float, ...], ...]:
+    """The J of each channel in each video, taken as the object where it is the largest of all."""
+    return tuple(tuple(_measure_video(method, sample, device).tolist()) for sample in samples)
 
 
 def _measure_video(method: HasChannels, sample: Sample, device: str) -> np.ndarray:

@@ -21,6 +21,8 @@ Image = NDArray[np.uint8]  # (H, W, 3) RGB
 DRAW_ORDER, DRAW_PAIR = range(2)  # first word of the seed of each kind of draw
 LINES = 480
 """Flow is in pixels of a video of so many lines, as the paper's constants are."""
+WIDEST = 854 / 480
+"""Of what is kept of whole videos of any shape: they are stretched to it, and back when a window is cut."""
 
 
 @runtime_checkable
@@ -35,12 +37,15 @@ class Flows(Protocol):
 class PairBatch(NamedTuple):
     """B pairs of frames (B, 2, S, S, 3) uint8, their flows (B, 2, 2, h, w) forward and backward, and targets.
 
-    Targets (B, 2, h, w) are the refined masks of both frames in 0..1; without a second stage they have no cells.
+    Targets (B, 2, h, w) are the refined masks of both frames in 0..1; without a second stage they have no cells. Where
+    the backbone is frozen there are its maps (B, 2, L, h, w) and (B, 2, D, i, j) fp16 instead of pixels.
     """
 
     frames: Tensor
     flows: Tensor
     targets: Tensor
+    low: Tensor
+    high: Tensor
 
 
 class Window(NamedTuple):
@@ -51,6 +56,30 @@ class Window(NamedTuple):
     height: float
     width: float
     mirrored: bool
+
+
+class Order:
+    """Which pair is where: every frame is drawn once before any is drawn again, in an order of the seed."""
+
+    def __init__(self, samples: Sequence[Sample], batch: int, seed: int) -> None:
+        self.batch, self.seed = batch, seed
+        self.index = [
+            (video, min(frame, sample.length - 2))  # the last frame stands for the pair before it: code
+            for video, sample in enumerate(samples)
+            if sample.length > 1
+            for frame in range(sample.length)
+        ]
+        if not self.index:
+            raise DataError(
+                "there is no pair of frames to learn motion from: every video has one frame",
+                hint="name data with videos: harness ls benches",
+            )
+
+    def pair(self, iteration: int, place: int) -> tuple[int, int]:
+        """The video and the first frame of the pair at a place of an iteration's batch."""
+        epoch, turn = divmod(iteration * self.batch + place, len(self.index))
+        order = np.random.default_rng((DRAW_ORDER, self.seed, epoch)).permutation(len(self.index))
+        return self.index[order[turn]]
 
 
 class PairSource:
@@ -65,28 +94,16 @@ class PairSource:
         targets: Sequence[NDArray[np.uint8]] | None = None,
     ) -> None:
         self.samples, self.flow, self.config, self.seed, self.targets = samples, flow, config, seed, targets
-        self.index = [
-            (video, min(frame, sample.length - 2))  # the last frame stands for the pair before it: code
-            for video, sample in enumerate(samples)
-            if sample.length > 1
-            for frame in range(sample.length)
-        ]
-        if not self.index:
-            raise DataError(
-                "there is no pair of frames to learn motion from: every video has one frame",
-                hint="name data with videos: harness ls benches",
-            )
+        self.order = Order(samples, config.batch, seed)
         side = -(-config.crop // mask_stride(config))
         self.grid = (side, side)
 
     def pairs(self, iteration: int, places: Sequence[int]) -> PairBatch:
-        """The pairs at these places of an iteration's batch; every frame is drawn once before any is drawn again."""
+        """The pairs at these places of an iteration's batch."""
         return PairBatch(*map(torch.stack, zip(*(self._pair(iteration, place) for place in places), strict=True)))
 
-    def _pair(self, iteration: int, place: int) -> tuple[Tensor, Tensor, Tensor]:
-        epoch, turn = divmod(iteration * self.config.batch + place, len(self.index))
-        order = np.random.default_rng((DRAW_ORDER, self.seed, epoch)).permutation(len(self.index))
-        video, frame = self.index[order[turn]]
+    def _pair(self, iteration: int, place: int) -> tuple[Tensor, ...]:
+        video, frame = self.order.pair(iteration, place)
         rng = np.random.default_rng((DRAW_PAIR, self.seed, iteration, place))
         sample = self.samples[video]
         window = draw_window(rng, sample.height, sample.width, self.config)
@@ -94,7 +111,7 @@ class PairSource:
         seen = [cut(each, window, (self.config.crop, self.config.crop)) for each in frames]
         if self.config.photometric:
             seen = shift_colours(rng, seen)
-        scale = LINES / sample.height
+        scale = np.float32(LINES / sample.height)
         flows = [cut_flow(scale * each.float().numpy(), window, self.grid) for each in self.flow.pair(video, frame)]
         targets = [] if self.targets is None else [self.targets[video][t] for t in (frame, frame + 1)]
         return (
@@ -103,6 +120,8 @@ class PairSource:
             torch.from_numpy(np.stack([cut(each, window, self.grid) for each in targets]) / np.float32(255))
             if targets
             else torch.zeros(2, 0, 0),
+            torch.zeros(2, 0, 0, 0),
+            torch.zeros(2, 0, 0, 0),
         )
 
 

@@ -27,6 +27,7 @@ from harness_imas.network import (
     PLANS,
     Features,
     Head,
+    Maps,
     Segmenter,
     build_segmenter,
     load_segmenter,
@@ -34,6 +35,7 @@ from harness_imas.network import (
 from harness_imas.training.appearance import appearance_loss
 from harness_imas.training.clips import Flows, PairBatch, PairSource
 from harness_imas.training.config import TrainingConfig
+from harness_imas.training.frozen import KeptMaps, WholePairs
 from harness_imas.training.motion import OUTPUTS, Motion, entropy, motion_loss, rebuild
 
 
@@ -59,7 +61,10 @@ class MotionModel(nn.Module):
 
 
 class SynergyLearner:
-    """One stage's learner; ``targets`` and ``object_channel`` are there in the second. A ``harness.Learner``."""
+    """One stage's learner; ``targets`` and ``object_channel`` are there in the second. A ``harness.Learner``.
+
+    ``maps`` are those of a frozen backbone, which then learns nothing.
+    """
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class SynergyLearner:
         flow: Flows,
         *,
         begin_from: Path | None,
+        maps: KeptMaps | None = None,
         targets: Sequence[NDArray[np.uint8]] | None = None,
         object_channel: int = 0,
     ) -> None:
@@ -78,15 +84,21 @@ class SynergyLearner:
         self.iterations = config.appearance_iterations if self.is_second else config.iterations
         self.samples = context.samples
         self.semantics = semantics_of(config, context.weights)
-        self.source = PairSource(context.samples, flow, config, context.seed, targets)
+        self.source = (
+            PairSource(context.samples, flow, config, context.seed, targets)
+            if maps is None
+            else WholePairs(context.samples, flow, maps, config, context.seed, targets)
+        )
         self.places = range(context.rank, config.batch, context.world)
         self.segmenter, self.motion = begin(config, begin_from, context.seed)
+        self.segmenter.backbone.requires_grad_(maps is None)
         self.layout = fastest_layout(self.device, DTYPES[context.precision], tf32=False)
         if self.semantics is not None:
             self.semantics.to(self.device)
         for network in (self.segmenter, self.motion):
             network.to(self.device, memory_format=self.layout).train()  # type: ignore[call-overload]
-        learnt = [*self.segmenter.parameters(), *self.motion.parameters()]
+        both = (*self.segmenter.parameters(), *self.motion.parameters())
+        learnt = [parameter for parameter in both if parameter.requires_grad]
         self._adam = torch.optim.Adam(learnt, lr=self.learning_rate(0), weight_decay=config.weight_decay)
 
     def networks(self) -> Mapping[str, nn.Module]:
@@ -113,10 +125,8 @@ class SynergyLearner:
         are (their largest share at a pixel, 1/C to 1).
         """
         config = self.config
-        frames = batch.frames.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)  # (2B, S, S, 3)
         forward, backward = batch.flows.to(self.device, non_blocking=True).unbind(1)  # (B, 2, h, w) each
-        images = self.segmenter.normalise(frames.permute(0, 3, 1, 2).float())
-        maps = self.segmenter.backbone(images.contiguous(memory_format=self.layout))
+        maps = self._maps(batch)
         logits = self.segmenter.logits(maps).float()  # (2B, C, h, w)
         masks = logits.softmax(1)
         raws = self.motion.raw(maps.high, logits.shape[-2:])
@@ -134,6 +144,18 @@ class SynergyLearner:
             loss = config.motion_weight * loss + config.appearance_weight * appearance
             logs["appearance"] = appearance
         return loss, {name: value.detach() for name, value in logs.items()}
+
+    def _maps(self, batch: PairBatch) -> Maps:
+        """The backbone's, of the first frames of all pairs and then of the second (2B, ...)."""
+        if self.config.frozen:
+            low, high = (
+                both.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1).float()
+                for both in (batch.low, batch.high)
+            )
+            return Maps(low, high)
+        frames = batch.frames.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)  # (2B, S, S, 3)
+        images = self.segmenter.normalise(frames.permute(0, 3, 1, 2).float())
+        return self.segmenter.backbone(images.contiguous(memory_format=self.layout))
 
     def _motion_loss(self, masks: Tensor, flow: Tensor, raw: Tensor | None) -> Tensor:
         vectors = self.motion.pooled(masks, flow).float()

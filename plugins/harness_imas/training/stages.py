@@ -24,33 +24,44 @@ from harness.ops.crf import IMAS as CRF
 from harness.ops.crf import Bilateral
 from harness_imas.network import OBJECT_CHANNEL, load_segmenter
 from harness_imas.training.appearance import constrain, refine_target
-from harness_imas.training.clips import LINES
+from harness_imas.training.clips import LINES, WIDEST
 from harness_imas.training.config import TrainingConfig
-from harness_imas.training.learner import Looks, SynergyLearner, semantics_of
+from harness_imas.training.frozen import KeptMaps, open_maps, prepare_maps
+from harness_imas.training.learner import Looks, SynergyLearner, begin, semantics_of
 
 MOTION, APPEARANCE = "motion", "appearance"
 CELL = 4
 """Flow is kept at a quarter of the frames that the network sees, which is the finest of its masks."""
-WIDEST = 854 / 480
-"""Of the grid that flow is kept on; videos of another shape are stretched to it, and back when a window is cut."""
 CRF_KERNEL = cast(Bilateral, CRF.bilateral)
 
 
 def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
     """The stages of a config, in their order."""
-    motion = Stage(MOTION, build=build_motion, prepare=prepare_flow)
+    motion = Stage(MOTION, build=build_motion, prepare=prepare_motion)
     appearance = Stage(APPEARANCE, build=build_appearance, prepare=prepare_targets)
     return (motion, appearance) if config.appearance_iterations else (motion,)
 
 
-def prepare_flow(context: TrainingContext, progress: Progress) -> None:
-    """Compute the flow of all pairs, both ways."""
+def prepare_motion(context: TrainingContext, progress: Progress) -> None:
+    """Compute the flow of all pairs, both ways; where the backbone is frozen its maps too."""
+    segmenter, _ = begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
     open_flow(context, context.artefacts, progress)
+    if context.config.frozen:
+        assert context.artefacts is not None
+        prepare_maps(context, segmenter, context.artefacts, progress)
 
 
 def build_motion(context: TrainingContext) -> SynergyLearner:
     """The learner of stage 1."""
-    return SynergyLearner(context, open_flow(context, context.artefacts), begin_from=context.weights)
+    assert context.artefacts is not None
+    flow, maps = open_flow(context, context.artefacts), kept_maps(context, context.artefacts)
+    return SynergyLearner(context, flow, begin_from=context.weights, maps=maps)
+
+
+def kept_maps(context: TrainingContext, folder: Path | None) -> KeptMaps | None:
+    """The maps of a frozen backbone; None where it learns."""
+    assert folder is not None
+    return open_maps(context, folder) if context.config.frozen else None
 
 
 def prepare_targets(context: TrainingContext, progress: Progress) -> None:
@@ -66,7 +77,10 @@ def prepare_targets(context: TrainingContext, progress: Progress) -> None:
     for sample in context.samples:
         path = target_path(context, sample)
         if not path.exists():
-            targets = [make_target(looks, sample.read_frame(t), channel, config) for t in range(sample.length)]
+            targets = []
+            for t in range(sample.length):
+                targets.append(make_target(looks, sample.read_frame(t), channel, config))
+                progress(done + t + 1, total)
             with whole_file(path) as file:
                 np.save(file, np.stack(targets))
         done += sample.length
@@ -79,7 +93,8 @@ def build_appearance(context: TrainingContext) -> SynergyLearner:
     targets = [open_target(target_path(context, sample), sample) for sample in context.samples]
     flow = open_flow(context, context.artefacts_of(MOTION))
     channel = object_channel(context.earlier, context.config.channels)
-    return SynergyLearner(context, flow, begin_from=context.earlier, targets=targets, object_channel=channel)
+    maps = kept_maps(context, context.artefacts_of(MOTION))
+    return SynergyLearner(context, flow, begin_from=context.earlier, maps=maps, targets=targets, object_channel=channel)
 
 
 def open_flow(

@@ -41,7 +41,7 @@ def source_of(samples, config=SMALL, **more):
 def test_every_frame_is_drawn_once_an_epoch_and_the_last_stands_for_the_pair_before_it():
     source = source_of([sample_of("a"), sample_of("bb", 4), sample_of("still", 1)])
 
-    assert source.index == [(0, 0), (0, 1), (0, 1), (1, 0), (1, 1), (1, 2), (1, 2)]
+    assert source.order.index == [(0, 0), (0, 1), (0, 1), (1, 0), (1, 1), (1, 2), (1, 2)]
 
 
 def test_videos_of_one_frame_alone_have_no_motion():

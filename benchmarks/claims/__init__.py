@@ -1,0 +1,1 @@
+"""Claims of the papers measured over many seeds, in forms that a CPU can train."""

@@ -1,0 +1,157 @@
+"""A backbone that does not learn: its maps of whole frames, computed once, and pairs of them to learn from.
+
+Ours. Heads alone learn in seconds what they can of motion, so that pathways can be compared over many seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float16
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness import DataError, Sample, TrainingContext, whole_file
+from harness.api.learning import Progress
+from harness_imas.frames import resize_whole
+from harness_imas.network import Segmenter
+from harness_imas.training.clips import (
+    DRAW_PAIR,
+    LINES,
+    WIDEST,
+    Flows,
+    Order,
+    PairBatch,
+    Window,
+    cut,
+    cut_flow,
+)
+from harness_imas.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class KeptMaps:
+    """The maps of every frame of some videos: (T, L, h, w) and (T, D, i, j) each, memory-mapped."""
+
+    low: Sequence[NDArray[np.float16]]
+    """Of no channel where masks are made without it."""
+    high: Sequence[NDArray[np.float16]]
+
+    def pair(self, video: int, t: int) -> tuple[Float16[Tensor, "2 L h w"], Float16[Tensor, "2 D i j"]]:
+        """Those of the frames t and t + 1."""
+        low, high = (torch.from_numpy(np.array(maps[video][t : t + 2])) for maps in (self.low, self.high))
+        return low, high
+
+
+def frame_size(config: TrainingConfig) -> tuple[int, int]:
+    """Rows and columns that every frame is brought to, so that those of any video share a batch."""
+    return config.short_side, round(config.short_side * WIDEST)
+
+
+@torch.no_grad()
+def prepare_maps(context: TrainingContext, segmenter: Segmenter, folder: Path, progress: Progress) -> None:
+    """Write the maps of every video that are not there yet; the backbone is shown each frame by itself."""
+    config: TrainingConfig = context.config
+    segmenter = segmenter.to(context.device).eval()
+    total, done = sum(sample.length for sample in context.samples), 0
+    for sample in context.samples:
+        paths = map_paths(folder, sample)
+        if not all(path.exists() for path in paths):
+            made: tuple[list[Tensor], list[Tensor]] = ([], [])
+            for t in range(sample.length):
+                frame = torch.from_numpy(np.ascontiguousarray(sample.read_frame(t))).to(context.device)
+                maps = segmenter.backbone(
+                    segmenter.normalise(resize_whole(frame, config.short_side, frame_size(config)))
+                )
+                made[0].append(maps.low[0].half().cpu() if config.merging else maps.low.new_zeros(0, 1, 1).half().cpu())
+                made[1].append(maps.high[0].half().cpu())
+                progress(done + t + 1, total)
+            for path, each in zip(paths, made, strict=True):
+                with whole_file(path) as file:
+                    np.save(file, torch.stack(each).numpy())
+        done += sample.length
+        progress(done, total)
+
+
+def open_maps(context: TrainingContext, folder: Path) -> KeptMaps:
+    """What ``prepare_maps`` wrote; DataError where a file is not of its video."""
+    paths = [map_paths(folder, sample) for sample in context.samples]
+    low, high = (
+        [open_map(pair[place], sample) for pair, sample in zip(paths, context.samples, strict=True)] for place in (0, 1)
+    )
+    return KeptMaps(low, high)
+
+
+def map_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
+    """Where the low and the high maps of a video lie."""
+    name = sample.digest()[:16]
+    return folder / f"low-{name}.npy", folder / f"high-{name}.npy"
+
+
+def open_map(path: Path, sample: Sample) -> NDArray[np.float16]:
+    """One file, memory-mapped."""
+    try:
+        found = np.load(path, mmap_mode="r" if path.stat().st_size > LARGEST_HEADER else None, allow_pickle=False)
+    except (OSError, ValueError) as problem:
+        raise DataError(f"the maps in {path} cannot be read: {problem}", hint="remove the file") from None
+    if found.ndim != 4 or len(found) != sample.length or found.dtype != np.float16:
+        raise DataError.at(
+            path,
+            found=f"{found.dtype} of {found.shape}",
+            expected=f"float16 of ({sample.length}, D, i, j)",
+            hint="remove it",
+        )
+    return np.asarray(found)
+
+
+LARGEST_HEADER = 4096
+"""Bytes: a file of no more may hold no values at all, which cannot be mapped."""
+
+
+class WholePairs:
+    """The pairs of a training whose backbone is frozen: maps of whole frames, mirrored or not, and their flow."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        flow: Flows,
+        maps: KeptMaps,
+        config: TrainingConfig,
+        seed: int,
+        targets: Sequence[NDArray[np.uint8]] | None = None,
+    ) -> None:
+        self.samples, self.flow, self.maps, self.config, self.seed = samples, flow, maps, config, seed
+        self.targets = targets
+        self.order = Order(samples, config.batch, seed)
+        shape = (maps.low if config.merging else maps.high)[0].shape
+        self.grid = (shape[-2], shape[-1])
+
+    def pairs(self, iteration: int, places: Sequence[int]) -> PairBatch:
+        """The pairs at these places of an iteration's batch, in the order of ``PairSource``."""
+        return PairBatch(*map(torch.stack, zip(*(self._pair(iteration, place) for place in places), strict=True)))
+
+    def _pair(self, iteration: int, place: int) -> tuple[Tensor, ...]:
+        video, frame = self.order.pair(iteration, place)
+        rng = np.random.default_rng((DRAW_PAIR, self.seed, iteration, place))
+        window = Window(0.0, 0.0, 1.0, 1.0, bool(rng.random() < self.config.flip))
+        maps = [mirror(each) if window.mirrored else each for each in self.maps.pair(video, frame)]
+        scale = np.float32(LINES / self.samples[video].height)
+        flows = [cut_flow(scale * each.float().numpy(), window, self.grid) for each in self.flow.pair(video, frame)]
+        targets = [] if self.targets is None else [self.targets[video][t] for t in (frame, frame + 1)]
+        return (
+            torch.zeros(2, 0, 0, 3, dtype=torch.uint8),
+            torch.from_numpy(np.stack(flows)).clamp(-self.config.clamp, self.config.clamp),
+            torch.from_numpy(np.stack([cut(each, window, self.grid) for each in targets]) / np.float32(255))
+            if targets
+            else torch.zeros(2, 0, 0),
+            *maps,
+        )
+
+
+def mirror(maps: Tensor) -> Tensor:
+    """Those of a mirrored frame, but for what padding and strides do."""
+    return maps.flip(-1)
