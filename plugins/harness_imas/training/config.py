@@ -62,7 +62,8 @@ class TrainingConfig:
     weight_decay: float = 1e-6
     """AMD's, which the paper follows; the paper's own is blank in our copy. code: 1e-4."""
     iterations: int = 40_000
-    """Of stage "motion". paper 6.3: "around 40k" for DAVIS16; code: 43,200."""
+    """Of stage "motion". paper 6.3: "around 40k" for DAVIS16; code: 43,200. 0: it is left out, and ``--init`` names
+    what it ended with another time."""
 
     appearance_iterations: int = 200
     """Of stage "appearance"; 0: there is none. paper 6.3."""
@@ -95,11 +96,13 @@ class TrainingConfig:
             raise ValueError(
                 f"crop={self.crop} is more than the shorter side, which may be {self.short_side * min(self.scale):g}"
             )
-        if self.channels < 2 or self.batch < 1 or self.iterations < 1 or self.appearance_iterations < 0:
+        if self.channels < 2 or self.batch < 1 or min(self.iterations, self.appearance_iterations) < 0:
             raise ValueError(
                 f"found channels={self.channels}, batch={self.batch}, iterations={self.iterations}, "
-                f"appearance_iterations={self.appearance_iterations}; expected 2, 1, 1 and 0 or more"
+                f"appearance_iterations={self.appearance_iterations}; expected 2, 1, 0 and 0 or more"
             )
+        if self.iterations + self.appearance_iterations == 0:
+            raise ValueError("iterations=0 and appearance_iterations=0 leave nothing to train")
         if self.motion_kernel % 2 == 0 or self.dilation % 2 == 0:
             raise ValueError(f"found motion_kernel={self.motion_kernel}, dilation={self.dilation}; expected odd sides")
         if self.clamp <= 0 or self.crf_divide <= 0:

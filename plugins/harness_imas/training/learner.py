@@ -216,18 +216,24 @@ class Looks:
 
 
 def semantics_of(config: TrainingConfig, init: Path | None) -> Features | None:
-    """The frozen backbone that tells what pixels mean: the file that the training began from.
+    """The frozen backbone that tells what pixels mean: the file of others that the training began from.
 
-    None where it began from scratch, or from a file of ours, in which the backbone has learnt from motion since.
+    With ``initial`` imagenet the package's, where it began from none or from one of ours, in which the backbone has
+    learnt from motion since; None otherwise.
     """
-    path = published_weights() if init is None and config.initial == "imagenet" else init
-    if path is None:
-        return None
-    state = read_state(path)
-    if any(name.startswith("masks.") for name in state):
-        return None
+    state = None if init is None else read_state(init)
+    if state is None or is_segmenter(state):
+        if config.initial != "imagenet":
+            return None
+        init = published_weights()
+        state = read_state(init)
     floats = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-    return Features(config.architecture, floats, str(path))
+    return Features(config.architecture, floats, str(init))
+
+
+def is_segmenter(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are weights of ours, not of a backbone alone."""
+    return any(name.startswith("masks.") for name in state)
 
 
 def begin(config: TrainingConfig, path: Path | None, seed: int) -> tuple[Segmenter, MotionModel]:
@@ -244,7 +250,7 @@ def begin(config: TrainingConfig, path: Path | None, seed: int) -> tuple[Segment
     if path is None:
         return fresh, motion
     state = {name: value.float() if value.is_floating_point() else value for name, value in read_state(path).items()}
-    if not any(name.startswith("masks.") for name in state):
+    if not is_segmenter(state):
         fresh.backbone.load_published(state, str(path))
         return fresh, motion
     kept = {name.removeprefix(MOTION): value for name, value in state.items() if name.startswith(MOTION)}

@@ -36,42 +36,65 @@ CRF_KERNEL = cast(Bilateral, CRF.bilateral)
 
 
 def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
-    """The stages of a config, in their order."""
+    """The stages of a config, in their order: those that have iterations."""
     motion = Stage(MOTION, build=build_motion, prepare=prepare_motion)
-    appearance = Stage(APPEARANCE, build=build_appearance, prepare=prepare_targets)
-    return (motion, appearance) if config.appearance_iterations else (motion,)
+    appearance = Stage(APPEARANCE, build=build_appearance, prepare=prepare_appearance)
+    return tuple(
+        stage
+        for stage, iterations in ((motion, config.iterations), (appearance, config.appearance_iterations))
+        if iterations
+    )
 
 
 def prepare_motion(context: TrainingContext, progress: Progress) -> None:
     """Compute the flow of all pairs, both ways; where the backbone is frozen its maps too."""
     segmenter, _ = begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
-    open_flow(context, context.artefacts, progress)
+    open_flow(context, progress)
     if context.config.frozen:
-        assert context.artefacts is not None
-        prepare_maps(context, segmenter, context.artefacts, progress)
+        prepare_maps(context, segmenter, motion_folder(context), progress)
 
 
 def build_motion(context: TrainingContext) -> SynergyLearner:
     """The learner of stage 1."""
-    assert context.artefacts is not None
-    flow, maps = open_flow(context, context.artefacts), kept_maps(context, context.artefacts)
-    return SynergyLearner(context, flow, begin_from=context.weights, maps=maps)
+    return SynergyLearner(context, open_flow(context), begin_from=context.weights, maps=kept_maps(context))
 
 
-def kept_maps(context: TrainingContext, folder: Path | None) -> KeptMaps | None:
+def motion_folder(context: TrainingContext) -> Path:
+    """Where flow, and the maps of a frozen backbone, lie: with stage 1, or with stage 2 where that is all there is."""
+    return context.artefacts_of(MOTION if context.config.iterations else APPEARANCE)
+
+
+def kept_maps(context: TrainingContext) -> KeptMaps | None:
     """The maps of a frozen backbone; None where it learns."""
-    assert folder is not None
-    return open_maps(context, folder) if context.config.frozen else None
+    return open_maps(context, motion_folder(context)) if context.config.frozen else None
 
 
-def prepare_targets(context: TrainingContext, progress: Progress) -> None:
+def before_appearance(context: TrainingContext) -> Path:
+    """The weights that stage 2 goes on from: those given for it, or those that stage 1 ended with."""
+    found = context.weights or context.earlier
+    if found is None:
+        raise DataError(
+            "there are no weights of stage motion to go on from, which iterations=0 leaves out",
+            hint="--init FILE, with what stage motion ended with: stage-motion.safetensors in its folder",
+        )
+    return found
+
+
+def prepare_appearance(context: TrainingContext, progress: Progress) -> None:
+    """Make the targets, and what stage 1 would have made where it is left out."""
+    weights = before_appearance(context)
+    if not context.config.iterations:
+        prepare_motion(context, progress)
+    prepare_targets(context, weights, progress)
+
+
+def prepare_targets(context: TrainingContext, weights: Path, progress: Progress) -> None:
     """Write a target for each frame: the object's mask, refined by the CRF, held to what resembles it (eq. 7, 12)."""
     config: TrainingConfig = context.config
-    assert context.earlier is not None
-    segmenter = load_segmenter(context.earlier).to(context.device).eval()
+    segmenter = load_segmenter(weights).to(context.device).eval()
     semantics = semantics_of(config, context.weights)
     looks = Looks(segmenter, None if semantics is None else semantics.to(context.device), config)
-    channel = object_channel(context.earlier, segmenter.channels)
+    channel = object_channel(weights, segmenter.channels)
     total = sum(sample.length for sample in context.samples)
     done = 0
     for sample in context.samples:
@@ -89,29 +112,33 @@ def prepare_targets(context: TrainingContext, progress: Progress) -> None:
 
 def build_appearance(context: TrainingContext) -> SynergyLearner:
     """The learner of stage 2, which goes on from the weights of stage 1."""
-    assert context.earlier is not None
-    targets = [open_target(target_path(context, sample), sample) for sample in context.samples]
-    flow = open_flow(context, context.artefacts_of(MOTION))
-    channel = object_channel(context.earlier, context.config.channels)
-    maps = kept_maps(context, context.artefacts_of(MOTION))
-    return SynergyLearner(context, flow, begin_from=context.earlier, maps=maps, targets=targets, object_channel=channel)
+    weights = before_appearance(context)
+    return SynergyLearner(
+        context,
+        open_flow(context),
+        begin_from=weights,
+        maps=kept_maps(context),
+        targets=[open_target(target_path(context, sample), sample) for sample in context.samples],
+        object_channel=object_channel(weights, context.config.channels),
+    )
 
 
-def open_flow(
-    context: TrainingContext, folder: Path | None, progress: Progress = lambda done, total: None
-) -> FlowCache:
+def open_flow(context: TrainingContext, progress: Progress = lambda done, total: None) -> FlowCache:
     """The flow of all pairs, computed where it is not there yet.
 
     It is kept in pixels of each video; the largest value kept is that of ``clamp`` in the tallest.
     """
-    assert folder is not None
     config: TrainingConfig = context.config
     provider = flow_provider(context.providers["flow"], context.device, context.samples)
     rows = config.short_side // CELL
     tallest = max((sample.height for sample in context.samples), default=LINES)
-    clamp = config.clamp * max(tallest / LINES, 1.0)
     return cached_flow(
-        context.samples, provider, folder, grid=(rows, round(rows * WIDEST)), clamp=clamp, progress=progress
+        context.samples,
+        provider,
+        motion_folder(context),
+        grid=(rows, round(rows * WIDEST)),
+        clamp=config.clamp * max(tallest / LINES, 1.0),
+        progress=progress,
     )
 
 

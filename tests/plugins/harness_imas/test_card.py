@@ -24,9 +24,10 @@ def test_training_sees_frames_alone_and_nothing_is_chosen_by_truth():
     assert not CARD.weights
 
 
-def test_there_are_two_stages_unless_the_second_has_no_iterations():
+def test_there_are_two_stages_unless_one_has_no_iterations():
     assert [stage.name for stage in CARD.training.stages(TrainingConfig())] == ["motion", "appearance"]
     assert [stage.name for stage in CARD.training.stages(PRESETS["table4-none"])] == ["motion"]
+    assert [stage.name for stage in CARD.training.stages(TrainingConfig(iterations=0))] == ["appearance"]
 
 
 def test_tables_three_and_four_differ_in_what_they_name():
@@ -55,6 +56,8 @@ def test_impossible_constants_of_test_time_are_refused(wrong):
         {"crop": 400},
         {"channels": 1},
         {"batch": 0},
+        {"iterations": -1},
+        {"iterations": 0, "appearance_iterations": 0},
         {"dilation": 4},
         {"motion_kernel": 2},
         {"clamp": 0.0},
@@ -62,7 +65,7 @@ def test_impossible_constants_of_test_time_are_refused(wrong):
     ],
 )
 def test_impossible_constants_of_training_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"expected|shorter side|takes its file"):
+    with pytest.raises(ValueError, match=r"expected|shorter side|takes its file|nothing to train"):
         TrainingConfig(**wrong)
 
 
