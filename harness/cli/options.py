@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,25 @@ COUNT = click.IntRange(max=4096)
 """Threads and processes of one machine; what is too few says why where it is known."""
 
 
+_COMMA = re.compile(r"(?<!\\),")
+"""One that ends a name."""
+
+
 class Names(click.ParamType):
-    """Names with commas between them, as a tuple; spaces around a name are no part of it."""
+    """Names with commas between them, as a tuple; spaces around a name are no part of it, ``\\,`` is a comma in one."""
 
     name = "names"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """``"a, b"`` -> ``("a", "b")``; commas alone name nothing, which is not the same as not being given."""
+        r"""``"a, b"`` -> ``("a", "b")``; commas alone name nothing, which is not the same as not being given.
+
+        >>> Names().convert(r"left\, then right, b", None, None)
+        ('left, then right', 'b')
+        """
         if isinstance(value, tuple):
             return value
-        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        parts = (part.replace("\\,", ",").strip() for part in _COMMA.split(value))
+        names = tuple(name for name in parts if name)
         if value and not names:
             self.fail(f"{value!r} names nothing; expected names with commas between them", param, ctx)
         return names
@@ -45,10 +55,15 @@ def use_threads(threads: int | None) -> None:
 
 
 def names(option: str, help_text: str, *, metavar: str = "A,B", required: bool = False) -> Option:
-    """An option of several names."""
-    if required:  # a default, None too, would count as given
-        return click.option(option, type=Names(), required=True, metavar=metavar, help=help_text)
-    return click.option(option, type=Names(), default="", metavar=metavar, help=help_text)
+    """An option of several names, which may also be given several times."""
+    return click.option(
+        option, type=Names(), multiple=True, required=required, callback=_put_together, metavar=metavar, help=help_text
+    )
+
+
+def _put_together(ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """What each use of an option named."""
+    return tuple(name for names in value for name in names)
 
 
 plugin = click.option("--plugin", required=True, metavar="NAME", help="The method; harness ls plugins.")
@@ -78,7 +93,10 @@ device = click.option("--device", default="cpu", show_default=True, metavar="NAM
 precision = click.option(
     "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="What is computed in."
 )
-videos = names("--videos", "Only these videos, by name; what comes out is partial.")
+videos = names(
+    "--videos",
+    "Only these videos, by name; what comes out is partial. May be repeated; a comma in a name is written \\,.",
+)
 limit = click.option("--limit", type=int, metavar="N", help="Only the first N videos; what comes out is partial.")
 data_root = click.option("--data-root", type=PATH, envvar="HARNESS_DATA", metavar="DIR", help="Where the dataset lies.")
 allow_partial = click.option(

@@ -7,13 +7,14 @@ import os
 import shutil
 import stat
 import struct
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from harness.api.errors import DataError, EnvironmentProblem, VerificationFailed
+from harness.api.file_names import is_left_behind, spelling_key
+from harness.data.contents import name_content
 
 MOST_FILES = 4_000_000
 MOST_BYTES = 1 << 40
@@ -25,6 +26,7 @@ LONGEST_NAME = 240
 LONGEST_PATH = 2000
 """The same for a whole name with its folders."""
 _BLOCK = 1 << 20
+_DEFLATE64 = 9
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError, RuntimeError)
 """What ``zipfile`` raises for tables, names and streams that make no sense."""
 
@@ -48,8 +50,11 @@ def extract(archive: Path, folder: Path, *, strip: str = "", most_bytes: int = M
     except (*_BROKEN, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: offsets that lead out of the file
             raise EnvironmentProblem(f"{archive} cannot be unpacked into {folder}: {error}") from error
-        hint = f"delete {archive} and get it again"
-        raise DataError.at(archive, found=f"a broken archive ({error})", expected="a whole zip", hint=hint) from error
+        found, hint = f"a broken archive ({error})", f"delete {archive} and get it again"
+        if not zipfile.is_zipfile(archive):
+            content = name_content(archive)
+            found, hint = f"a broken archive: {content.what}", f"delete {archive}; {content.advice}"
+        raise DataError.at(archive, found=found, expected="a whole zip", hint=hint) from error
 
 
 def _check(
@@ -62,13 +67,17 @@ def _check(
         raise DataError.at(archive, found=found, expected="an archive that is no bomb")
     keys: dict[PurePosixPath, PurePosixPath] = {}
     for info in infos:
-        problem = _problem_of(info) or _problem_of_name(info.orig_filename) or _problem_of_name(info.filename)
-        name = info.filename.removeprefix(strip)
-        is_left_out = problem or info.is_dir() or name.startswith("__MACOSX/") or name.endswith(".DS_Store")
+        whole, stored = _with_slashes(info.filename), _with_slashes(info.orig_filename)
+        problem = _problem_of(info) or _problem_of_name(stored) or _problem_of_name(whole)
+        name = whole.removeprefix(strip)
+        is_left_out = (
+            problem or whole.endswith("/") or any(part != "." and is_left_behind(part) for part in name.split("/"))
+        )
         problem = problem if is_left_out else _problem_of_name(name)
         if problem:
             expected = "plain files and folders below the folder it is unpacked into"
-            raise DataError.at(f"{archive}, entry {info.orig_filename!r}", found=problem, expected=expected)
+            hint = "unpack it with the program that made it, and give the folder"
+            raise DataError.at(f"{archive}, entry {info.orig_filename!r}", found=problem, expected=expected, hint=hint)
         if is_left_out:
             continue
         place = PurePosixPath(name)
@@ -83,14 +92,18 @@ def _check(
         raise DataError.at(f"{archive}, entry {str(inside)!r}", found="a file inside a file", expected="folders")
 
 
+def _with_slashes(name: str) -> str:
+    """A name as zips have it; programs of Windows have written backslashes between folders."""
+    return name.replace("\\", "/")
+
+
 def _key_of(place: PurePosixPath) -> PurePosixPath:
-    """Equal for names that are one file where case or the spelling of accents does not count (macOS, Windows)."""
-    return PurePosixPath(unicodedata.normalize("NFC", str(place)).casefold())
+    return PurePosixPath(spelling_key(str(place)))
 
 
 def _problem_of_name(name: str) -> str:
-    if "\\" in name or "\0" in name or ":" in name.split("/")[0]:
-        return "a name with a backslash, a drive or a zero byte"
+    if "\0" in name or ":" in name.split("/")[0]:
+        return "a name with a drive or a zero byte"
     if name.startswith("/") or ".." in name.split("/"):
         return "a name that leads out of the folder"
     if not name.isprintable():
@@ -108,7 +121,8 @@ def _problem_of(info: zipfile.ZipInfo) -> str:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link" if kind == stat.S_IFLNK else "a device or socket"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return f"compression method {info.compress_type} (neither stored nor deflated)"
+        which = " (Deflate64, as Windows packs large files)" if info.compress_type == _DEFLATE64 else ""
+        return f"compression method {info.compress_type}{which}, neither stored nor deflated"
     if info.flag_bits & 1:
         return "an encrypted file"
     if info.file_size > SMALL and info.file_size > HIGHEST_RATIO * max(1, info.compress_size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from harness.api.contracts import Archive, Benchmark
 from harness.api.errors import DataError, EnvironmentProblem, VerificationFailed
 from harness.data.archives import extract
+from harness.data.contents import name_content
 from harness.files import HeldFolder
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def download(archive: Archive, folder: Path, on_bytes: OnBytes, *, hint: str) ->
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")
     name = file_name(archive)
+    _check_saved(archive, folder / name)
     try:
         pooch.retrieve(
             archive.url,
@@ -88,6 +91,25 @@ def download(archive: Archive, folder: Path, on_bytes: OnBytes, *, hint: str) ->
         reason = f"{type(error).__name__}: {error}"[:300]
         raise EnvironmentProblem(f"{archive.url} could not be downloaded: {reason}", hint=hint) from error
     return folder / name
+
+
+def _check_saved(archive: Archive, path: Path) -> None:
+    """VerificationFailed where a file that lies there already, saved by hand perhaps, is not what the card says."""
+    import pooch
+
+    if not (archive.checksum and path.is_file()):
+        return
+    kind, _, expected = archive.checksum.rpartition(":")
+    digest = pooch.file_hash(str(path), alg=kind or "sha256")
+    if digest.lower() == expected.lower():
+        return
+    found = f"{kind or 'sha256'}:{digest} of {path.stat().st_size} bytes"
+    content = None if zipfile.is_zipfile(path) else name_content(path)
+    raise VerificationFailed(
+        f"{path}: found {found}{f', {content.what}' if content else ''}, expected {archive.checksum}",
+        hint=f"delete it and run the same command again, or save {archive.url} there once more"
+        + (f"; {content.advice}" if content else ""),
+    )
 
 
 class _Resumable:

@@ -18,6 +18,7 @@ from harness.api.tasks import TASKS, TaskName
 from harness.api.track_json import read_json_list, read_tracks, track_from_json
 from harness.api.video import Sample, Track, Tracks
 from harness.data.archives import extract
+from harness.data.contents import Content, name_content
 from harness.files import scratch_folder
 
 RESULTS = "results.json"
@@ -55,8 +56,8 @@ def find_predictions(path: Path, samples: Sequence[Sample], task: TaskName) -> I
         yield Found(path)
         return
     if not path.is_file() or not zipfile.is_zipfile(path):
-        found = "a file that is no zip, or a cut one" if path.is_file() else "neither a file nor a folder"
-        raise DataError.at(path, found=found, expected=_FORMS[is_of_tracks])
+        content = name_content(path) if path.is_file() else Content("neither a file nor a folder", "")
+        raise DataError.at(path, found=content.what, expected=_FORMS[is_of_tracks], hint=content.advice or None)
     with scratch_folder("harness-predictions") as temporary:
         folder = temporary.resolve()
         pixels = sum(sample.length * sample.height * sample.width for sample in samples)

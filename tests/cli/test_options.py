@@ -1,8 +1,10 @@
 """Options of several commands: what is left out, and how names are taken apart."""
 
+import click
 import pytest
 
 from harness.cli import main
+from harness.cli.options import videos
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,12 @@ def test_a_limit_of_no_time_is_a_wrong_call(capsys, seconds):
         main(["run", "--plugin", "copyfirst", "--bench", "mini-small", "--frame-seconds", seconds])
     assert stop.value.code == 2
     assert "must be more than 0" in capsys.readouterr().err
+
+
+def test_names_with_commas_can_be_given_and_an_option_of_names_repeated():
+    command = click.Command("try", params=[], callback=lambda **given: given)
+    videos(command)
+    arguments = ["--videos", r"left\, then right,b", "--videos", "c"]
+    given = command.main(arguments, standalone_mode=False)
+    assert given == {"videos": ("left, then right", "b", "c")}
+    assert command.main([], standalone_mode=False) == {"videos": ()}

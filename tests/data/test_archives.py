@@ -30,7 +30,8 @@ def test_files_are_written_below_the_folder_and_the_top_folder_is_left_out(tmp_p
 
 
 def test_what_operating_systems_leave_in_archives_is_skipped(tmp_path):
-    archive = _zip(tmp_path / "a.zip", [("a.txt", "x"), ("__MACOSX/._a.txt", "x"), ("b/.DS_Store", "x"), ("c/", "")])
+    left = ["__MACOSX/._a.txt", "b/.DS_Store", "b/Thumbs.db", "b/desktop.ini", "b/._0.png"]
+    archive = _zip(tmp_path / "a.zip", [("a.txt", "x"), ("c/", ""), *((name, "x") for name in left)])
     assert extract(archive, tmp_path / "data") == 1
     assert _files(tmp_path / "data") == ["a.txt"]
 
@@ -44,6 +45,28 @@ def test_names_that_lead_out_are_refused_and_nothing_is_written(tmp_path, name):
         extract(archive, tmp_path / "data", strip="DAVIS/")
     assert _files(tmp_path / "data") == []
     assert not (tmp_path / "out.txt").exists()
+
+
+def test_an_archive_of_windows_with_backslashes_is_unpacked_into_folders(tmp_path):
+    archive = _zip(tmp_path / "a.zip", [("DAVIS\\", ""), ("DAVIS\\bear\\", ""), ("DAVIS\\bear\\0.png", "x")])
+    assert extract(archive, tmp_path / "data", strip="DAVIS/") == 1
+    assert _files(tmp_path / "data") == ["bear/0.png"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "step"),
+    [
+        (b"<!doctype html><html><body>Sign in", r"a web page \(HTML\)", "open the address in a browser"),
+        (b"\x1f\x8b\x08" + bytes(40), r"a gzip file, as a \.tar\.gz is", "pack it again as a zip"),
+        (b"PK\x03\x04" + bytes(40), "a zip that is cut", "get the rest"),
+        (b"", "an empty file", "get it again"),
+    ],
+)
+def test_what_is_no_archive_is_named_with_what_to_do(tmp_path, content, found, step):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DataError, match=f"a broken archive: {found}") as caught:
+        extract(tmp_path / "a.zip", tmp_path / "data")
+    assert step in caught.value.hint
 
 
 @pytest.mark.parametrize(("kind", "found"), [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "a device or socket")])

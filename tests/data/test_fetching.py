@@ -151,6 +151,18 @@ def test_an_archive_saved_by_hand_is_used_without_any_network(site, tmp_path):
     assert site.ranges == []
 
 
+def test_an_archive_saved_by_hand_that_is_another_file_is_named_and_left_alone(site, tmp_path):
+    saved = tmp_path / DOWNLOADS / "data.zip"
+    saved.parent.mkdir()
+    saved.write_bytes(b"<html>log in first</html>")
+    with pytest.raises(VerificationFailed) as caught:
+        fetch(_bench(site, _sha256(site.content)), tmp_path, _quiet)
+    assert f"{saved}: found {_sha256(saved.read_bytes())} of 25 bytes, a web page (HTML)" in caught.value.message
+    assert f"expected {_sha256(site.content)}" in caught.value.message
+    assert f"delete it and run the same command again, or save {site.url} there once more" in caught.value.hint
+    assert (saved.stat().st_size, site.ranges) == (25, [])
+
+
 def test_offline_the_manual_steps_are_given(tmp_path):
     bench = _bench(Site(url="http://127.0.0.1:9/files/data.zip"))
     with pytest.raises(EnvironmentProblem) as caught:

@@ -69,7 +69,7 @@ def test_errors_inside_name_the_zip_not_the_temporary_folder_which_is_gone_after
     assert not found.place.exists()
 
 
-@pytest.mark.parametrize("name", ["../a/00000.png", "/a/00000.png", "a\\00000.png", "C:/a/00000.png"])
+@pytest.mark.parametrize("name", ["../a/00000.png", "/a/00000.png", "a\\..\\..\\00000.png", "C:/a/00000.png"])
 def test_names_that_lead_out_are_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(name, b"x")
@@ -88,8 +88,11 @@ def test_a_zip_that_unpacks_to_more_than_the_videos_could_hold_is_refused(tmp_pa
 @pytest.mark.parametrize("task", ["one-shot", "vis"])
 def test_what_is_neither_folder_nor_zip_is_refused(tmp_path, task):
     (tmp_path / "a.tar").write_bytes(b"not a zip")
-    with pytest.raises(DataError, match="a file that is no zip, or a cut one, expected"):
+    with pytest.raises(DataError, match="a file that is no zip, expected"):
         place_of(tmp_path / "a.tar", [video()], task)
+    (tmp_path / "a.zip").write_bytes(b"\n<!DOCTYPE html>\n<HTML><title>Sign in</title>")
+    with pytest.raises(DataError, match=r"a web page \(HTML\), expected"):
+        place_of(tmp_path / "a.zip", [video()], task)
     with pytest.raises(DataError, match="neither a file nor a folder"):
         place_of(Path("/dev/null"), [video()], task)
 
