@@ -41,6 +41,12 @@ def _short_walks_of_the_collector() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_config_of_ours() -> None:
+    """Leave out the config file of whoever runs the tests, here and in the commands that tests start."""
+    os.environ["HARNESS_CONFIG"] = ""
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data beside the project; skips where it is absent."""

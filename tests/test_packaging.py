@@ -12,6 +12,7 @@ import pytest
 
 import harness.version
 from harness.api.hookspecs import GROUP
+from harness.cli.doctor import OPTIONAL
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -41,15 +42,30 @@ def test_nothing_by_default_needs_a_compiler_or_brings_cuda():
     assert default.isdisjoint({"pydensecrf2", "pydensecrf", "torchvision", "timm", "segmentation-models-pytorch"})
 
 
-def test_an_extra_is_advertised_where_something_of_ours_uses_it_and_nowhere_else():
-    sources = "\n".join(
-        path.read_text(encoding="utf-8") for top in ("harness", "plugins") for path in (ROOT / top).rglob("*.py")
-    )
-    for_users = {extra: requirements for extra, requirements in EXTRAS.items() if extra not in ("test", "docs", "dev")}
-    used = {extra for extra, (package,) in for_users.items() if name_of(package).replace("-", "_") in sources}
-    assert used == set(for_users)
-    told = (ROOT / "README.md").read_text(encoding="utf-8") + sources
-    assert set(re.findall(r"vos-harness\[([a-z-]+)\]", told)) == used
+SOURCES = {
+    path.relative_to(ROOT): path.read_text(encoding="utf-8")
+    for top in ("harness", "plugins")
+    for path in (ROOT / top).rglob("*.py")
+}
+USERS = {extra: name_of(package) for extra, (package, *_) in EXTRAS.items() if extra not in ("test", "docs", "dev")}
+MODULES = {"pydensecrf2": "pydensecrf"}
+
+
+def module_of(distribution: str) -> str:
+    return MODULES.get(distribution, distribution.replace("-", "_"))
+
+
+def test_an_extra_is_advertised_by_the_readme_and_by_doctor_and_nothing_else_is():
+    told = (ROOT / "README.md").read_text(encoding="utf-8") + "\n".join(SOURCES.values())
+    assert set(re.findall(r"vos-harness\[([a-z-]+)\]", told)) == set(USERS)
+    by_doctor = {optional.extra: optional.package for optional in OPTIONAL if optional.extra}
+    assert by_doctor == {extra: module_of(distribution) for extra, distribution in USERS.items()}
+
+
+@pytest.mark.parametrize("package", [optional.package for optional in OPTIONAL])
+def test_what_doctor_looks_for_is_used_by_something_of_ours(package):
+    others = "\n".join(text for path, text in SOURCES.items() if path != Path("harness/cli/doctor.py"))
+    assert re.search(rf'(^| )(import|from) {package}\b|"{package}"', others, re.M)
 
 
 @pytest.mark.parametrize("module", PROJECT["project"]["entry-points"][GROUP].values())

@@ -19,6 +19,7 @@ from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say
 from harness.data.inspection import Findings, is_whole, read_everything
+from harness.planning.places import find_data_root
 
 
 @click.group("data")
@@ -39,7 +40,9 @@ def check(bench: str, data_root: Path | None, allow_partial: bool, as_json: bool
 
     Notes are what is odd without being wrong: they change no exit code.
     """
-    benchmark = Catalog.load().benchmarks.get(bench)
+    catalog = Catalog.load()
+    benchmark = catalog.benchmarks.get(bench)
+    data_root = find_data_root(benchmark, data_root, catalog)
     found = read_everything(benchmark, data_root, partial=allow_partial, on_video=_tell_video)
     if as_json:
         say(json.dumps(_as_json(benchmark, data_root, found), indent=2))
@@ -92,8 +95,9 @@ def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json
     from harness.files import digest_of
     from harness.guarded import open_guarded
 
-    benchmark = Catalog.load().benchmarks.get(bench)
-    samples = open_guarded(benchmark, data_root, partial=allow_partial)
+    catalog = Catalog.load()
+    benchmark = catalog.benchmarks.get(bench)
+    samples = open_guarded(benchmark, find_data_root(benchmark, data_root, catalog), partial=allow_partial)
     digests = [(sample.name, sample.digest()) for sample in samples]
     value = digest_of(digests)
     if as_json:
@@ -113,10 +117,12 @@ def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archive
     """Download and unpack the data of BENCH, or say how to get them by hand."""
     from harness.data.fetching import fetch as fetch_benchmark
 
-    benchmark = Catalog.load().benchmarks.get(bench)
+    catalog = Catalog.load()
+    benchmark = catalog.benchmarks.get(bench)
     if not benchmark.needs_root:
         say(f"{bench} is embedded: there is nothing to fetch")
         return
+    data_root = find_data_root(benchmark, data_root, catalog, to_fill=True)
     if data_root is None:
         raise UsageError(f"{bench}: no --data-root was given, expected the folder to unpack into")
     if is_whole(benchmark, data_root):

@@ -98,7 +98,13 @@ videos = names(
     "Only these videos, by name; what comes out is partial. May be repeated; a comma in a name is written \\,.",
 )
 limit = click.option("--limit", type=int, metavar="N", help="Only the first N videos; what comes out is partial.")
-data_root = click.option("--data-root", type=PATH, envvar="HARNESS_DATA", metavar="DIR", help="Where the dataset lies.")
+data_root = click.option(
+    "--data-root",
+    type=PATH,
+    envvar="HARNESS_DATA",
+    metavar="DIR",
+    help="Where the dataset lies; default: what the config file names for the benchmark (harness doctor shows it).",
+)
 allow_partial = click.option(
     "--allow-partial", is_flag=True, help="Accept a tree that lacks videos; what comes out is partial."
 )

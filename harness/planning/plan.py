@@ -20,6 +20,7 @@ from harness.files import digest_of
 from harness.guarded import open_guarded
 from harness.machine import machine_name, torch_threads
 from harness.planning.config import configure
+from harness.planning.places import config_file, find_data_root
 from harness.planning.provenance import choose_weights, code_digest, plugin_info
 from harness.planning.providers import describe_config, describe_providers, describe_supervision, resolve_providers
 from harness.planning.request import Request
@@ -139,7 +140,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     providers = resolve_providers(method.name, method.providers, config)
     plugin = elsewhere.plugin if elsewhere else plugin_info(catalog, method)
     supervision = describe_supervision(plugin.supervision, providers)
-    videos = open_videos(benchmark, request)
+    videos = open_videos(benchmark, request, catalog)
     return Plan(
         request=request,
         method=method,
@@ -202,10 +203,11 @@ class Videos(NamedTuple):
     partial_reason: str
 
 
-def open_videos(benchmark: Benchmark, request: Request) -> Videos:
+def open_videos(benchmark: Benchmark, request: Request, catalog: Catalog) -> Videos:
     """Open the benchmark's data and choose the videos; DataError or UsageError where they are not there."""
     command = f"harness run --bench {benchmark.name}"
-    everything = open_data(benchmark, request.data_root, allow_partial=request.allow_partial, command=command)
+    root = find_data_root(benchmark, request.data_root, catalog)
+    everything = open_data(benchmark, root, allow_partial=request.allow_partial, command=command)
     samples, subset_reason = _choose(everything, request)
     expected = max(benchmark.videos_expected, len(everything))
     missing = expected - len(everything)
@@ -221,7 +223,7 @@ def open_data(benchmark: Benchmark, root: Path | None, *, allow_partial: bool, c
     if benchmark.needs_root and root is None:
         raise DataError(
             f"benchmark {benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
-            hint=f"{command} --data-root DIR, or set HARNESS_DATA",
+            hint=f"{command} --data-root DIR, or set HARNESS_DATA, or name it once in {config_file()}",
         )
     samples = open_guarded(benchmark, root, partial=allow_partial)
     names = [sample.name for sample in samples]

@@ -72,7 +72,7 @@ def plan_scoring(
     )
     chosen = _choose_task(request.task, benchmark)
     scoring = choose_rule(rule, benchmark, chosen, catalog)
-    found = open_videos(benchmark, request)
+    found = open_videos(benchmark, request, catalog)
     return Trial(
         request=request,
         plugin=PluginInfo(

@@ -23,6 +23,7 @@ from harness.files import digest_of, digest_of_bytes
 from harness.machine import machine_name, torch_threads
 from harness.models.kept_frames import keep_frames
 from harness.planning.config import make_config
+from harness.planning.places import find_data_root
 from harness.planning.plan import open_data, resolve
 from harness.planning.provenance import NO_WEIGHTS, code_digest, plugin_info
 from harness.planning.providers import describe_config, describe_providers, resolve_providers
@@ -194,7 +195,7 @@ def resolve_training(request: TrainingRequest, catalog: Catalog, *, world: int =
         refuse_unknown(method.name, stages, request.stop_after)
     providers = resolve_providers(f"the training of {method.name}", training.providers, config)
     validation = _validation(request, method, training, catalog)
-    samples = _choose([sample for benchmark in benchmarks for sample in _open(benchmark, request)], request)
+    samples = _choose([sample for benchmark in benchmarks for sample in _open(benchmark, request, catalog)], request)
     return TrainingPlan(
         request=request,
         method=method,
@@ -272,9 +273,10 @@ def _validation(request: TrainingRequest, method: Method, training: Training, ca
     return asked
 
 
-def _open(benchmark: Benchmark, request: TrainingRequest) -> Sequence[Sample]:
+def _open(benchmark: Benchmark, request: TrainingRequest, catalog: Catalog) -> Sequence[Sample]:
     command = f"harness train --data {benchmark.name}"
-    samples = open_data(benchmark, request.data_root, allow_partial=request.allow_partial, command=command)
+    root = find_data_root(benchmark, request.data_root, catalog)
+    samples = open_data(benchmark, root, allow_partial=request.allow_partial, command=command)
     return samples if len(request.data) == 1 else [_rename(sample, benchmark.name) for sample in samples]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.api.providers import Offer
 from harness.api.records import RunRecord
-from harness.cli import main
+from harness.cli import doctor, main
 
 
 def harness(capsys, *arguments):
@@ -85,3 +85,41 @@ def test_doctor_lists_the_providers_that_can_be_named_and_what_the_others_lack(c
     _, out, _ = harness(capsys, "doctor")
     assert "flow: dis, dis:fast, files:DIR, truth-flow; raft:FILE needs torchvision" in out
     assert "proposals: components, edgebox+grabcut, files:DIR; maskrcnn:FILE needs torchvision" in out
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """The config file that commands read, in an empty folder; not there yet."""
+    monkeypatch.setenv("HARNESS_CONFIG", str(tmp_path / "config.toml"))
+    return tmp_path / "config.toml"
+
+
+def test_doctor_shows_data_roots_and_which_are_not_there(capsys, config, tmp_path):
+    config.write_text(f'[data]\n"davis1*" = "{tmp_path}"\nfbms59 = "gone"\n')
+    code, out, _ = harness(capsys, "doctor")
+    assert code == 0
+    assert f"config: {config}; data roots:\n  davis1*: {tmp_path}\n  fbms59: {tmp_path / 'gone'} (NOT THERE)\n" in out
+    told = json.loads(harness(capsys, "doctor", "--json")[1])["config"]
+    assert [(row["key"], row["is_there"]) for row in told["data"]] == [("davis1*", True), ("fbms59", False)]
+
+
+def test_doctor_says_what_is_wrong_with_the_config_file(capsys, config):
+    config.write_text("[data]\nfbms = 'x'\n")
+    code, out, _ = harness(capsys, "doctor")
+    assert code == 2
+    assert f"config: {config}: data has no benchmark 'fbms' (did you mean 'fbms59'?)" in out
+
+
+def test_doctor_as_json_says_what_each_package_unlocks(capsys):
+    found = json.loads(harness(capsys, "doctor", "--json")[1])
+    numba = next(row for row in found["packages"] if row["package"] == "numba")
+    assert (numba["state"], numba["extra"]) == ("yes", "")
+    assert found["problems"] == []
+    assert {"provider": "dis", "needs": "", "is_installed": True} in found["providers"]["flow"]
+
+
+def test_a_package_that_is_there_and_cannot_be_imported_is_no_package(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "OPTIONAL", (doctor.Optional("rotten_vision", "nothing"),))
+    (tmp_path / "rotten_vision.py").write_text("raise RuntimeError('operator nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "broken: RuntimeError: operator nms does not exist" in harness(capsys, "doctor")[1]

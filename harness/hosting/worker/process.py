@@ -28,7 +28,7 @@ _DYING_SECONDS = 2.0
 _TAIL_LINES = 12
 _START = Path(__file__).with_name("start.py")
 # What a worker must not be led by: where the truth lies, and for another interpreter the packages of this one.
-_NOT_FOR_THE_WORKER = ("HARNESS_DATA",)
+_NOT_FOR_THE_WORKER = ("HARNESS_DATA", "HARNESS_CONFIG")
 _NOT_FOR_ANOTHER_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
