@@ -137,6 +137,7 @@ class _Learn:
             preset=lesson.preset,
             overrides=lesson.overrides,
             init=lesson.init,
+            seed=lesson.seed,
             device=self.choice.device,
             precision=self.choice.precision,
             validate_root=self.choice.data_root,

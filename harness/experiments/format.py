@@ -55,6 +55,8 @@ class Part(_Table):
     """Constants of the method's config."""
     benchmark: str = ""
     """Another benchmark than the experiment's, where the paper used several."""
+    protocol: str = ""
+    """Another scoring rule than the experiment's, as ``harness run --protocol`` takes it."""
     seeds: Annotated[int, Field(ge=1)] | None = None
     note: str = ""
 
@@ -71,6 +73,8 @@ class RowTraining(_Table):
     """Constants of the training's config."""
     init: str = ""
     """Another row with a training, whose weights this one begins from, or a file."""
+    seeds: Annotated[int, Field(ge=1)] = 1
+    """Trainings, with seeds 0, 1, ...: each run of a cell takes the weights of its seed. With 1 all take those of 0."""
 
 
 class Row(Part):
@@ -96,6 +100,8 @@ class Experiment(_Table):
     task: TaskName
     benchmark: str
     """The paper's."""
+    protocol: str = ""
+    """The scoring rule of the paper's figures, where it is not the benchmark's own."""
     metrics: Annotated[list[str], Field(min_length=1)]
     """Figures as ``harness ls metrics`` names them, and ``stage:NAME``: seconds a frame in a stage of the method."""
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
@@ -118,6 +124,7 @@ class Cell:
     preset: str
     overrides: tuple[str, ...]
     benchmark: str
+    protocol: str
     seeds: int
     published: Mapping[str, float | None]
 
@@ -182,7 +189,7 @@ def _contradictions(experiment: Experiment) -> list[tuple[str, str, str]]:
             expected = " of ".join(str(size) for size in shape if size > 1) or "1"
             wrong.append((f"{key}.published", f"{row.published}", f"{expected} figures (columns, then metrics)"))
         for column in experiment.columns:
-            for field in ("preset", "method", "benchmark"):
+            for field in ("preset", "method", "benchmark", "protocol"):
                 if getattr(row, field) and getattr(column, field):
                     wrong.append((f"{key}.{field}", f"another in column {column.name!r}", "one of the two"))
             twice = sorted(set(row.set) & set(column.set))
@@ -245,7 +252,8 @@ def _cell(experiment: Experiment, row: Row, column: Part | None, printed: Mappin
         preset=first("preset", ""),
         overrides=tuple(f"{key}={json.dumps(value)}" for key, value in constants.items()),
         benchmark=first("benchmark", experiment.benchmark),
-        seeds=first("seeds", experiment.seeds),
+        protocol=first("protocol", experiment.protocol),
+        seeds=first("seeds", row.train.seeds if row.train and row.train.seeds > 1 else experiment.seeds),
         published=printed,
     )
 

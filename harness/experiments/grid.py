@@ -18,6 +18,7 @@ from harness.experiments.trained import Learn, RowTrainings
 from harness.files import write_atomically
 from harness.planning.plan import Plan, resolve
 from harness.planning.request import Request
+from harness.planning.rules import find_rule
 from harness.ranking.standings import model_fps, timing_of
 from harness.running.runner import run
 from harness.version import __version__
@@ -142,13 +143,13 @@ class _Run:
         records: list[RunRecord] = []
         seeds: list[Seed] = []
         try:
-            weights = self._train()
-            missing = "" if weights else self._explain_missing_weights()
+            missing = "" if self._is_trained_here() else self._explain_missing_weights()
             if missing:
                 return made.model_copy(update={"state": "needs-weights", "problem": missing}), None
-            if weights:
-                made = made.model_copy(update={"training": str(weights.parent)})
             for seed in range(self.choice.seeds or self.cell.seeds):
+                weights = self._train(seed)
+                if weights and seed == 0:
+                    made = made.model_copy(update={"training": str(weights.parent)})
                 record, folder = self._one(seed, weights)
                 records.append(record)
                 seeds.append(_seed(record, folder, seed))
@@ -157,12 +158,16 @@ class _Run:
             return made.model_copy(update=failed), records[-1] if records else None
         return made.model_copy(update={"seeds": seeds, **_describe_end(records)}), records[-1]
 
-    def _train(self) -> Path | None:
-        """The weights of a row that is trained here; None where it is not, or where other weights were named."""
+    def _is_trained_here(self) -> bool:
+        """Whether the row makes its weights; not where others were named."""
         row = self.cell.row
-        if self.trainings is None or row.train is None or row.name in self.choice.weights:
+        return self.trainings is not None and row.train is not None and row.name not in self.choice.weights
+
+    def _train(self, seed: int) -> Path | None:
+        """The weights of a row that is trained here; None where it is not."""
+        if self.trainings is None or not self._is_trained_here():
             return None
-        return self.trainings.weights_of(row)
+        return self.trainings.weights_of(self.cell.row, seed)
 
     def _explain_missing_weights(self) -> str:
         """How to get the weights that are not here; empty where nothing is missing."""
@@ -182,6 +187,7 @@ class _Run:
             plugin=self.cell.method,
             bench=choice.bench or self.cell.benchmark,
             preset=self.cell.preset,
+            rule=find_rule(self.cell.protocol or None),
             overrides=(*self.cell.overrides, *choice.overrides),
             weights=str(trained) if trained else choice.weights.get(row.name, row.weights or None),
             device=choice.device,

@@ -45,7 +45,7 @@ class CellOutcome(_Part):
     weights: str = ""
     trained_on: str = ""
     training: str = ""
-    """The folder of the training that made the weights here (``--train``)."""
+    """The folder of the training that made the weights here (``--train``); of several, that of seed 0."""
     published: dict[str, Number | None] = {}
     """As the paper prints them."""
     state: Literal["measured", "needs-weights", "failed", "not-scored"]

@@ -23,6 +23,7 @@ class Lesson:
     preset: str
     overrides: tuple[str, ...]
     init: Path | None
+    seed: int
     folder: Path
 
 
@@ -37,20 +38,23 @@ class RowTrainings:
     experiment: Experiment
     folder: Path
     learn: Learn
-    _made: dict[str, Path | HarnessError] = field(default_factory=dict)
+    _made: dict[tuple[str, int], Path | HarnessError] = field(default_factory=dict)
 
-    def weights_of(self, row: Row) -> Path:
+    def weights_of(self, row: Row, seed: int = 0) -> Path:
         """The weights of a row with ``train``, made now or earlier; a training that failed is not tried again.
 
-        Rows with one and the same training share it: it is that of the first of them.
+        Rows with one and the same training share it: it is that of the first of them. ``seed`` is the cell's: a row
+        that is trained once has the same weights for all.
         """
         row = next(other for other in self.experiment.rows if self._asks(other) == self._asks(row))
-        if row.name not in self._made:
+        assert row.train is not None
+        key = (row.name, seed if row.train.seeds > 1 else 0)
+        if key not in self._made:
             try:
-                self._made[row.name] = self.learn(self._lesson(row))
+                self._made[key] = self.learn(self._lesson(row, row.train, key[1]))
             except HarnessError as error:
-                self._made[row.name] = error
-        made = self._made[row.name]
+                self._made[key] = error
+        made = self._made[key]
         if isinstance(made, HarnessError):
             raise made
         return made
@@ -59,29 +63,28 @@ class RowTrainings:
         plugin = row.method or self.experiment.method
         return row.train and row.train.model_copy(update={"method": row.train.method or plugin})
 
-    def _lesson(self, row: Row) -> Lesson:
-        assert row.train is not None
+    def _lesson(self, row: Row, train: RowTraining, seed: int) -> Lesson:
+        folder = self.folder / folder_name(row.name)
         return Lesson(
             row=row.name,
-            plugin=row.train.method or row.method or self.experiment.method,
-            data=tuple(name.strip() for name in row.train.data.split(",") if name.strip()),
-            preset=row.train.preset,
-            overrides=tuple(f"{key}={json.dumps(value)}" for key, value in row.train.set.items()),
-            init=self._init(row),
-            folder=self.folder / folder_name(row.name),
+            plugin=train.method or row.method or self.experiment.method,
+            data=tuple(name.strip() for name in train.data.split(",") if name.strip()),
+            preset=train.preset,
+            overrides=tuple(f"{key}={json.dumps(value)}" for key, value in train.set.items()),
+            init=self._init(row.name, train.init, seed),
+            seed=seed,
+            folder=folder / f"seed-{seed}" if train.seeds > 1 else folder,
         )
 
-    def _init(self, row: Row) -> Path | None:
-        assert row.train is not None
-        wanted = row.train.init
+    def _init(self, row: str, wanted: str, seed: int) -> Path | None:
         if not wanted:
             return None
         before = next((other for other in self.experiment.rows if other.name == wanted), None)
         if before is not None:
-            return self.weights_of(before)
+            return self.weights_of(before, seed)
         if not Path(wanted).expanduser().is_file():
             raise UsageError(
-                f"row {row.name!r} is trained from {wanted!r}: found no such file and no row of that name",
+                f"row {row!r} is trained from {wanted!r}: found no such file and no row of that name",
                 hint="put the file there, or name another in a copy of the experiment",
             )
         return Path(wanted).expanduser()

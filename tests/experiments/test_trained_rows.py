@@ -8,7 +8,7 @@ import pytest
 from harness.api.errors import MethodFailed, UsageError
 from harness.api.records import Interval, StageTime
 from harness.catalog import Catalog
-from harness.experiments.format import Experiment, list_shipped, read_experiment
+from harness.experiments.format import Experiment, cells_of, list_shipped, read_experiment
 from harness.experiments.grid import seconds_by_stage
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
 from harness.experiments.table import tabulate
@@ -79,6 +79,28 @@ def test_rows_with_one_and_the_same_training_share_it(read, tmp_path):
     where = [made.weights_of(row).parent.name for row in reversed(experiment.rows)]
     assert where == ["other", "one", "one", "one"]
     assert [(lesson.row, lesson.plugin) for lesson in asked] == [("other", "stranger"), ("one", "mover")]
+
+
+def test_a_row_of_several_seeds_is_trained_with_each_and_so_is_what_begins_from_it(read, tmp_path):
+    experiment = read(
+        '[[rows]]\nname = "first"\ntrain = {data = "a", seeds = 3}\n'
+        '[[rows]]\nname = "second"\ntrain = {data = "a", init = "first", seeds = 3}\n'
+        '[[rows]]\nname = "once"\ntrain = {data = "a", init = "first"}\n'
+    )
+    made, asked = trainings(experiment, tmp_path)
+    assert [cell.seeds for cell in cells_of(experiment)] == [3, 3, 1]
+    assert made.weights_of(experiment.rows[1], 2) == tmp_path / "second/seed-2/last.safetensors"
+    assert made.weights_of(experiment.rows[1], 2) == made.weights_of(experiment.rows[1], 2)
+    assert made.weights_of(experiment.rows[2], 5) == tmp_path / "once/last.safetensors"
+    assert [(lesson.row, lesson.seed) for lesson in asked] == [("first", 2), ("second", 2), ("first", 0), ("once", 0)]
+    assert asked[1].init == tmp_path / "first/seed-2/last.safetensors"
+
+
+def test_a_rule_of_the_file_is_that_of_every_cell_but_those_that_name_their_own(read):
+    experiment = read('[[rows]]\nname = "a"\n[[rows]]\nname = "b"\nprotocol = "merged-frame-mean"')
+    named = experiment.model_copy(update={"protocol": "davis-2016-frame-mean"})
+    assert [cell.protocol for cell in cells_of(experiment)] == ["", "merged-frame-mean"]
+    assert [cell.protocol for cell in cells_of(named)] == ["davis-2016-frame-mean", "merged-frame-mean"]
 
 
 def test_the_trainings_of_the_shipped_experiments_fit_the_cards():
