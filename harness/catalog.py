@@ -1,16 +1,21 @@
 """Entry points -> named things: every method, benchmark, metric, executor and reporter that is installed.
 
-Each entry point is loaded under its own ``try``: a broken plugin is remembered with its error, shown by
+A shelf is filled when it is first looked at, from the entry points whose modules name its hook: who scores masks waits
+for no method. Each entry point is loaded under its own ``try``: a broken plugin is remembered with its error, shown by
 ``harness ls plugins`` and ``harness doctor``, and raised only when that plugin is asked for.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
+import importlib.util
 import re
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pluggy
@@ -60,6 +65,9 @@ class Shelf(Generic[T]):
 
     kind: str
     broken: list[Broken]
+    """Of the whole catalog, as far as it was loaded."""
+    load_rest: Callable[[], object] = lambda: None
+    """Loads every plugin that was not looked at: what is not found here may be the name of a broken one."""
     _entries: dict[str, list[Entry[T]]] = field(default_factory=dict)
 
     def names(self) -> list[str]:
@@ -89,6 +97,7 @@ class Shelf(Generic[T]):
         if entries:
             claims = " and ".join(str(entry.source) for entry in entries)
             raise PluginError(f"{self.kind} {name!r} is offered twice, by {claims}", hint="pip uninstall one of them")
+        self.load_rest()
         for broken in self.broken:
             if name in (broken.source.entry_point, broken.source.module):
                 source = broken.source
@@ -122,34 +131,94 @@ class Catalog:
     """Everything installed, by kind."""
 
     def __init__(self) -> None:
-        self.broken: list[Broken] = []
-        self.sources: list[Source] = []
-        self.methods: Shelf[Method] = Shelf("method", self.broken)
-        self.benchmarks: Shelf[Benchmark] = Shelf("benchmark", self.broken)
-        self.metrics: Shelf[Any] = Shelf("metric", self.broken)
-        self.executors: Shelf[Executor] = Shelf("executor", self.broken)
-        self.reporters: Shelf[Reporter] = Shelf("reporter", self.broken)
+        self._broken: list[Broken] = []
+        self._sources: list[Source] = []
+        self._shelves: dict[str, Shelf[Any]] = {
+            hook: Shelf(kind, self._broken, self._load_rest) for hook, (kind, _) in _KINDS.items()
+        }
+        self._waiting: list[EntryPoint] = []
+        self._filled: set[str] = set()
+        self._manager = pluggy.PluginManager(hookspecs.GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._lock = threading.RLock()
 
     @classmethod
     def load(cls, points: Iterable[EntryPoint] | None = None) -> Catalog:
-        """Load every entry point of group ``harness``, one by one."""
+        """Find every entry point of group ``harness``; each is loaded, by itself, when it is first needed."""
         catalog = cls()
         found = catalog._find_points() if points is None else points
-        manager = pluggy.PluginManager(hookspecs.GROUP)
-        manager.add_hookspecs(hookspecs)
-        for point in sorted(found, key=lambda p: (p.name, p.value)):
-            catalog._load_one(point, manager)
+        catalog._waiting = sorted(found, key=lambda p: (p.name, p.value))
         return catalog
+
+    @property
+    def methods(self) -> Shelf[Method]:
+        """What can be run."""
+        return self._fill("harness_methods")
+
+    @property
+    def benchmarks(self) -> Shelf[Benchmark]:
+        """What a method is run on."""
+        return self._fill("harness_benchmarks")
+
+    @property
+    def metrics(self) -> Shelf[Any]:
+        """What masks and tracks are measured by."""
+        return self._fill("harness_metrics")
+
+    @property
+    def executors(self) -> Shelf[Executor]:
+        """How the videos of a run are worked through."""
+        return self._fill("harness_executors")
+
+    @property
+    def reporters(self) -> Shelf[Reporter]:
+        """What shows a leaderboard."""
+        return self._fill("harness_reporters")
+
+    @property
+    def broken(self) -> list[Broken]:
+        """Every plugin that could not be loaded."""
+        self._load_rest()
+        return self._broken
+
+    @property
+    def sources(self) -> list[Source]:
+        """Every plugin, broken ones too."""
+        self._load_rest()
+        return self._sources
 
     def shelves(self) -> dict[str, Shelf[Any]]:
         """Every shelf by the hook that fills it."""
-        return {
-            "harness_methods": self.methods,
-            "harness_benchmarks": self.benchmarks,
-            "harness_metrics": self.metrics,
-            "harness_executors": self.executors,
-            "harness_reporters": self.reporters,
-        }
+        self._load_rest()
+        return self._shelves
+
+    def with_benchmark(self, benchmark: Benchmark, source: Source) -> Catalog:
+        """The same plugins, and this benchmark alone."""
+        self._load_rest()  # else the two would load what is left a second time into shelves that they share
+        view = copy.copy(self)
+        alone: Shelf[Any] = Shelf("benchmark", [], _entries={benchmark.name: [Entry(benchmark, source)]})
+        view._shelves = {**self._shelves, "harness_benchmarks": alone}
+        return view
+
+    def _fill(self, hook: str) -> Shelf[Any]:
+        """The shelf of that hook, after every plugin that may fill it was loaded."""
+        if hook not in self._filled:
+            with self._lock:
+                self._load_those(lambda point: hook in _hooks_named_by(point))
+                self._filled.add(hook)
+        return self._shelves[hook]
+
+    def _load_rest(self) -> None:
+        with self._lock:
+            self._load_those(lambda point: True)
+            self._broken.sort(key=lambda broken: broken.source.entry_point)
+            self._sources.sort(key=lambda source: source.entry_point)
+
+    def _load_those(self, is_wanted: Callable[[EntryPoint], bool]) -> None:
+        wanted = [point for point in self._waiting if is_wanted(point)]
+        self._waiting = [point for point in self._waiting if point not in wanted]
+        for point in wanted:
+            self._load_one(point)
 
     def _find_points(self) -> Iterable[EntryPoint]:
         """Every entry point that is installed; a distribution whose own files cannot be read is a broken one."""
@@ -163,13 +232,13 @@ class Catalog:
                     found |= {(point.name, point.value): point for point in reversed(tuple(named))} | found
                 except Exception as error:
                     place = str(distribution.locate_file(""))
-                    self.broken.append(_broken(Source("entry_points.txt", place, "(unreadable)", ""), error))
+                    self._broken.append(_broken(Source("entry_points.txt", place, "(unreadable)", ""), error))
             return found.values()
 
-    def _load_one(self, point: EntryPoint, manager: pluggy.PluginManager) -> None:
+    def _load_one(self, point: EntryPoint) -> None:
         """Load one entry point; the manager holds no other plugin, before and after."""
-        source = _source(point)
-        self.sources.append(source)
+        source, manager = _source(point), self._manager
+        self._sources.append(source)
         try:
             manager.register(point.load(), name=point.name)
             manager.check_pending()
@@ -182,14 +251,30 @@ class Catalog:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self.broken.append(_broken(source, error))
+            self._broken.append(_broken(source, error))
             return
         finally:
             if manager.has_plugin(point.name):
                 manager.unregister(name=point.name)
-        shelves = self.shelves()
         for hook, thing in offers:
-            shelves[hook]._add(thing.name, thing, source)
+            self._shelves[hook]._add(thing.name, thing, source)
+
+
+_BY_OTHER_WAYS = re.compile(rb"import\s*\(?\s*\*|globals\s*\(|setattr\s*\(|__getattr__|__dict__|vars\s*\(|exec\s*\(")
+"""How a module comes to have names that its text does not hold."""
+
+
+def _hooks_named_by(point: EntryPoint) -> Iterable[str]:
+    """The hooks that a plugin may offer, by the text of its module, which is not run; all where that does not tell."""
+    try:
+        spec = importlib.util.find_spec(point.module)
+        text = Path(spec.origin).read_bytes() if spec and spec.origin and spec.origin.endswith(".py") else b""
+    except BaseException as error:  # of a package that lies above it: told when the plugin is loaded
+        if is_interrupt(error):
+            raise
+        return _KINDS
+    named = [hook for hook in _KINDS if hook.encode() in text]
+    return named if named and not _BY_OTHER_WAYS.search(text) else _KINDS
 
 
 def _broken(source: Source, error: BaseException) -> Broken:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.api.errors import HarnessError
 from harness.api.records import Conditions, Timing, Whole
 from harness.benching.clip import Clip, benchmark_of
-from harness.catalog import Catalog, Entry, Shelf, Source
+from harness.catalog import Catalog, Source
 from harness.machine import conditions
 from harness.planning.plan import resolve
 from harness.planning.request import Request
@@ -56,9 +55,7 @@ def bench_methods(
 ) -> MethodReport:
     """Run each request on the clip instead of its benchmark; what goes wrong is in its row."""
     found = conditions(requests[0].device, requests[0].precision, resolutions=[], objects=[], executor="inline")
-    benchmark = benchmark_of(clip)
-    view = copy.copy(catalog)
-    view.benchmarks = Shelf("benchmark", [], {"clip": [Entry(benchmark, Source("clip", __name__, "vos-harness", ""))]})
+    view = catalog.with_benchmark(benchmark_of(clip), Source("clip", __name__, "vos-harness", ""))
     rows = []
     for request in requests:
         announce(f"{request.plugin} on {clip.name}")
