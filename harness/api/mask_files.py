@@ -50,6 +50,12 @@ _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _COLOUR_NAMES = {_GREY: "grey", _RGB: "RGB", _PALETTE: "palette", _GREY_ALPHA: "grey + alpha", _RGBA: "RGBA"}
 _EXPECTED = "an 8-bit palette or grey PNG (or 1-bit) that holds object ids"
 
+_REPLACE = "replace the file, or write it again"
+_WRITE_IDS = (
+    "colours, transparency and compression are no ids: save the (H, W) array of ids itself, with "
+    "harness.api.mask_files.write_mask or PIL.Image.fromarray(ids.astype('uint8')).save(...)"
+)
+
 
 def _davis_palette() -> tuple[int, ...]:
     """The palette of the DAVIS 2017 PNGs: 22 colours of the Pascal VOC map with 191 for 192, then greys."""
@@ -86,15 +92,18 @@ class PngHeader:
         return (self.colour == _PALETTE and self.bits in (1, 2, 4, 8)) or (self.colour == _GREY and self.bits in (1, 8))
 
 
-def _refuse(path: Path, found: str, expected: str = _EXPECTED, cause: BaseException | None = None) -> NoReturn:
-    raise DataError.at(path, found=found, expected=expected, hint="replace the file, or write it again") from cause
+def _refuse(
+    path: Path, found: str, expected: str = _EXPECTED, cause: BaseException | None = None, hint: str = _REPLACE
+) -> NoReturn:
+    raise DataError.at(path, found=found, expected=expected, hint=hint) from cause
 
 
 def _parse_header(path: Path, data: bytes) -> PngHeader:
     if not data:
         _refuse(path, "an empty file")
     if data[:8] != _SIGNATURE:
-        _refuse(path, "a file that is not a PNG")
+        is_jpeg = data[:2] == b"\xff\xd8"
+        _refuse(path, "a JPEG, whatever its name" if is_jpeg else "a file that is not a PNG", hint=_WRITE_IDS)
     if len(data) < 33 or data[12:16] != b"IHDR":
         _refuse(path, "a truncated PNG (no header)", "a whole PNG")
     width, height, bits, colour, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
@@ -104,7 +113,7 @@ def _parse_header(path: Path, data: bytes) -> PngHeader:
     if not 0 < width * height <= MAX_PIXELS:
         _refuse(path, f"a PNG of {width} x {height} pixels", f"between 1 and {MAX_PIXELS} pixels")
     if not header.holds_ids:
-        _refuse(path, f"a PNG of kind {header.kind}")
+        _refuse(path, f"a PNG of kind {header.kind}", hint=_WRITE_IDS)
     return header
 
 

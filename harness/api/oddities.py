@@ -70,6 +70,13 @@ def find_holes(ids: set[int]) -> list[Oddity]:
     ]
 
 
+def find_void_alone(ids: set[int]) -> list[Oddity]:
+    """A first mask that holds void and no object, as a mask of 0 and 255 does by a rule of ids."""
+    if ids - {0} != {VOID}:
+        return []
+    return [Oddity("0 and 255 alone in the first mask", "255 is void and no object: write 1, 2, ... for the objects")]
+
+
 def find_grey_levels(ids: set[int]) -> list[Oddity]:
     """Values of a mask that are no ids but levels of grey."""
     objects = ids - {0, VOID}

@@ -18,6 +18,8 @@ from harness.api.video import Track, Tracks
 LARGEST_TRACKS = 1 << 31
 """Bytes; the tracks of the whole YouTube-VIS 2021 test split take some hundred million."""
 
+WRITE_NUMBERS = 'numbers are no texts in JSON: write 3, not "3"'
+
 
 def read_json(path: Path, expected: str) -> Any:
     """Parse a file of JSON; DataError where it is absent, broken, no JSON, or nested without end."""
@@ -108,7 +110,8 @@ def track_from_json(entry: Any, size: tuple[int, int], length: int, *, where: st
         raise DataError.at(where, found=f"no {', '.join(lost)}", expected=expected)
     category = entry["category_id"]
     if not isinstance(category, int) or isinstance(category, bool):
-        raise DataError.at(where, found=f"category_id {category!r}", expected="a whole number")
+        hint = WRITE_NUMBERS if isinstance(category, str) else None
+        raise DataError.at(where, found=f"category_id {category!r:.40}", expected="a whole number", hint=hint)
     masks = entry["segmentations"]
     if not isinstance(masks, list) or len(masks) != length:
         found = f"{len(masks)} segmentations" if isinstance(masks, list) else f"segmentations {masks!r:.40}"
@@ -163,7 +166,8 @@ def score_from_json(value: Any, where: str) -> float:
     except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not math.isfinite(score):
-        raise DataError.at(where, found=f"score {value!r:.40}", expected="a finite number")
+        hint = WRITE_NUMBERS if isinstance(value, str) else None
+        raise DataError.at(where, found=f"score {value!r:.40}", expected="a finite number", hint=hint)
     return score
 
 
@@ -171,4 +175,4 @@ def _mask(masks: list[Any], frame: int, size: tuple[int, int], where: str, *, de
     try:
         return segmentation_from_json(masks[frame], size, deep=deep)
     except HarnessError as error:
-        raise DataError(f"{where}, frame {frame}: {error.message}") from error
+        raise DataError(f"{where}, frame {frame}: {error.message}", hint=error.hint) from error

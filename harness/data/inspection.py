@@ -11,7 +11,7 @@ import numpy as np
 from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, DataProblems, HarnessError, MethodFailed
 from harness.api.mask_files import ids_in
-from harness.api.oddities import Oddity, find_grey_levels, find_holes
+from harness.api.oddities import Oddity, find_grey_levels, find_holes, find_void_alone
 from harness.api.video import Sample
 from harness.guarded import open_guarded
 
@@ -46,18 +46,21 @@ def read_everything(
         found.problems.extend(error.problems)
     except (DataError, MethodFailed) as error:
         found.problems.append(error)
+    rules = benchmark.scorings.values()
+    has_ids = any(rule.objects != "single" and rule.matching == "ids" and rule.void == "background" for rule in rules)
     for sample in samples:
         on_video(sample)
         found.videos += 1
         found.tracks += len(sample.extra.get("tracks", ()))
         odd = {oddity.what: oddity for oddity in sample.oddities}
-        found.problems.extend({problem.message: problem for problem in _problems_of(sample, found, odd)}.values())
+        look = _Looker(odd, has_ids=has_ids)
+        found.problems.extend({problem.message: problem for problem in _problems_of(sample, found, look)}.values())
         found.oddities.extend((sample.name, oddity) for oddity in odd.values())
     return found
 
 
-def _problems_of(sample: Sample, found: Findings, odd: dict[str, Oddity]) -> Iterator[HarnessError]:
-    """What reading raises, past each problem; what is odd about ids is put into ``odd``, by what it is."""
+def _problems_of(sample: Sample, found: Findings, look: _Looker) -> Iterator[HarnessError]:
+    """What reading raises, past each problem; the masks are shown to ``look``."""
     for t in range(sample.length):
         try:
             sample.read_frame(t)
@@ -69,23 +72,34 @@ def _problems_of(sample: Sample, found: Findings, odd: dict[str, Oddity]) -> Ite
         try:
             truth = sample.read_truth(t)
             found.truths += truth is not None
-            _look_at_ids(truth, odd, is_first=t == 0)
+            look.at(truth, is_first=t == 0)
         except (DataError, MethodFailed) as error:
             yield error
     for t in sample.prompt_frames if sample.read_prompt else ():
         try:
             prompt = None if sample.read_prompt is None else sample.read_prompt(t)
             found.prompts += prompt is not None
-            _look_at_ids(prompt, odd, is_first=sample.prompt_frames == (0,))
+            look.at(prompt, is_first=sample.prompt_frames == (0,))
         except (DataError, MethodFailed) as error:
             yield error
 
 
-def _look_at_ids(mask: np.ndarray | None, odd: dict[str, Oddity], *, is_first: bool) -> None:
-    """Holes matter in a first mask that names all objects; levels of grey in any."""
-    ids = set() if mask is None else ids_in(mask)
-    for oddity in (*find_grey_levels(ids), *(find_holes(ids) if is_first else ())):
-        odd.setdefault(oddity.what, oddity)
+@dataclass(frozen=True)
+class _Looker:
+    """Puts what is odd about ids into ``odd``, by what it is; ``has_ids``: a rule tells objects by their ids."""
+
+    odd: dict[str, Oddity]
+    has_ids: bool
+
+    def at(self, mask: np.ndarray | None, *, is_first: bool) -> None:
+        """Holes matter in a first mask, which names all objects; levels of grey in any."""
+        ids = set() if mask is None else ids_in(mask)
+        found = find_grey_levels(ids)
+        if is_first:
+            found += find_holes(ids)
+            found += find_void_alone(ids) if self.has_ids else []
+        for oddity in found:
+            self.odd.setdefault(oddity.what, oddity)
 
 
 def is_whole(benchmark: Benchmark, root: Path) -> bool:

@@ -102,7 +102,7 @@ class _Table:
             categories = {int(item["id"]): str(item["name"]) for item in content["categories"]}
             annotations: dict[int, list[Mapping[str, Any]]] = {video["id"]: [] for video in videos.values()}
             for item in (content.get("annotations") or ()) if part.has_truth else ():
-                annotations[item["video_id"]].append(item)
+                annotations[int(item["video_id"])].append(item)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
             expected = '{"videos": [...], "categories": [...], "annotations": [...]} as YouTube-VIS writes it'
             raise DataError.at(path, found=f"a malformed entry ({error!r})", expected=expected) from error

@@ -15,7 +15,7 @@ from typing import Any
 from harness.api.errors import DataError, HarnessError, IncompletePredictions
 from harness.api.file_names import find_alike, is_left_behind
 from harness.api.tasks import TASKS, TaskName
-from harness.api.track_json import read_json_list, read_tracks, track_from_json
+from harness.api.track_json import WRITE_NUMBERS, read_json_list, read_tracks, track_from_json
 from harness.api.video import Sample, Track, Tracks
 from harness.data.archives import extract
 from harness.data.contents import Content, name_content
@@ -170,7 +170,9 @@ def _sample_of(entry: Any, by_id: dict[int, Sample], where: str, *, is_subset: b
     video = entry.get("video_id") if isinstance(entry, dict) else None
     if not isinstance(video, int) or isinstance(video, bool):
         found = "no video_id" if video is None else f"video_id {video!r:.40}"
-        raise DataError.at(where, found=found, expected="{video_id, category_id, score, segmentations}")
+        expected = "{video_id, category_id, score, segmentations}"
+        hint = WRITE_NUMBERS if isinstance(video, str) else None
+        raise DataError.at(where, found=found, expected=expected, hint=hint)
     if video not in by_id and not is_subset:
         ids = sorted(by_id)
         hint = "predict the videos of this benchmark's own table"

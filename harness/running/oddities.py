@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.api.contracts import Scoring
 from harness.api.mask_files import ids_in
-from harness.api.oddities import VOID, Oddity, describe_oddities, find_holes, some
+from harness.api.oddities import VOID, Oddity, describe_oddities, find_holes, find_void_alone, some
 from harness.api.video import Sample
 
 
@@ -20,6 +20,7 @@ class IdsSeen:
         self._sample = sample
         self._counts_to_highest = scoring.objects == "first-frame-max"
         self._matches_ids = scoring.objects == "seen" and scoring.matching == "ids"
+        self._has_void = scoring.matching == "ids" and scoring.void == "background"
         self._true: set[int] = set()
         self.predicted: set[int] = set()
 
@@ -33,8 +34,8 @@ class IdsSeen:
     def find_oddities(self) -> tuple[Oddity, ...]:
         """What the rule makes something else of than was likely meant."""
         first = self._sample.read_truth(0) if self._counts_to_highest and self._sample.read_truth else None
-        holes = [] if first is None else find_holes(ids_in(first))
-        return (*holes, *self._find_strangers())
+        ids = set() if first is None else ids_in(first)
+        return (*find_holes(ids), *(find_void_alone(ids) if self._has_void else ()), *self._find_strangers())
 
     def _find_strangers(self) -> list[Oddity]:
         if not self._matches_ids or self._sample.read_truth is None:

@@ -103,6 +103,7 @@ def test_images_that_are_not_id_maps_are_refused_by_kind(tmp_path, mode, found):
         read_mask(path)
     assert str(path) in str(caught.value)
     assert f"found a PNG of kind {found}, expected an 8-bit palette or grey PNG" in str(caught.value)
+    assert "save the (H, W) array of ids itself, with harness.api.mask_files.write_mask" in caught.value.hint
     with pytest.raises(DataError):
         read_mask_header(path)
 
@@ -180,7 +181,7 @@ def test_a_missing_file_an_empty_file_and_a_jpeg_are_told_apart(tmp_path):
     buffer = io.BytesIO()
     Image.new("L", (4, 4)).save(buffer, "JPEG")
     (tmp_path / "jpeg.png").write_bytes(buffer.getvalue())
-    with pytest.raises(DataError, match="not a PNG"):
+    with pytest.raises(DataError, match="a JPEG, whatever its name"):
         read_mask(tmp_path / "jpeg.png")
 
 

@@ -67,6 +67,15 @@ def test_plain_runs_and_polygons_are_the_same_mask(tree):
         assert track["areas"] == [9, None]
 
 
+def test_ids_that_were_written_as_texts_are_read_as_numbers(tree):
+    table = _table(video_id="3", category_id="2", id="7")
+    table["videos"][0] |= {"id": "3", "width": "8"}
+    (tree / "train.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(table).encode())  # and through Windows
+    (sample,) = open_part(TRAIN, tree, False)
+    (track,) = sample.extra["tracks"]
+    assert (sample.extra["video_id"], track["id"], track["category_id"]) == (3, 7, 2)
+
+
 def test_the_table_may_lie_in_the_parts_folder(tree):
     (tree / "train.json").rename(tree / "train/instances.json")
     assert len(open_part(TRAIN, tree, False)) == 1

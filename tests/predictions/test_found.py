@@ -216,3 +216,10 @@ def test_a_place_without_tracks_is_refused(tmp_path):
     for given, found in ((tmp_path / "a", "no results.json"), (tmp_path / "b", "no such file")):
         with pytest.raises(DataError, match=found), find_predictions(given, [video()], "vis"):
             pass
+
+
+@pytest.mark.parametrize("field", ["video_id", "category_id", "score"])
+def test_numbers_written_as_texts_are_refused_with_the_form_they_need(tmp_path, field):
+    with pytest.raises(DataError) as caught:
+        read(write(tmp_path, [entry(**{field: "1"})]))
+    assert caught.value.hint == 'numbers are no texts in JSON: write 3, not "3"'

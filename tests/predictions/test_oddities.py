@@ -153,3 +153,15 @@ def test_masks_that_lack_only_by_their_names_are_named_with_what_to_do(tests_too
     with pytest.raises(IncompletePredictions) as caught:
         score(plan_scoring(tmp_path, benchmark, catalog, "one-shot", rule=rule), tmp_path, catalog)
     assert re.search(advice, caught.value.hint)
+
+
+def test_a_truth_of_0_and_255_holds_no_object_and_is_told(score_notes, tests_tools):
+    def truth(t):
+        return tests_tools.moving_square(t) * np.uint8(255)
+
+    one = [tests_tools.tiny_sample("first", read_truth=truth)]
+    _, (note,) = score_notes(_perfect(tests_tools, videos=("first",)), open=lambda root, partial: one)
+    assert note == (
+        "note: 0 and 255 alone in the first mask in 1 video: first; "
+        "255 is void and no object: write 1, 2, ... for the objects"
+    )

@@ -6,6 +6,7 @@ import numpy as np
 
 from harness.api.contracts import Scoring
 from harness.api.errors import DataError
+from harness.api.oddities import find_grey_levels
 from harness.api.video import Sample
 from harness.metrics.j_and_f.pair_counts import PairCounter, Slots
 from harness.metrics.shapes import Bool, UInt8
@@ -59,7 +60,13 @@ class ScoredObjects:
         highest = int(prediction.max(initial=0))
         if highest > limit:
             what = f"at most {limit} proposals" if crossed else f"the ids 0..{limit} of the first truth"
-            raise make_refusal(self._sample, frame, found=f"id {highest} in the prediction", expected=what)
+            raise make_refusal(
+                self._sample,
+                frame,
+                found=f"id {highest} in the prediction",
+                expected=what,
+                hint=_advise(set(self._present_ids(prediction)) - {0}),
+            )
         self.highest_proposal = max(self.highest_proposal, highest)
         proposals = max(limit, len(self.ids))
         return Slots(_identity(proposals), _identity(len(self.ids)), proposals, len(self.ids))
@@ -98,12 +105,24 @@ class ScoredObjects:
         return np.array([id_ in self._true for id_ in self.ids], np.bool_)
 
 
-def make_refusal(sample: Sample, frame: int, *, found: str, expected: str) -> DataError:
+_MEND = "mend the prediction of this frame, or choose another with --rule"
+
+
+def _advise(ids: set[int]) -> str:
+    """What to do about a prediction of these ids, some of them too high."""
+    if ids == {VOID}:
+        return "a mask of 0 and 255 names no object: write the object's id (1) in place of 255, or --rule davis-2016"
+    if find_grey_levels(ids):
+        return "grey levels of a soft mask are no ids: cut it first, as mask > 127, and write the object's id"
+    return _MEND
+
+
+def make_refusal(sample: Sample, frame: int, *, found: str, expected: str, hint: str = _MEND) -> DataError:
     """The error about one predicted mask, naming video and frame."""
     name = f" ({sample.frame_names[frame]})" if frame < len(sample.frame_names) else ""
     return DataError.at(
         f"video {sample.name!r}, frame {frame}{name}",
         found=found,
         expected=expected,
-        hint="mend the prediction of this frame, or choose another with --rule",
+        hint=hint,
     )

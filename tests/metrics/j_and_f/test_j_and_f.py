@@ -375,3 +375,22 @@ def test_importing_the_metric_loads_neither_numba_nor_scipy_nor_opencv_nor_torch
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "advice"),
+    [
+        ([[0, 255], [255, 0]], "a mask of 0 and 255 names no object: write the object's id"),
+        (np.arange(64).reshape(8, 8) * 4, "grey levels of a soft mask are no ids"),
+        ([[0, 1], [0, 7]], "mend the prediction of this frame"),
+    ],
+)
+def test_an_id_that_is_too_high_is_refused_with_what_it_looks_like(tests_tools, prediction, advice):
+    prediction = np.array(prediction, np.uint8)
+    truth = (prediction > 0).astype(np.uint8)
+    height, width = truth.shape
+    sample = tests_tools.tiny_sample(height=height, width=width, read_truth=lambda t: truth)
+    measurement = JAndF().start(sample, DAVIS_2017)
+    with pytest.raises(DataError) as caught:
+        measurement.add(1, prediction, truth)
+    assert caught.value.hint.startswith(advice)
