@@ -182,7 +182,8 @@ class Sample:
     truth_frames: tuple[int, ...] | None = None
     """The frames that have a truth, where not every one has: predictions are needed for these alone."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """What only some datasets know: ``attributes``, ``categories`` (object id -> category), ``tracks`` (VIS truth)."""
+    """What only some datasets know: ``attributes``, ``categories`` (object id -> category), ``tracks`` (VIS truth),
+    ``is_merged`` (the ids of its truth are one object though there may be several)."""
     oddities: tuple[Oddity, ...] = ()
     """What is odd about its files without being wrong; told by every command that opens the data, once a kind."""
 

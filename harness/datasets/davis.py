@@ -177,8 +177,14 @@ def _open_sequence(split: Split, root: Path, name: str, resolution: str) -> Samp
         prompts={0: (masks[next(iter(frames))],)} if masks else {},
         read=read_binary_mask if split.kind == "binary" else read_mask,
         has_truth=split.truth == "all",
-        extra={key: facts[key] for key in ("attributes", "eval_t") if facts.get("year") == 2016},
+        extra=_facts_of(split, facts),
     ).sample()
+
+
+def _facts_of(split: Split, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a sequence; a binary mask is that of one object where the 2017 edition has one."""
+    extra = {key: facts[key] for key in ("attributes", "eval_t") if facts.get("year") == 2016}
+    return extra | {"is_merged": True} if split.kind == "binary" and facts.get("objects") != 1 else extra
 
 
 def _check_numbering(folder: Path, stems: list[str], official: int | None) -> None:

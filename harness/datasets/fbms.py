@@ -159,6 +159,7 @@ def _open_video(folder: Path) -> Sample:
         truths=truths,
         read=RegionReader(definition.colours[1:]),
         facts=repr(definition),
+        extra={"is_merged": True},
     ).sample()
 
 

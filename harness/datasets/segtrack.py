@@ -78,6 +78,7 @@ def _open_video(root: Path, name: str) -> Sample:
         truths=truths,
         prompts={0: truths[0]},
         read=read_thresholded_mask,
+        extra={"is_merged": True},
     ).sample()
 
 

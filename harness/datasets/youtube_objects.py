@@ -117,7 +117,7 @@ def _open_shot(root: Path, shot: Shot) -> Sample:
         truths=truths,
         prompts={first: truths[first]},
         read=read_thresholded_mask,
-        extra={"category": shot.category, "attributes": [shot.category]},
+        extra={"category": shot.category, "attributes": [shot.category], "is_merged": True},
     ).sample()
 
 

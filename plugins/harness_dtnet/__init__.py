@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness import BuildContext, Citation, Kernel, Method, hookimpl
+from harness import BuildContext, Citation, Kernel, Method, Stage, Training, hookimpl
 from harness_dtnet.config import DISCOVERY_PRESETS, PRESETS, Config, DiscoveryConfig
+from harness_dtnet.training.config import PRESETS as TRAINING_PRESETS
+from harness_dtnet.training.config import TrainingConfig
 
 PAPER = Citation(
     title="Target-Aware Object Discovery and Association for Unsupervised Video Multi-Object Segmentation",
@@ -33,6 +35,13 @@ def build_discovery(context: BuildContext) -> Any:
     return build(context)
 
 
+def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
+    """The stages of ``harness train``; torch is imported here and not before."""
+    from harness_dtnet.training.stages import plan_stages
+
+    return plan_stages(config)
+
+
 def hot_functions() -> Sequence[Kernel]:
     """The kernels, for listings and benches; not called ``kernels``, which is the module."""
     from harness_dtnet.kernels import fit_targets, gate, group_pixels
@@ -42,6 +51,13 @@ def hot_functions() -> Sequence[Kernel]:
 
 @hookimpl
 def harness_methods() -> list[Method]:
+    training = Training(
+        stages=plan_stages,
+        config=TrainingConfig,
+        presets=TRAINING_PRESETS,
+        needs="tracks",
+        inference_preset="small",
+    )
     return [
         Method(
             name="dtnet",
@@ -52,6 +68,7 @@ def harness_methods() -> list[Method]:
             config=Config,
             presets=PRESETS,
             kernels=hot_functions,
+            training=training,
             supervision=SUPERVISION,
             paper=PAPER,
         ),

@@ -19,10 +19,14 @@ class DiscoveryConfig:
     imagenet: bool = False
     """Whether an untrained ``small`` begins with the ImageNet weights of the extra ``backbones``. ours."""
     categories: int = 0
-    """Categories an untrained network tells apart; weights decide by themselves. paper 4.3: 40 for YouTube-VIS."""
+    """Categories an untrained network tells apart; weights decide by themselves, and others are refused where this is
+    not 0. paper 4.3: 40 for YouTube-VIS."""
+    wanted: tuple[str, ...] = ()
+    """Names of the categories whose tracks are yielded, as the weights call them; none: all. ours."""
     guidance: Literal["task", "printed", "off"] = "task"
-    """What the gates of the guidance squeeze. printed: X^SAL and X^INS (eq. 3 and 4). task: each the map it gates and
-    X^SGM, which the gates weigh against each other. ours. off: no guidance (paper Table 3, "w/o SGM")."""
+    """What the gates of the guidance squeeze; weights that say what they were trained with decide by themselves.
+    printed: X^SAL and X^INS (eq. 3 and 4). task: each the map it gates and X^SGM, which they weigh. ours.
+    off: no guidance (paper Table 3, "w/o SGM")."""
     short_side: int | None = 480
     """Frames are worked on at most at this shorter side. paper: DAVIS at 480p."""
     foreground_threshold: float = 0.5
@@ -94,6 +98,9 @@ class Config(DiscoveryConfig):
     """Share of the frame below which no proposal is a new target. ours."""
     most_tracks: int = 20
     """paper 4.2: at most 20 objects a video; the first come, the first kept. ours: which of more."""
+    refiner: Literal["auto", "none", "decoder"] = "auto"
+    """How coarse scores become masks. none: interpolated. decoder: by one that learnt, as in FRTM. auto: by that of
+    the weights where they have one. The paper does not say; ours."""
     within_foreground: bool = True
     """Whether results lie within D-Net's foreground. The paper does not say how scores become masks; ours."""
 

@@ -21,13 +21,15 @@ from harness_dtnet.association.merging import merge
 from harness_dtnet.association.tracks import TrackRecord
 from harness_dtnet.association.verification import assign, find_new, lay_over, matching_scores
 from harness_dtnet.config import Config
-from harness_dtnet.discovery.discover import Discoverer, Discovery
+from harness_dtnet.discovery.categories import Categories
+from harness_dtnet.discovery.discover import Discoverer, Discovery, enlarge
 from harness_dtnet.discovery.frames import Size, resize_frame, working_size
-from harness_dtnet.network import for_inference, networks_of
+from harness_dtnet.network import categories_of, for_inference, networks_of, refiner_for_inference
 from harness_dtnet.target.bilinear import Bilinear
 from harness_dtnet.target.features import describe
 from harness_dtnet.target.gauss_newton import Penalty
 from harness_dtnet.target.models import Learning, TargetModels, has_enough
+from harness_dtnet.target.refiner import Refiner
 from harness_dtnet.target.view import TargetView
 
 
@@ -37,7 +39,8 @@ def build(context: BuildContext) -> DTNet:
     networks = networks_of(context)
     discoverer = Discoverer(*for_inference(networks.discovery, context), config)
     view = TargetView(*for_inference(networks.target, context), config.target_side)
-    return DTNet(discoverer, view, config, context.seed)
+    refiner = refiner_for_inference(networks, context)
+    return DTNet(discoverer, view, config, context.seed, categories_of(context, networks), refiner)
 
 
 @dataclass
@@ -75,8 +78,12 @@ class Result:
 class DTNet:
     """Instance-level zero-shot VOS, and video instance segmentation, online."""
 
-    def __init__(self, discoverer: Discoverer, view: TargetView, config: Config, seed: int) -> None:
+    def __init__(
+        self, discoverer: Discoverer, view: TargetView, config: Config, seed: int, categories: Categories,
+        refiner: Refiner | None = None,
+    ) -> None:  # fmt: skip
         self.discoverer, self.view, self.config, self.seed = discoverer, view, config, seed
+        self.categories, self.refiner = categories, refiner
 
     @torch.inference_mode()
     def segment_instances(self, video: Video) -> Iterator[Tensor]:
@@ -93,7 +100,8 @@ class DTNet:
         for t in range(len(video)):
             found, result = self.step(state, video[t], t)
             note(state.tracks, found, result, video.size)
-        return Tracks(tuple(track.finish(len(video)) for track in state.tracks if track.qualities))
+        whole = [track.finish(len(video), self.categories) for track in state.tracks if track.qualities]
+        return Tracks(tuple(track for track in whole if self.categories.is_wanted(track.category)))
 
     def begin(self, size: Size) -> State:
         """Nothing is known of a video of this size yet."""
@@ -106,26 +114,36 @@ class DTNet:
         with stage("proposal"):
             found = self.discoverer.discover(image, state.before)
         with stage("tracking"):
-            features = self.view.look(image)[0]  # (D, h/16, w/16)
+            maps = self.view.look_closely(image)
+            features = maps[-1][0]  # (D, h/16, w/16)
             if state.pixels is None:
                 state.pixels = Bilinear((features.shape[1], features.shape[2]), state.size, features)
             looks = describe(features, found.masks.float(), state.pixels)  # (P, D)
-            tracked = self.track(state, features, found)
+            tracked = self.track(state, maps, found)
             scores, verified = self.verify(state, features, found, looks, tracked)
             self.learn(state, features, verified, t)
             result = self.take_in(state, image, found, looks, scores, verified, t)
         state.before = image, found.foreground
         return found, result
 
-    def track(self, state: State, features: Tensor, found: Discovery) -> Result:
-        """Target-specific tracking: eq. 8 for every target, and all of them as one map."""
+    def track(self, state: State, maps: list[Tensor], found: Discovery) -> Result:
+        """Target-specific tracking: eq. 8 for every target, refined where there is a refiner, and all as one map."""
         if state.models is None or state.pixels is None:
             nothing = found.foreground.new_zeros(0, *found.foreground.shape)
             return Result(nothing.bool(), nothing, {})
-        scores = state.pixels.up(state.models.scores(features))  # (N, H, W)
+        coarse = state.models.scores(maps[-1][0])  # (N, h/16, w/16)
+        scores = state.pixels.up(coarse) if self.refiner is None else self.refine(coarse, maps, state.size)  # (N, H, W)
         inside = found.foreground > self.discoverer.config.foreground_threshold
         labels, masks = merge(scores, inside if self.config.within_foreground else None)
         return Result(masks, labels, {})
+
+    def refine(self, coarse: Tensor, maps: list[Tensor], size: Size) -> Float[Tensor, "N H W"]:
+        """Probabilities of all targets by the decoder; one after the other, so that memory does not grow with them."""
+        assert self.refiner is not None
+        dtype = maps[0].dtype
+        maps = [each.to(dtype) for each in maps]
+        logits = torch.cat([self.refiner(each[None].to(dtype), maps) for each in coarse])  # (N, h/4, w/4)
+        return enlarge(logits.float(), size).sigmoid()
 
     def verify(
         self, state: State, features: Tensor, found: Discovery, looks: Tensor, tracked: Result

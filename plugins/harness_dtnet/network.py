@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +15,38 @@ from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import EfficientNetLite0, with_imagenet
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
-from harness_dtnet.config import DiscoveryConfig
+from harness_dtnet.config import Config, DiscoveryConfig
+from harness_dtnet.discovery.categories import Categories, read_categories
 from harness_dtnet.discovery.frames import Normalise
 from harness_dtnet.discovery.network import PAPER, SMALL, DNet, Guidance
 from harness_dtnet.target.features import TargetFeatures
+from harness_dtnet.target.refiner import Refiner
 
 LAYOUTS = {"paper": PAPER, "small": SMALL}
+REFINER_WIDTHS = {"r50": 64, "lite0": 32}
+"""Channels of the refiner. FRTM: 64; small: ours."""
+GUIDANCE = "guidance"
+"""The fact beside weights of how the gates squeeze, or that there is no guidance: task, printed, off."""
 GUIDING = ("mask_stem.", "guidance_encoder.", "guidance_pyramid.", "salient_gate.", "instance_gate.")
 """Beginnings of the names of what only the guidance has."""
 
 
 class Networks(nn.Module):
-    """D-Net as ``discovery`` and the trunk of T-Net as ``target``: the names weights have in a file."""
+    """D-Net as ``discovery``, the trunk of T-Net as ``target``, perhaps its ``refiner``: the names in a file."""
 
     def __init__(self, discovery: DNet) -> None:
         super().__init__()
         self.discovery = discovery
         self.target = TargetFeatures("lite0" if discovery.layout.trunk == "lite0" else "r101")
+        self.refiner: Refiner | None = None
+
+    def add_refiner(self, seed: int) -> Refiner:
+        """A decoder of T-Net's scores, untrained, drawn by the seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.refiner = Refiner(self.target.channels, REFINER_WIDTHS[self.discovery.layout.trunk])
+            draw(self.refiner)
+        return self.refiner
 
 
 def build_networks(
@@ -74,8 +90,18 @@ def load_networks(path: str | Path, guidance: Guidance) -> Networks:
     if guidance == "off":
         state = {name: value for name, value in state.items() if not is_guiding(name)}
     networks = build_networks(architecture, categories=max(len(answer) - 1, 0), guidance=guidance)
+    if any(name.startswith("refiner.") for name in state):
+        networks.add_refiner(0)
     load_strictly(networks, state, path)
     return networks
+
+
+def state_to_store(networks: nn.Module, *, is_half: bool) -> dict[str, Tensor]:
+    """The networks as a file holds them; load_networks reads both types."""
+    return {
+        name: (value.half() if is_half and value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in networks.state_dict().items()
+    }
 
 
 def is_guiding(name: str) -> bool:
@@ -108,8 +134,23 @@ def load_strictly(networks: nn.Module, state: dict[str, Tensor], path: str | Pat
 def networks_of(context: BuildContext) -> Networks:
     """The networks of the context's weights; without weights, untrained ones."""
     config: DiscoveryConfig = context.config
+    refiner = config.refiner if isinstance(config, Config) else "none"
+    networks = _networks_of(context, config)
+    if refiner == "none":
+        networks.refiner = None
+    elif refiner == "decoder" and networks.refiner is None:
+        if context.weights is not None:
+            raise DataError(
+                f"the weights in {context.weights} have no refiner, and refiner=decoder asks for one",
+                hint="--set refiner=none, or harness train --plugin dtnet with refiner_iterations above 0",
+            )
+        networks.add_refiner(context.seed)
+    return networks
+
+
+def _networks_of(context: BuildContext, config: DiscoveryConfig) -> Networks:
     if context.weights is not None:
-        return load_networks(context.weights, config.guidance)
+        return load_networks(context.weights, guidance_of(config.guidance, context.facts))
     return build_networks(
         config.untrained_architecture,
         categories=config.categories,
@@ -117,6 +158,35 @@ def networks_of(context: BuildContext) -> Networks:
         seed=context.seed,
         imagenet=config.imagenet,
     )
+
+
+def categories_of(context: BuildContext, networks: Networks) -> Categories:
+    """What the foreground head tells apart."""
+    config: DiscoveryConfig = context.config
+    channels = networks.discovery.categories
+    return read_categories(context.facts, channels, expected=config.categories, wanted=config.wanted)
+
+
+def guidance_of(wanted: Guidance, facts: Mapping[str, str]) -> Guidance:
+    """The guidance that weights were trained with, where they say so; none where none is wanted."""
+    told = facts.get(GUIDANCE, wanted)
+    if told not in get_args(Guidance):
+        raise DataError(
+            f"the fact {GUIDANCE!r} of the weights is {told[:80]!r}; expected one of {', '.join(get_args(Guidance))}",
+            hint="fetch the weights again, or train them anew",
+        )
+    return wanted if wanted == "off" else cast(Guidance, told)
+
+
+def refiner_for_inference(networks: Networks, context: BuildContext) -> Refiner | None:
+    """The refiner for test time on the context's device, where there is one."""
+    if networks.refiner is None:
+        return None
+    dtype = DTYPES[context.precision]
+    layout = fastest_layout(context.device, dtype, tf32=False)
+    folded = networks.refiner.eval().requires_grad_(False)
+    folded.fold()
+    return folded.to(device=context.device, dtype=dtype, memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
 def for_inference(network: Any, context: BuildContext) -> tuple[Any, Normalise]:

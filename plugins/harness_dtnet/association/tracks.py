@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness import Track
 from harness.api.mask_files import RunLength
+from harness_dtnet.discovery.categories import Categories
 
 
 @dataclass
@@ -33,7 +34,7 @@ class TrackRecord:
             before = self.evidence or [0.0] * len(shares)
             self.evidence = [a + b for a, b in zip(before, shares, strict=True)]
 
-    def finish(self, length: int) -> Track:
+    def finish(self, length: int, categories: Categories) -> Track:
         """The track of the whole video: the category with most evidence, whose share of it the score is weighed by.
 
         Without categories it is category 1, as if there were no other. Ours: the paper says neither.
@@ -43,7 +44,7 @@ class TrackRecord:
         category, share = 1, 1.0
         if self.evidence:
             place = max(range(len(self.evidence)), key=self.evidence.__getitem__)
-            category, share = place + 1, self.evidence[place] / max(sum(self.evidence), 1e-9)
+            category, share = categories.number(place), self.evidence[place] / max(sum(self.evidence), 1e-9)
         absent: list[RunLength | None] = [None] * self.born
         masks = absent + self.masks
         return Track(category, quality * share, masks + [None] * (length - len(masks)))

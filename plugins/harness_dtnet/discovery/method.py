@@ -11,22 +11,25 @@ from harness import BuildContext, Track, Tracks, Video, stage
 from harness.api.mask_files import RunLength
 from harness.ops.labels import resize_nearest
 from harness_dtnet.config import DiscoveryConfig
+from harness_dtnet.discovery.categories import Categories
 from harness_dtnet.discovery.discover import Discoverer, Discovery
 from harness_dtnet.discovery.frames import resize_frame, working_size
-from harness_dtnet.network import for_inference, networks_of
+from harness_dtnet.network import categories_of, for_inference, networks_of
 
 
 def build(context: BuildContext) -> FramesAlone:
     """D-Net with the context's weights; without weights, an untrained one."""
     config: DiscoveryConfig = context.config
-    return FramesAlone(Discoverer(*for_inference(networks_of(context).discovery, context), config), config)
+    networks = networks_of(context)
+    categories = categories_of(context, networks)
+    return FramesAlone(Discoverer(*for_inference(networks.discovery, context), config), config, categories)
 
 
 class FramesAlone:
     """The foreground as the primary object, or every proposal as a track of one frame."""
 
-    def __init__(self, discoverer: Discoverer, config: DiscoveryConfig) -> None:
-        self.discoverer, self.config = discoverer, config
+    def __init__(self, discoverer: Discoverer, config: DiscoveryConfig, categories: Categories) -> None:
+        self.discoverer, self.config, self.categories = discoverer, config, categories
 
     @torch.inference_mode()
     def segment_object(self, video: Video) -> Iterator[Tensor]:
@@ -43,7 +46,10 @@ class FramesAlone:
         """
         tracks: list[Track] = []
         for t, found in enumerate(self.discoveries(video)):
-            for mask, score, category in zip(found.masks, found.scores, categories_of(found), strict=True):
+            numbers = number_masks(found, self.categories)
+            for mask, score, category in zip(found.masks, found.scores, numbers, strict=True):
+                if not self.categories.is_wanted(category):
+                    continue
                 full = resize_nearest(mask.to(torch.uint8), video.size).bool()
                 masks: list[RunLength | None] = [None] * len(video)
                 masks[t] = RunLength.encode(full.cpu().numpy())
@@ -62,9 +68,9 @@ class FramesAlone:
             yield found
 
 
-def categories_of(found: Discovery) -> list[int]:
-    """The category each proposal has most of, from 1."""
+def number_masks(found: Discovery, categories: Categories) -> list[int]:
+    """The category each proposal has most of; 1 where none is told apart."""
     if found.categories is None:
         return [1] * len(found.masks)
     sums = found.masks.flatten(1).float() @ found.categories.flatten(1).t()  # (P, c)
-    return [place + 1 for place in sums.max(1).indices.tolist()] if len(sums) else []
+    return [categories.number(place) for place in sums.max(1).indices.tolist()] if len(sums) else []

@@ -6,7 +6,8 @@ import copy
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from harness.models.aspp import ASPP, convolution
@@ -86,12 +87,20 @@ class DNet(nn.Module):
         images: Float[Tensor, "B 3 H W"],
         before: Float[Tensor, "B 3 H W"] | None = None,
         masks: Float[Tensor, "B 1 H W"] | None = None,
+        is_guided: Bool[Tensor, " B"] | None = None,
     ) -> Answers:
-        """``masks`` are those of the frames ``before``, in 0..1. Without them the features stay as they are."""
+        """``masks`` are those of the frames ``before``, in 0..1. Without them the features stay as they are.
+
+        ``is_guided`` says which frames of a batch take them, all unless it is given.
+        """
         maps = self.encoder(images)
         salient, instance = self.task_features(maps)
         if before is not None and masks is not None and self.guidance != "off":
+            plain = salient, instance
             salient, instance = self.guide(salient, instance, self.guidance_features(before, masks))
+            if is_guided is not None:
+                takes = is_guided[:, None, None, None]
+                salient, instance = torch.where(takes, salient, plain[0]), torch.where(takes, instance, plain[1])
         both = cast(Tensor, self.instance_head(instance, maps.eighth, maps.quarter))
         foreground = self.foreground_head(salient, maps.eighth, maps.quarter)
         return Answers(foreground, both[:, :1], both[:, 1:])

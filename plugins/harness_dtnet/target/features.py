@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -25,11 +25,18 @@ class TargetFeatures(nn.Module):
         is_lite = name == "lite0"
         self.mean = efficientnet_lite.MEAN if is_lite else IMAGENET_MEAN
         self.std = efficientnet_lite.STD if is_lite else IMAGENET_STD
+        self.channels = (24, 40, 112) if is_lite else (256, 512, 1024)  # of maps
         self.trunk: nn.Module = EfficientNetLite0(5) if is_lite else ResNet("r101", (1, 2, 2))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
-        found = self.trunk(images)
-        return found[-1] if isinstance(found, list) else found
+        return self.maps(images)[-1]
+
+    def maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """The maps of strides 4, 8 and 16."""
+        trunk = self.trunk
+        return (
+            trunk.maps(images, (2, 3, 5)) if isinstance(trunk, EfficientNetLite0) else cast(list[Tensor], trunk(images))
+        )
 
     def fold(self) -> None:
         """Put batch norms into convolutions, for test time."""

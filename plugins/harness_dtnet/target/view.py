@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from harness_dtnet.discovery.frames import Normalise, Size, resize_images
 from harness_dtnet.target.copies import draw_copies
+from harness_dtnet.target.features import TargetFeatures
 
 
 class TargetView:
@@ -23,9 +26,13 @@ class TargetView:
 
     def look(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """Features of images 0..255 of any size."""
+        return self.look_closely(images)[-1]
+
+    def look_closely(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Maps of strides 4, 8 and 16; the last are the features."""
         images = resize_images(images, self.size_of((images.shape[2], images.shape[3])))
-        found: Tensor = self.network(self.normalise.apply(images))
-        return found.float().contiguous()
+        maps = cast(TargetFeatures, self.network).maps(self.normalise.apply(images))
+        return [*maps[:-1], maps[-1].float().contiguous()]
 
     def labels(self, masks: Float[Tensor, "N H W"]) -> Float[Tensor, "N I J"]:
         """Masks 0..1 as labels, averaged where they shrink."""

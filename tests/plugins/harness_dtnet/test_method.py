@@ -9,6 +9,7 @@ from torch import nn
 
 from harness.api.video import Video
 from harness_dtnet.config import SMALL
+from harness_dtnet.discovery.categories import Categories
 from harness_dtnet.discovery.discover import Discoverer, Discovery
 from harness_dtnet.discovery.frames import Normalise
 from harness_dtnet.method import DTNet
@@ -36,10 +37,10 @@ class Told(Discoverer):
 class Colours(nn.Module):
     """Features of cells of 4 x 4 pixels: colours, and which are red or green."""
 
-    def forward(self, images):
+    def maps(self, images):
         x = nn.functional.avg_pool2d(images, 4)
         red, green, _ = x.unbind(1)
-        return torch.cat([x, (red - green).relu()[:, None], (green - red).relu()[:, None]], 1)
+        return [torch.cat([x, (red - green).relu()[:, None], (green - red).relu()[:, None]], 1)]
 
 
 def frame_of(*objects):
@@ -51,7 +52,7 @@ def frame_of(*objects):
 
 def method(boxes, config=CONFIG, foreground=1.0):
     normalise = Normalise((0.3,) * 3, (0.3,) * 3, "cpu", torch.float32, torch.contiguous_format)
-    return DTNet(Told(boxes, config, foreground), TargetView(Colours(), normalise, None), config, seed=0)
+    return DTNet(Told(boxes, config, foreground), TargetView(Colours(), normalise, None), config, 0, Categories())
 
 
 def played(frames, boxes, config=CONFIG, foreground=1.0):

@@ -8,6 +8,7 @@ from harness.api.mask_files import RunLength
 from harness_dtnet.association.merging import merge
 from harness_dtnet.association.tracks import TrackRecord
 from harness_dtnet.association.verification import assign, find_new, lay_over, matching_scores
+from harness_dtnet.discovery.categories import Categories
 from harness_dtnet.target.bilinear import Bilinear
 from harness_dtnet.target.features import describe
 
@@ -85,12 +86,12 @@ def test_a_track_has_the_category_with_most_evidence_and_is_absent_before_it_is_
     track.note(mask, 0.8, [0.1, 0.5])
     track.note(None, 0.0, [0.9, 0.0])
     track.note(mask, 0.6, [0.3, 0.2])
-    found = track.finish(6)
-    assert (found.category, found.score) == (2, pytest.approx(0.7 * 0.7 / 1.1))
+    found = track.finish(6, Categories((3, 5), ("a", "b")))
+    assert (found.category, found.score) == (5, pytest.approx(0.7 * 0.7 / 1.1))
     assert found.masks == [None, None, mask, None, mask, None]
 
 
 def test_without_categories_a_track_is_of_category_one():
     track = TrackRecord(id=1, born=0)
     track.note(RunLength.encode(np.ones((2, 2), bool)), 0.8, [])
-    assert (track.finish(1).category, track.finish(1).score) == (1, pytest.approx(0.8))
+    assert (track.finish(1, Categories()).category, track.finish(1, Categories()).score) == (1, pytest.approx(0.8))

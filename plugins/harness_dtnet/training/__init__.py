@@ -1,0 +1,1 @@
+"""Training of D-Net, and after it of the refiner of T-Net's scores."""
