@@ -7,6 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,33 +83,57 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, PLAIN) or (isinstance(value, tuple) and all(_is_plain(item) for item in value))
 
 
-@check("light-import", "Importing the plugin and listing its cards imports nothing heavy.", scope="card")
+@check(
+    "light-import",
+    "Importing the plugin and listing its cards imports nothing heavy and leaves the process as it was.",
+    scope="card",
+)
 def light_import(subject: Subject) -> None:
     """Import the plugin's module and call its hook in a fresh interpreter, then look at what came with it."""
     module = subject.source.module.partition(":")[0]
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         raise NotApplicable(f"there is no module {module!r} to import: the method was made in memory")
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}; import importlib, harness; before = set(sys.modules)\n"
+    program = (
+        f"import os, sys; sys.path[:] = {sys.path!r}; import importlib, harness\n"
+        "from harness.api.process_state import describe_changes, list_left, list_running, note_state\n"
+        "before, state, running = set(sys.modules), note_state(), list_running()\n"
         f"module = importlib.import_module({module!r})\n"
         "hook = getattr(module, 'harness_methods', None)\n"
         "hook and hook()\n"
-        f"print(*sorted((set(sys.modules) - before) & set({HEAVY!r})))"
+        f"heavy = sorted((set(sys.modules) - before) & set({HEAVY!r}))\n"
+        "changed = describe_changes(state) + list_left(running)\n"
+        "print('', ' '.join(heavy), ', '.join(changed), sep='\\n', file=sys.__stdout__, flush=True)\n"
+        "os._exit(0)  # whatever it left running"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
-    if ran.returncode != 0:
+    code, said, complaint = _run_alone(program)
+    if code != 0 or len(said) < 2:
         raise Broken(
-            f"importing {module} alone fails: {ran.stderr.strip().splitlines()[-1]}",
+            f"importing {module} alone fails: {complaint[-1] if complaint else f'it ends the process with {code}'}",
             expected="a module that can be imported by itself",
             mend="let it not depend on what was imported before",
         )
-    found = ran.stdout.splitlines()[-1].split() if ran.stdout.strip() else []
+    *_, found, changed = said
+    if changed:
+        raise Broken(
+            f"importing {module} and calling its hook leaves {changed}",
+            expected="folder, environment, handlers, threads and children as they were: every command imports it",
+            mend="do it where it is needed, in build(), and put it back",
+        )
     if found:
         raise Broken(
-            f"importing {module} and calling its hook imports {', '.join(found)}",
+            f"importing {module} and calling its hook imports {', '.join(found.split())}",
             expected="none of it, so that harness --help and harness ls stay fast",
             mend="import it inside build() and kernels()",
         )
+
+
+def _run_alone(program: str) -> tuple[int, list[str], list[str]]:
+    """The exit code of a program in a fresh interpreter, and the lines it wrote; no child of its own is waited for."""
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaint:
+        ran = subprocess.run([sys.executable, "-c", program], stdout=said, stderr=complaint, timeout=300, check=False)
+        said.seek(0)
+        complaint.seek(0)
+        return ran.returncode, said.read().split("\n")[:-1], complaint.read().strip().splitlines()
 
 
 def _list_shipped(subject: Subject) -> Iterator[tuple[Weights, Path]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from harness.api.process_state import list_left
 from harness.api.video import Sample
 from harness.conformance.plays import Play, modes, restore
 from harness.conformance.probes import MEMORY, ORDINARY
@@ -169,4 +170,33 @@ def _is_plain_cpu(tensor: Any) -> bool:
     return bool(tensor.device.type == "cpu" and tensor.layout == torch.strided)
 
 
+@check(
+    "process",
+    "Folder, environment, handlers and random numbers are as before; no thread or child outlives the method.",
+    needs=("ordinary",),
+)
+def process(subject: Subject) -> None:
+    """Look at what builds and plays changed for everybody, then let the method go and look at what still runs."""
+    changed = {"build()": list(subject.changed_by_build)}
+    changed |= {f"probe {name}": play.process for name, play in subject.plays()}
+    for where, found in changed.items():
+        if found:
+            raise Broken(
+                f"{', '.join(found)} after {where}",
+                expected="what is everybody's in the process as it was before",
+                mend="use paths and generators of your own (numpy.random.default_rng, random.Random), and leave "
+                "folder, environment, umask and handlers to whoever started the process",
+            )
+    subject.let_go()
+    left = list_left(subject.running_before or {})
+    if left:
+        raise Broken(
+            f"{', '.join(left)} still running after the method was let go",
+            expected="no thread and no child process of it",
+            mend="end them when the generator is closed (try: ... finally: ...), or when the method goes "
+            "(weakref.finalize)",
+        )
+
+
 CHECKS = (frames_unchanged, masks_unchanged, torch_modes, lazy, memory)
+"""``process`` is made after all others: it lets the method go."""

@@ -24,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     clock_checks.no_hidden_sync,
     real_run.blind,
     real_run.runs,
+    care_checks.process,
 )
 """Every check there is, in the order in which they are made."""
 

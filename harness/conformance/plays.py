@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from harness.api.foreign import describe_traceback, is_interrupt
+from harness.api.process_state import State, describe_changes, note_state, restore_state
 from harness.api.tasks import Task
 from harness.api.timing import Reading
 from harness.api.video import Prompts, Sample, Tracks, Video
@@ -43,6 +44,8 @@ class Play:
     changed_masks: list[int] = field(default_factory=list)
     modes: Modes = field(default_factory=dict)
     """Modes of torch that were not as before when a mask was handed over, and what they were then."""
+    process: list[str] = field(default_factory=list)
+    """What is everybody's in the process and was not as before when a mask was handed over."""
     laps: list[Reading] = field(default_factory=list)
 
 
@@ -83,9 +86,9 @@ class Player:
 
     def play(self, sample: Sample, *, until: int | None = None) -> Play:
         """Play ``sample``, or its first ``until`` frames; whatever the method raises is in the result."""
-        play, before = Play(), modes()
+        play, before, process = Play(), modes(), note_state()
         watched = _Watched(sample, self.plan, self.name, play)
-        listener = _Listener(self._host.method, self.plan.task, watched, before, self.around)
+        listener = _Listener(self._host.method, self.plan.task, watched, before, process, self.around)
         if self.around is not None:
             watched.load()
         try:
@@ -107,6 +110,7 @@ class Player:
             play.error = error.with_traceback(None)
         finally:
             restore(before)
+            restore_state(process)
         watched.compare()
         return play
 
@@ -132,18 +136,25 @@ class _Listener:
         task: Task,
         watched: _Watched,
         before: Modes,
+        process: State,
         around: Callable[[int], AbstractContextManager[None]] | None,
     ) -> None:
         self._method_entry = getattr(method, task.entry)
         self._watched = watched
         self._before = before
+        self._process = process
         self._around = around
         setattr(self, task.entry, self._give_tracks if task.returns == "tracks" else self._give_masks)
 
     def _give_tracks(self, *given: Any) -> Any:
         tracks = self._method_entry(*given)
-        self._watched.play.modes = find_changed(self._before)
+        self._note_changes()
         return tracks
+
+    def _note_changes(self) -> None:
+        play = self._watched.play
+        play.modes = play.modes or find_changed(self._before)
+        play.process = play.process or describe_changes(self._process)
 
     def _give_masks(self, *given: Any) -> Iterator[Any]:
         play, masks = self._watched.play, self._method_entry(*given)
@@ -156,7 +167,7 @@ class _Listener:
                 is_due = frame < len(self._watched.view.video)
                 with self._around(frame) if self._around and is_due else nullcontext():
                     mask = next(masks, _END)
-                play.modes = play.modes or find_changed(self._before)
+                self._note_changes()
                 if mask is _END:
                     return
                 self._watched.yielded.append(mask)
@@ -181,6 +192,11 @@ def modes() -> Modes:
         "CPU threads": torch.get_num_threads(),
         "float32 matmul precision": torch.get_float32_matmul_precision(),
         "TF32 in cuDNN": torch.backends.cudnn.allow_tf32,
+        "cuDNN benchmark": torch.backends.cudnn.benchmark,
+        "cuDNN deterministic": torch.backends.cudnn.deterministic,
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "default device": torch.get_default_device(),
+        "anomaly detection": torch.is_anomaly_enabled(),
     }
 
 
@@ -195,6 +211,13 @@ def restore(before: Modes) -> None:
     torch.set_num_threads(int(str(before["CPU threads"])))
     torch.set_float32_matmul_precision(str(before["float32 matmul precision"]))
     torch.backends.cudnn.allow_tf32 = bool(before["TF32 in cuDNN"])
+    torch.backends.cudnn.benchmark = bool(before["cuDNN benchmark"])
+    torch.backends.cudnn.deterministic = bool(before["cuDNN deterministic"])
+    torch.use_deterministic_algorithms(bool(before["deterministic algorithms"]))
+    if torch.get_default_device() != before["default device"]:
+        device = str(before["default device"])
+        torch.set_default_device(None if device == "cpu" else device)
+    torch.autograd.set_detect_anomaly(bool(before["anomaly detection"]))
     torch.set_grad_enabled(bool(before["gradients"]))
 
 

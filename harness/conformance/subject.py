@@ -14,6 +14,7 @@ from harness.api.contracts import Method
 from harness.api.errors import HarnessError, UsageError
 from harness.api.foreign import describe_error, describe_traceback, is_interrupt
 from harness.api.hookspecs import GROUP
+from harness.api.process_state import describe_changes, list_running, note_state, restore_state
 from harness.api.tasks import TASKS, Task
 from harness.catalog import Catalog, Source
 from harness.conformance.plays import Play, Player, find_changed, modes, restore
@@ -43,6 +44,10 @@ class Subject:
     _outcomes: dict[str, Outcome] = field(default_factory=dict, init=False)
     left_by_build: dict[str, object] = field(default_factory=dict, init=False)
     """Modes of torch that were not as before when the method was built."""
+    changed_by_build: dict[str, None] = field(default_factory=dict, init=False)
+    """What is everybody's in the process and was not as before when the method was built."""
+    running_before: dict[tuple[str, int], str] | None = field(default=None, init=False)
+    """Threads and children before the method was built for the first time."""
     stale: dict[str, str] = field(default_factory=dict, init=False)
     """Probes that went wrong after another video, but not on a freshly built method; and how."""
 
@@ -58,12 +63,20 @@ class Subject:
 
     def build(self) -> Any:
         """A method built from nothing, as the runner builds it; what it changed in torch is noted and put back."""
-        plan, before = self.plan, modes()
+        if self.running_before is None:
+            self.running_before = list_running()
+        plan, before, process = self.plan, modes(), note_state()
         try:
             return Sessions(plan, self.catalog, Path()).open().method
         finally:
             self.left_by_build |= find_changed(before)
+            self.changed_by_build |= dict.fromkeys(describe_changes(process))
             restore(before)
+            restore_state(process)
+
+    def let_go(self) -> None:
+        """Forget the method that was built; a check that asks for it has it built again."""
+        self.__dict__.pop("built", None)
 
     def play(self, name: str) -> Play:
         """The probe of that name played once; a second time, on a fresh method, where it went wrong after another."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -134,6 +135,26 @@ def test_a_heavy_import_is_caught(tmp_path, monkeypatch, tests_tools):
     outcome = subjects[0].judge(check)
     assert outcome.status == "failed"
     assert "imports torch" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("os.chdir('/')", "leaves working directory = '/'"),
+        ("subprocess.Popen(['sleep', '3'])", "leaves child process"),
+        ("sys.exit(0)", "alone fails: it ends the process with 0"),
+    ],
+)
+def test_an_import_that_changes_the_process_is_caught(line, message, tmp_path, monkeypatch, tests_tools):
+    name = f"loud_plugin_{abs(hash(line))}"
+    (tmp_path / f"{name}.py").write_text(f"import os, subprocess, sys\n{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("harness.api.process_state.GRACE_SECONDS", 0.0)
+    module = tests_tools.plugin_module(name, harness_methods=lambda: [made(lambda context: None)])
+    (subject,) = open_subjects("planted", CHECKS, points=[tests_tools.point("planted", module)])
+    subject.source = replace(subject.source, module=name)
+    (check,) = (check for check in CHECKS if check.name == "light-import")
+    assert message in subject.judge(check).message
 
 
 def planted_kernel(function, **changes):

@@ -364,6 +364,7 @@ PLANTED_ELSEWHERE = {
     *("card", "config", "light-import", "weights-there", "weights-checksum", "weights-no-pickle", "kernels"),
     *("builds", "protocol"),  # test_planted_cards.py
     "blind",  # test_real_run.py
+    "process",  # test_process_state.py
     "no-hidden-sync",  # above, on a GPU
 }
 
