@@ -100,6 +100,12 @@ def test_every_command_and_option_explains_itself(name):
     assert [option for option in silent if not explains_itself(COMMANDS[name], option)] == []
 
 
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"harness schema"}))
+def test_every_command_can_answer_in_json(name):
+    """``schema`` prints nothing else."""
+    assert any("--json" in param.opts for param in COMMANDS[name].params)
+
+
 def explains_itself(command: click.Command, option: str) -> bool:
     """A choice or a default that is shown says enough."""
     param = next(param for param in command.params if option in param.opts)

@@ -113,20 +113,21 @@ def fingerprint(bench: str, data_root: Path | None, allow_partial: bool, as_json
 @options.data_root
 @click.option("--accept-licence", is_flag=True, help="You have read the licence shown and accept it.")
 @click.option("--keep-archives", is_flag=True, help="Keep the archives after unpacking.")
-def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archives: bool) -> None:
+@options.as_json
+def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archives: bool, as_json: bool) -> None:
     """Download and unpack the data of BENCH, or say how to get them by hand."""
     from harness.data.fetching import fetch as fetch_benchmark
 
     catalog = Catalog.load()
     benchmark = catalog.benchmarks.get(bench)
     if not benchmark.needs_root:
-        say(f"{bench} is embedded: there is nothing to fetch")
+        _tell_fetched(bench, None, "embedded", 0, as_json=as_json)
         return
     data_root = find_data_root(benchmark, data_root, catalog, to_fill=True)
     if data_root is None:
         raise UsageError(f"{bench}: no --data-root was given, expected the folder to unpack into")
     if is_whole(benchmark, data_root):
-        say(f"{bench} is whole below {data_root}: there is nothing to fetch")
+        _tell_fetched(bench, data_root, "whole", 0, as_json=as_json)
         return
     say(f"{benchmark.title}\n  licence:  {benchmark.licence}\n  homepage: {benchmark.homepage}", err=True)
     if benchmark.archives and not accept_licence:
@@ -135,7 +136,25 @@ def fetch(bench: str, data_root: Path | None, accept_licence: bool, keep_archive
         )
     with _download_progress() as on_bytes:
         written = fetch_benchmark(benchmark, data_root, on_bytes, keep=keep_archives)
-    say(f"{written} files written below {data_root}; next: harness data check {bench} --data-root {data_root}")
+    _tell_fetched(bench, data_root, "fetched", written, as_json=as_json)
+
+
+def _tell_fetched(bench: str, root: Path | None, state: str, written: int, *, as_json: bool) -> None:
+    """What became of it: ``embedded``, ``whole`` before anything was fetched, or ``fetched``."""
+    if as_json:
+        told = {
+            "benchmark": bench,
+            "data_root": None if root is None else str(root),
+            "state": state,
+            "written": written,
+        }
+        say(json.dumps(told, indent=2))
+    elif state == "embedded":
+        say(f"{bench} is embedded: there is nothing to fetch")
+    elif state == "whole":
+        say(f"{bench} is whole below {root}: there is nothing to fetch")
+    else:
+        say(f"{written} files written below {root}; next: harness data check {bench} --data-root {root}")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from harness.api.providers import PROVIDERS, Offer
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.ls import problems
-from harness.cli.terminal import say, table
+from harness.cli.terminal import say, table, terminal_width
 from harness.planning.places import config_file, read_data_roots
 from harness.version import __version__
 
@@ -112,13 +112,14 @@ def _read_config(catalog: Catalog) -> dict[str, Any]:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """What was found, for people."""
-    packages = [[row["package"], row["state"], _how(row), row["unlocks"]] for row in found["packages"]]
+    packages = [[row["package"], row["state"], row["extra"] or "-", row["unlocks"]] for row in found["packages"]]
     cuda = [f"cuda:{index}: {name}" for index, name in enumerate(found["cuda"])] or ["cuda: none"]
     return [
         f"harness {found['harness']}, python {found['python']}, torch {found['torch']}",
         f"cpu threads: {found['cpu_threads']}",
         *cuda,
-        table(packages, ["package", "here", "install", "what it unlocks"]),
+        table(packages, ["package", "here", "extra", "what it unlocks"], width=terminal_width()),
+        "an extra is installed by: pip install 'vos-harness[EXTRA]'",
         *(f"{kind}: {describe_offers(PROVIDERS[kind])}" for kind in PROVIDERS),
         *_config_lines(found["config"]),
         f"disk: {found['disk_free_gib']:.1f} GiB free here",
@@ -126,10 +127,6 @@ def _lines(found: dict[str, Any]) -> list[str]:
         *found["problems"],
         *(f"\n{broken['plugin']}\n{broken['traceback']}" for broken in found["broken"]),
     ]
-
-
-def _how(row: dict[str, str]) -> str:
-    return f"pip install 'vos-harness[{row['extra']}]'" if row["extra"] else "-"
 
 
 def _config_lines(config: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import click
 
 from harness.catalog import Catalog, Shelf
 from harness.cli import options
-from harness.cli.terminal import say, table
+from harness.cli.terminal import GAP, say, table, terminal_width, widths_of
 
 
 @click.group("ls")
@@ -19,13 +20,36 @@ def command() -> None:
     """List plugins, benches, metrics, experiments or runs."""
 
 
-def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
+def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str, spare: Sequence[str] = ()) -> None:
+    """The rows as JSON, or as a table that fits the terminal; ``spare`` columns go first where it is narrow."""
     if as_json:
         say(json.dumps(rows, indent=2))
     elif rows:
-        say(table([list(row.values()) for row in rows], list(rows[0])))
+        width = terminal_width()
+        heads = keep_columns(rows, spare, width)
+        say(table([[row[head] for head in heads] for row in rows], heads, width=width))
+        gone = [head for head in rows[0] if head not in heads]
+        if gone:
+            say(f"left out in {width} columns: {', '.join(gone)} (a wider terminal, or --json, has them)", err=True)
     else:
         say(empty)
+
+
+READABLE = 16
+"""A column may be broken down to this many characters before another one is left out for it."""
+
+
+def keep_columns(rows: list[dict[str, Any]], spare: Sequence[str], width: int | None) -> list[str]:
+    """The columns that are shown: all of them, or so many ``spare`` ones fewer that the others can be read."""
+    heads = list(rows[0])
+    cells = [[str(row[head]) for head in heads] for row in rows]
+    natural = dict(zip(heads, widths_of(heads, cells), strict=True))
+    for head in spare:
+        needed = natural[heads[0]] + sum(min(natural[other], READABLE) for other in heads[1:])
+        if width is None or needed + GAP * (len(heads) - 1) <= width:
+            break
+        heads.remove(head)
+    return heads
 
 
 @command.command("plugins")
@@ -38,13 +62,16 @@ def plugins(as_json: bool) -> None:
             "method": method.name,
             "tasks": ", ".join(method.tasks),
             "causality": method.causality,
+            "presets": ", ".join(method.presets) or "-",
             "weights": method.default_weights or "-",
+            "licence": method.licence or "-",
             "from": _origin(catalog.methods, method.name),
             "summary": method.summary,
         }
         for method in catalog.methods
     ]
-    _show(rows, as_json=as_json, empty="no methods installed")
+    spare = ("from", "causality", "summary", "weights", "licence", "presets")
+    _show(rows, as_json=as_json, empty="no methods installed", spare=spare)
     for line in problems(catalog):
         say(line, err=True)
 
@@ -82,7 +109,7 @@ def benches(as_json: bool) -> None:
         }
         for bench in catalog.benchmarks
     ]
-    _show(rows, as_json=as_json, empty="no benchmarks installed")
+    _show(rows, as_json=as_json, empty="no benchmarks installed", spare=("from", "data", "videos", "title", "scored"))
 
 
 @command.command("metrics")
@@ -101,7 +128,7 @@ def metrics(as_json: bool) -> None:
         for metric in catalog.metrics
         for column in metric.columns
     ]
-    _show(rows, as_json=as_json, empty="no metrics installed")
+    _show(rows, as_json=as_json, empty="no metrics installed", spare=("from", "better"))
 
 
 @command.command("experiments")
@@ -121,7 +148,7 @@ def experiments(as_json: bool) -> None:
         }
         for name, experiment in found.items()
     ]
-    _show(rows, as_json=as_json, empty="no experiments installed")
+    _show(rows, as_json=as_json, empty="no experiments installed", spare=("cells", "method"))
 
 
 @command.command("runs")
@@ -141,4 +168,4 @@ def runs(base: Path, as_json: bool) -> None:
     from harness.running.finished import find_runs
 
     rows = [asdict(run) for run in find_runs(base)]
-    _show(rows, as_json=as_json, empty=f"no runs below {base}")
+    _show(rows, as_json=as_json, empty=f"no runs below {base}", spare=("created",))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,7 +41,16 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Pack predictions of a benchmark that the server does not score, to try the form.",
 )
-def command(run: Path, server_name: str, bench: str, data_root: Path | None, out: Path | None, force: bool) -> int:
+@options.as_json
+def command(
+    run: Path,
+    server_name: str,
+    bench: str,
+    data_root: Path | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> int:
     """Make the zip that a server takes of RUN: a run's folder, or a folder or zip of masks, or a results.json.
 
     Everything is checked by the server's rules, written, read again and, where there is truth, scored again.
@@ -60,8 +70,26 @@ def command(run: Path, server_name: str, bench: str, data_root: Path | None, out
         force=force,
         on_note=lambda note: say(note, err=True),
     )
-    say("\n".join(_lines(packed, server)))
+    say(json.dumps(_as_json(packed, server), indent=2) if as_json else "\n".join(_lines(packed, server)))
     return 0
+
+
+def _as_json(packed: Packed, server: Server) -> dict[str, Any]:
+    """What was written, and what it scores where there is truth."""
+    scores = packed.rescored.scores if packed.rescored is not None else {}
+    return {
+        "zip": str(packed.path),
+        "sha256": packed.sha256,
+        "bytes": packed.path.stat().st_size,
+        "files": packed.files,
+        "videos": packed.videos,
+        "benchmark": packed.bench,
+        "server": server.name,
+        "url": server.url,
+        "is_scored_by_server": packed.bench in server.benchmarks,
+        "scores": {name: figure.value for columns in scores.values() for name, figure in columns.items()},
+        "equals_record": packed.is_compared,
+    }
 
 
 def _lines(packed: Packed, server: Server) -> list[str]:

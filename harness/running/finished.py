@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from harness.api.contracts import Column
 from harness.api.errors import HarnessError, UsageError
+from harness.api.plain_files import LARGEST_TEXT
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
 from harness.files import read_json
@@ -19,9 +20,11 @@ from harness.running.folder import LARGEST_RESULT
 
 @dataclass(frozen=True)
 class FoundRun:
-    """One run below a folder, in words; ``score`` is its first figure."""
+    """One run below a folder, in words; ``score`` is its first figure, ``benchmark`` has the task behind it."""
 
     run: str
+    method: str
+    benchmark: str
     state: str
     score: str = "-"
     created: str = "-"
@@ -33,16 +36,38 @@ def find_runs(base: Path) -> Iterator[FoundRun]:
 
 
 def _look_at(folder: Path) -> FoundRun:
+    planned = _read_plan(folder / "plan.json")
     if not (folder / "record.json").exists():
         done = len(list((folder / "videos").glob("[!.]*.json")))
-        return FoundRun(str(folder), f"unfinished ({done} videos done)")
+        return FoundRun(str(folder), *planned, f"unfinished ({done} videos done)")
     try:
         record = read_record(folder / "record.json")
     except HarnessError as error:
-        return FoundRun(str(folder), f"unreadable: {error.message}")
+        return FoundRun(str(folder), *planned, f"unreadable: {error.message}")
     figures = [f"{c} {v.value:.4f}" for cs in record.scores.values() for c, v in cs.items() if v.value is not None]
     state = f"failed: {len(record.failures)} videos" if record.failures else "partial" if record.partial else "complete"
-    return FoundRun(str(folder), state, figures[0] if figures else "-", record.created)
+    return FoundRun(
+        run=str(folder),
+        method=_with_detail(record.plugin.name, record.preset),
+        benchmark=_with_detail(record.benchmark.name, record.benchmark.task),
+        state=state,
+        score=figures[0] if figures else "-",
+        created=record.created,
+    )
+
+
+def _read_plan(path: Path) -> tuple[str, str]:
+    """Method and benchmark of a run as its plan has them; dashes for what no run wrote."""
+    try:
+        plan = read_json(path, largest=LARGEST_TEXT)
+        method, bench, task = plan["plugin"]["name"], plan["bench"], plan["task"]
+    except (HarnessError, OSError, TypeError, KeyError):
+        return "-", "-"
+    return str(method), _with_detail(str(bench), str(task))
+
+
+def _with_detail(name: str, detail: str) -> str:
+    return f"{name} ({detail})" if detail else name
 
 
 def read_run(path: Path) -> RunRecord:

