@@ -10,6 +10,7 @@ import click
 
 from harness.api.errors import EnvironmentProblem, HarnessError, MethodFailed, UsageError
 from harness.api.foreign import describe_error, hear_interrupts
+from harness.cli import completion
 from harness.cli.streams import streams_held
 from harness.cli.terminal import say
 from harness.version import __version__
@@ -73,6 +74,8 @@ def root(ctx: click.Context, debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code (see docs/commands.md)."""
+    if arguments is None and completion.is_asked():
+        sys.exit(completion.answer_shell(root))
     arguments = sys.argv[1:] if arguments is None else arguments
     with streams_held(), hear_interrupts():
         code = _answer(arguments)

@@ -8,12 +8,12 @@ import click
 
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
-from harness.cli import options
+from harness.cli import completion, options
 from harness.cli.terminal import say
 
 
 @click.command("check")
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=completion.methods)
 @click.option("--task", type=click.Choice(list(TASKS)), help="Only this task; default: every task of the card.")
 @options.preset
 @options.overrides

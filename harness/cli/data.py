@@ -16,7 +16,7 @@ from harness.api.errors import DataError, UsageError
 from harness.api.oddities import describe_oddities
 from harness.api.video import Sample
 from harness.catalog import Catalog
-from harness.cli import options
+from harness.cli import completion, options
 from harness.cli.terminal import say
 from harness.data.inspection import Findings, is_whole, read_everything
 from harness.planning.places import find_data_root
@@ -27,7 +27,7 @@ def command() -> None:
     """Check, fetch and fingerprint benchmark data."""
 
 
-_bench = click.argument("bench")
+_bench = click.argument("bench", shell_complete=completion.benchmarks)
 
 
 @command.command("check")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.api.contracts import RULES
+from harness.cli import completion
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -66,12 +67,33 @@ def _put_together(ctx: click.Context, param: click.Parameter, value: tuple[tuple
     return tuple(name for names in value for name in names)
 
 
-plugin = click.option("--plugin", required=True, metavar="NAME", help="The method; harness ls plugins.")
-bench = click.option("--bench", required=True, metavar="NAME", help="The benchmark; harness ls benches.")
-task = click.option(
-    "--task", metavar="TASK", help="Where method and benchmark share several; default: the benchmark's first."
+plugin = click.option(
+    "--plugin",
+    required=True,
+    metavar="NAME",
+    help="The method; harness ls plugins.",
+    shell_complete=completion.methods,
 )
-preset = click.option("--preset", default="", metavar="NAME", help="A named config; default: the plugin's own default.")
+bench = click.option(
+    "--bench",
+    required=True,
+    metavar="NAME",
+    help="The benchmark; harness ls benches.",
+    shell_complete=completion.benchmarks,
+)
+task = click.option(
+    "--task",
+    metavar="TASK",
+    help="Where method and benchmark share several; default: the benchmark's first.",
+    shell_complete=completion.tasks,
+)
+preset = click.option(
+    "--preset",
+    default="",
+    metavar="NAME",
+    help="A named config; default: the plugin's own default.",
+    shell_complete=completion.presets,
+)
 overrides = click.option(
     "--set",
     "overrides",
@@ -85,9 +107,13 @@ rule = click.option(
     "rule",
     metavar="NAME",
     help=f"Another rule than the benchmark's own, named in the output and ranked apart: {', '.join(RULES)}.",
+    shell_complete=completion.rules,
 )
 weights = click.option(
-    "--weights", metavar="NAME", help="A checkpoint file, or a name that the method's card lists, or none (random)."
+    "--weights",
+    metavar="NAME",
+    help="A checkpoint file, or a name that the method's card lists, or none (random).",
+    shell_complete=completion.weights,
 )
 device = click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu or cuda:N.")
 precision = click.option(

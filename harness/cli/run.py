@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import options
+from harness.cli import completion, options
 from harness.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="NAME",
     help="Where the videos are worked through: inline is this process, process a process of the method's own.",
+    shell_complete=completion.executors,
 )
 @click.option(
     "--workers",
