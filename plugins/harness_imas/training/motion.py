@@ -124,3 +124,15 @@ def flow_on(flow: Float[Tensor, "B 2 H W"], size: Sequence[int], clamp: float) -
     """Flow at the masks' size, bilinear without scaling of its values, then clamped. code."""
     resized = functional.interpolate(flow, size=tuple(size), mode="bilinear", align_corners=False)
     return resized.clamp(-clamp, clamp)
+
+
+def compactness(mask: Float[Tensor, "B h w"]) -> Tensor:
+    """How far a mask's pixels lie from their middle, squared, in shares of the frame, times the mask; the mean. code.
+
+    RCF's for STv2, by Guess What Moves (Choudhury et al. 2022). An empty mask has no spread.
+    """
+    rows = torch.arange(mask.shape[1], device=mask.device, dtype=mask.dtype)[:, None] / mask.shape[1]
+    columns = torch.arange(mask.shape[2], device=mask.device, dtype=mask.dtype)[None, :] / mask.shape[2]
+    total = mask.sum((1, 2), keepdim=True).clamp(min=1e-6)
+    row, column = ((axis * mask).sum((1, 2), keepdim=True) / total for axis in (rows, columns))
+    return (((rows - row) ** 2 + (columns - column) ** 2) * mask).mean()

@@ -1,4 +1,4 @@
-"""The two stages of a training of IMAS: flow and motion, then targets refined by appearance.
+"""The stages of a training of IMAS: flow and motion, then targets refined by appearance; RCF has one between them.
 
 What is computed once before a stage lies in its folder: flow of all pairs, then a target of every frame.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,29 +20,36 @@ from harness.api.learning import Progress
 from harness.models.flow import flow_provider
 from harness.models.flow.cache import FlowCache, cached_flow
 from harness.ops.crf import IMAS as CRF
-from harness.ops.crf import Bilateral
+from harness.ops.crf import refine, unary_of
 from harness_imas.network import OBJECT_CHANNEL, load_segmenter
 from harness_imas.training.appearance import constrain, refine_target
 from harness_imas.training.clips import LINES, WIDEST
 from harness_imas.training.config import TrainingConfig
+from harness_imas.training.cuts import move_to_cut
 from harness_imas.training.frozen import KeptMaps, open_maps, prepare_maps
-from harness_imas.training.learner import Looks, SynergyLearner, begin, semantics_of
+from harness_imas.training.learner import CRF_KERNEL, Looks, SynergyLearner, begin, semantics_of
 
-MOTION, APPEARANCE = "motion", "appearance"
+MOTION, ONLINE, APPEARANCE = "motion", "online", "appearance"
 CELL = 4
 """Flow is kept at a quarter of the frames that the network sees, which is the finest of its masks."""
-CRF_KERNEL = cast(Bilateral, CRF.bilateral)
+CUT_DIVIDE = 0.5
+"""What a mask moved to a cut is divided by before it is a unary. code."""
 
 
 def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
     """The stages of a config, in their order: those that have iterations."""
-    motion = Stage(MOTION, build=build_motion, prepare=prepare_motion)
-    appearance = Stage(APPEARANCE, build=build_appearance, prepare=prepare_appearance)
-    return tuple(
-        stage
-        for stage, iterations in ((motion, config.iterations), (appearance, config.appearance_iterations))
-        if iterations
-    )
+    known = {
+        MOTION: Stage(MOTION, build=build_motion, prepare=prepare_motion),
+        ONLINE: Stage(ONLINE, build=build_online, prepare=prepare_online),
+        APPEARANCE: Stage(APPEARANCE, build=build_appearance, prepare=prepare_appearance),
+    }
+    return tuple(known[name] for name in stages_of(config))
+
+
+def stages_of(config: TrainingConfig) -> Sequence[str]:
+    """Their names."""
+    counts = {MOTION: config.iterations, ONLINE: config.online_iterations, APPEARANCE: config.appearance_iterations}
+    return [name for name, iterations in counts.items() if iterations]
 
 
 def prepare_motion(context: TrainingContext, progress: Progress) -> None:
@@ -60,8 +66,8 @@ def build_motion(context: TrainingContext) -> SynergyLearner:
 
 
 def motion_folder(context: TrainingContext) -> Path:
-    """Where flow, and the maps of a frozen backbone, lie: with stage 1, or with stage 2 where that is all there is."""
-    return context.artefacts_of(MOTION if context.config.iterations else APPEARANCE)
+    """Where flow, and the maps of a frozen backbone, lie: with the first stage that there is."""
+    return context.artefacts_of(stages_of(context.config)[0])
 
 
 def kept_maps(context: TrainingContext) -> KeptMaps | None:
@@ -69,8 +75,8 @@ def kept_maps(context: TrainingContext) -> KeptMaps | None:
     return open_maps(context, motion_folder(context)) if context.config.frozen else None
 
 
-def before_appearance(context: TrainingContext) -> Path:
-    """The weights that stage 2 goes on from: those given for it, or those that stage 1 ended with."""
+def go_on_from(context: TrainingContext) -> Path:
+    """The weights that a later stage goes on from: those given for it, or those that the one before ended with."""
     found = context.weights or context.earlier
     if found is None:
         raise DataError(
@@ -80,18 +86,30 @@ def before_appearance(context: TrainingContext) -> Path:
     return found
 
 
+def prepare_online(context: TrainingContext, progress: Progress) -> None:
+    """Nothing but what stage 1 would have made where it is left out."""
+    go_on_from(context)
+    if context.stage == stages_of(context.config)[0]:
+        prepare_motion(context, progress)
+
+
+def build_online(context: TrainingContext) -> SynergyLearner:
+    """The learner of RCF's step between both stages."""
+    weights = go_on_from(context)
+    channel = object_channel(weights, context.config.channels)
+    return SynergyLearner(context, open_flow(context), begin_from=weights, online=True, object_channel=channel)
+
+
 def prepare_appearance(context: TrainingContext, progress: Progress) -> None:
     """Make the targets, and what stage 1 would have made where it is left out."""
-    weights = before_appearance(context)
-    if not context.config.iterations:
-        prepare_motion(context, progress)
-    prepare_targets(context, weights, progress)
+    prepare_online(context, progress)
+    prepare_targets(context, go_on_from(context), progress)
 
 
 def prepare_targets(context: TrainingContext, weights: Path, progress: Progress) -> None:
     """Write a target for each frame: the object's mask, refined by the CRF, held to what resembles it (eq. 7, 12)."""
     config: TrainingConfig = context.config
-    segmenter = load_segmenter(weights).to(context.device).eval()
+    segmenter = load_segmenter(weights, averaged=True).to(context.device).eval()
     semantics = semantics_of(config, context.weights)
     looks = Looks(segmenter, None if semantics is None else semantics.to(context.device), config)
     channel = object_channel(weights, segmenter.channels)
@@ -112,14 +130,21 @@ def prepare_targets(context: TrainingContext, weights: Path, progress: Progress)
 
 def build_appearance(context: TrainingContext) -> SynergyLearner:
     """The learner of stage 2, which goes on from the weights of stage 1."""
-    weights = before_appearance(context)
+    weights, config = go_on_from(context), context.config
+    channel = object_channel(weights, config.channels)
+    targets = [open_target(target_path(context, sample), sample) for sample in context.samples]
+    if config.fresh_head:
+        context = replace(context, config=replace(config, merging=True))
+        if context.earlier is not None and MOTION in stages_of(config):
+            weights = context.earlier.with_name(f"stage-{MOTION}.safetensors")
     return SynergyLearner(
         context,
         open_flow(context),
         begin_from=weights,
         maps=kept_maps(context),
-        targets=[open_target(target_path(context, sample), sample) for sample in context.samples],
-        object_channel=object_channel(weights, context.config.channels),
+        targets=targets,
+        object_channel=channel,
+        fresh_head=config.fresh_head,
     )
 
 
@@ -160,14 +185,37 @@ def make_target(looks: Looks, frame: NDArray[np.uint8], channel: int, config: Tr
     """The target (h, w) of a frame, 0 to 255, at the size of its masks."""
     image = torch.from_numpy(np.ascontiguousarray(frame))
     mask = looks.channels(image)[channel].cpu()  # (h, w)
-    small = shrink(image, (mask.shape[0], mask.shape[1]))  # (h, w, 3)
-    if config.crf:
+    features = looks.semantics(image).cpu() if config.semantic or config.ncut else None
+    if config.crf_on_frames:
+        mask = refine_on_frame(image, mask, features if config.ncut else None, config)
+    elif config.crf:
         kernel = replace(CRF_KERNEL, sxy=config.crf_sxy * mask.shape[0] / LINES)
+        small = shrink(image, (mask.shape[0], mask.shape[1]))  # (h, w, 3)
         mask = refine_target(small, mask, replace(CRF, bilateral=kernel), divide=config.crf_divide)
-    if config.semantic:
-        features = looks.semantics(image).cpu()
+    if config.semantic and features is not None:
         mask = constrain(mask, features, threshold=config.threshold, dilation=config.dilation)
     return np.asarray((255 * mask).round().byte())
+
+
+def refine_on_frame(image: Tensor, mask: Tensor, features: Tensor | None, config: TrainingConfig) -> Tensor:
+    """RCF's target (H, W) of a (H, W, 3) frame brought to 480 lines, from a mask (h, w): soft.
+
+    With features it is multiplied by that of the mask moved to a normalised cut of them, unless both differ too much.
+    """
+    height, width = image.shape[:2]
+    frame = shrink(image, (LINES, max(1, round(width * LINES / height))))
+
+    def refined(soft: Tensor, divide: float) -> Tensor:
+        enlarged = functional.interpolate(soft[None, None], size=frame.shape[:2], mode="bilinear", align_corners=False)
+        crf = replace(CRF, bilateral=replace(CRF_KERNEL, sxy=config.crf_sxy))
+        return refine(frame[None], unary_of(enlarged[:, 0], divide=divide, stretch=True), crf)[0, 1]
+
+    target = refined(mask, config.crf_divide)
+    if features is None:
+        return target
+    cut = refined(move_to_cut(features, mask), CUT_DIVIDE)
+    far = ((target > 0.5) != (cut > 0.5)).float().mean()
+    return target if config.ncut_far is not None and far > config.ncut_far else target * cut
 
 
 def shrink(frame: Tensor, size: tuple[int, int]) -> Tensor:

@@ -28,6 +28,7 @@ def test_there_are_two_stages_unless_one_has_no_iterations():
     assert [stage.name for stage in CARD.training.stages(TrainingConfig())] == ["motion", "appearance"]
     assert [stage.name for stage in CARD.training.stages(PRESETS["table4-none"])] == ["motion"]
     assert [stage.name for stage in CARD.training.stages(TrainingConfig(iterations=0))] == ["appearance"]
+    assert [stage.name for stage in CARD.training.stages(PRESETS["rcf"])] == ["motion", "online", "appearance"]
 
 
 def test_tables_three_and_four_differ_in_what_they_name():
@@ -61,11 +62,14 @@ def test_impossible_constants_of_test_time_are_refused(wrong):
         {"dilation": 4},
         {"motion_kernel": 2},
         {"clamp": 0.0},
+        {"momentum": 1.0},
+        {"schedule": 100},
+        {"frozen": True, "photometric": False, "online_iterations": 5},
         {"initial": "imagenet"},
     ],
 )
 def test_impossible_constants_of_training_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"expected|shorter side|takes its file|nothing to train"):
+    with pytest.raises(ValueError, match=r"expected|shorter side|takes its file|nothing to train|keeps no frames"):
         TrainingConfig(**wrong)
 
 

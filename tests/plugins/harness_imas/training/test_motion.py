@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from harness_imas.training import motion
-from harness_imas.training.motion import Motion, entropy, fit_affine, flow_on, lay_out, motion_loss, pool, rebuild
+from harness_imas.training.motion import (
+    Motion,
+    compactness,
+    entropy,
+    fit_affine,
+    flow_on,
+    lay_out,
+    motion_loss,
+    pool,
+    rebuild,
+)
 
 HALVES = torch.zeros(1, 2, 4, 6)
 HALVES[:, 0, :, :3] = 1
@@ -181,3 +191,12 @@ def test_every_pathway_fits_a_turning_square_better_as_it_learns(pathway):
         losses.append(loss.item())
 
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_compactness_is_the_spread_of_a_mask_and_nothing_of_one_cell():
+    mask = torch.zeros(1, 4, 4)
+    mask[0, 1, 2] = 1
+    assert compactness(mask) == 0
+    mask[0, 1, 0] = 1  # half a frame away: each cell a quarter from the middle
+    assert compactness(mask) == pytest.approx(2 * 0.25**2 / 16)
+    assert compactness(torch.zeros(1, 4, 4)) == 0
