@@ -21,6 +21,9 @@ from harness.api.errors import CannotWrite, DataError, UsageError, VerificationF
 from harness.api.plain_files import read_plain
 from harness.api.whole_files import whole_file
 
+LARGEST_DIGESTED = 1 << 31
+"""Bytes of a file of ours: tracks are the largest."""
+
 
 def digest_of(parts: Any) -> str:
     """SHA-256 of plain JSON values, independent of the order of keys."""
@@ -33,11 +36,11 @@ def digest_of_bytes(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_of_files(paths: Iterable[Path]) -> str:
-    """SHA-256 over names and bytes of files, in the order given."""
+def digest_of_files(paths: Iterable[Path], *, links: bool = True) -> str:
+    """SHA-256 over names and bytes of plain files, in the order given; OSError for what is none."""
     digest = hashlib.sha256()
     for path in paths:
-        content = path.read_bytes()
+        content = read_plain(path, largest=LARGEST_DIGESTED, links=links)
         digest.update(f"{path.name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
@@ -190,8 +193,13 @@ class HeldFolder:
 
 
 def refuse_links(*places: Path) -> None:
-    """Raise UsageError where one of these is a link: what it leads to is somebody else's."""
+    """Raise UsageError for a link, whose end is somebody else's, and for a pipe, which would be waited for."""
     for place in places:
+        if place.exists() and not (place.is_file() or place.is_dir()):
+            raise UsageError(
+                f"{place} is a pipe, socket or device; expected files of this folder's own, nothing was touched",
+                hint="remove it, or choose another --out",
+            )
         if place.is_symlink():
             raise UsageError(
                 f"{place} is a link to {os.readlink(place)}; expected files of this folder's own, nothing was touched",

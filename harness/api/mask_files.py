@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import NoReturn
 import numpy as np
 
 from harness.api.errors import DataError, IncompletePredictions
+from harness.api.plain_files import open_plain
 from harness.api.png_rows import undo_filters
 
 
@@ -42,6 +42,8 @@ MAX_PIXELS = 1 << 26
 """A header that claims more pixels than this (8192 x 8192) is refused before anything is inflated."""
 MAX_BYTES = 2 * MAX_PIXELS
 """A file larger than this is no mask: it is not read."""
+LARGEST_IMAGE = 4 * MAX_PIXELS
+"""Bytes of a frame's file: three a pixel where nothing is compressed, and a header."""
 MAX_OUTLINE = 1 << 20
 """Pixels that the outlines of one mask's polygons may be long in all: filling takes 80 bytes a pixel of them."""
 
@@ -119,10 +121,7 @@ def _parse_header(path: Path, data: bytes) -> PngHeader:
 
 def _read_bytes(path: Path, size: int = -1) -> bytes:
     try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno()).st_size
-            if found > MAX_BYTES:
-                raise DataError.at(path, found=f"a file of {found} bytes", expected="a mask PNG")
+        with open_plain(path, largest=MAX_BYTES) as file:
             return file.read(size)
     except FileNotFoundError as error:
         raise DataError.at(path, found="no such file", expected="a mask PNG") from error

@@ -6,7 +6,10 @@ import codecs
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 LARGEST_TEXT = 1 << 20
 """Bytes of what a person writes: a gate, an experiment, a plan."""
@@ -17,6 +20,13 @@ def read_plain(path: Path, *, largest: int, links: bool = True) -> bytes:
 
     OSError whose ``strerror`` says what was found instead.
     """
+    with open_plain(path, largest=largest, links=links) as file:
+        return file.read(largest + 1)
+
+
+@contextmanager
+def open_plain(path: Path, *, largest: int, links: bool = True) -> Iterator[BinaryIO]:
+    """A plain file open for reading, as ``read_plain`` has it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW))
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
@@ -24,7 +34,7 @@ def read_plain(path: Path, *, largest: int, links: bool = True) -> bytes:
             raise OSError(errno.EINVAL, _KINDS.get(stat.S_IFMT(found.st_mode), "no plain file"), str(path))
         if found.st_size > largest:
             raise OSError(errno.EFBIG, f"{found.st_size} bytes", str(path))
-        return file.read(largest + 1)
+        yield file
 
 
 def decode_text(content: bytes, *, errors: str = "strict") -> str:

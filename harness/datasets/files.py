@@ -17,8 +17,8 @@ import numpy as np
 from harness.api import track_json
 from harness.api.errors import DataError, DataProblems
 from harness.api.file_names import is_left_behind, natural_key
-from harness.api.mask_files import MAX_PIXELS, read_mask
-from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
+from harness.api.mask_files import LARGEST_IMAGE, MAX_PIXELS, read_mask
+from harness.api.plain_files import LARGEST_TEXT, decode_text, open_plain, read_plain
 from harness.api.records import is_safe_video_name
 from harness.api.video import Sample
 from harness.datasets.oddities import AS_STORED, find_oddities
@@ -131,16 +131,20 @@ def _open(path: Path, *, whole: bool = False) -> Iterator[Image.Image]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(path.read_bytes()) if whole else path, formats=FORMATS)
-        with image:
-            if image.width * image.height > MAX_PIXELS:
-                found = f"an image of {image.width} x {image.height}"
-                raise DataError.at(path, found=found, expected=f"at most {MAX_PIXELS} pixels")
-            yield image
+        with open_plain(path, largest=LARGEST_IMAGE) as file:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = Image.open(io.BytesIO(file.read()) if whole else file, formats=FORMATS)
+            with image:
+                if image.width * image.height > MAX_PIXELS:
+                    found = f"an image of {image.width} x {image.height}"
+                    raise DataError.at(path, found=found, expected=f"at most {MAX_PIXELS} pixels")
+                yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else f"a truncated or corrupt image ({error})"
+        told = error.strerror if isinstance(error, OSError) else None
+        if isinstance(error, FileNotFoundError):
+            told = "no such file"
+        found = told or f"a truncated or corrupt image ({error})"
         raise DataError.at(path, found=found, expected="a whole image", hint="extract it again") from error
 
 
@@ -156,7 +160,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def _jpeg_size(path: Path) -> tuple[int, int] | None:
     """The size a plain JPEG claims, without Pillow (half of the start of a score is its import); None: let it look."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path, largest=LARGEST_IMAGE) as file:
             data = file.read(HEADER_BYTES)
     except OSError:
         return None
@@ -287,7 +291,7 @@ class VideoFiles:
         for kind, files in self._everything():
             for path in files:
                 try:
-                    content = path.read_bytes()
+                    content = read_plain(path, largest=LARGEST_IMAGE)
                 except OSError as error:
                     raise DataError.at(path, found=f"no readable file ({error.strerror})", expected=kind) from error
                 self._refuse_changed(path)

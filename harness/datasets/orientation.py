@@ -8,6 +8,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from harness.api.mask_files import LARGEST_IMAGE
+from harness.api.plain_files import open_plain
+
 HEADER_BYTES = 1 << 16
 UPRIGHT = 1
 _ORIENTATION = 0x0112
@@ -17,7 +20,7 @@ _TAGS_OF_FIRST_FOLDER = 256
 def read_orientation(path: Path) -> int:
     """1 where an image is stored upright or says nothing, else 2 to 8 (Exif 2.32, 4.6.5)."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path, largest=LARGEST_IMAGE) as file:
             data = file.read(HEADER_BYTES)
     except OSError:
         return UPRIGHT

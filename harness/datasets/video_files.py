@@ -26,6 +26,8 @@ KEPT_OPEN = 4
 
 def open_video_file(path: Path) -> Sample:
     """The video of one file; DataError where OpenCV finds no frame in it."""
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise DataError.at(path, found="no plain file", expected="a video")
     reader = Reader(path)
     try:
         first = reader.read(0)

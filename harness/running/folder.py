@@ -152,7 +152,7 @@ class RunFolder(HeldFolder):
         parts = result.model_dump_json(by_alias=True, exclude={"seal"})
         place = self.path / result.masks
         files = sorted(place.iterdir()) if place.is_dir() else [place]
-        return digest_of([parts, digest_of_files(files) if result.masks else ""])
+        return digest_of([parts, digest_of_files(files, links=False) if result.masks else ""])
 
     def append(self, result: VideoResult) -> None:
         """Store one finished video under its seal; its masks are in place already."""

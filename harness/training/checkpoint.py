@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness.api.errors import ContractError, DataError, EnvironmentProblem, UsageError
 from harness.api.learning import Learner
-from harness.files import write_atomically
+from harness.files import digest_of_bytes, write_atomically
 from harness.models.checkpoints import refuse_bomb
 from harness.training.log import Window
 
@@ -48,6 +48,8 @@ class State:
     best: float | None = None
     best_stage: str = ""
     best_iteration: int = -1
+    best_sha256: str = ""
+    """Of the file of the best weights; empty where there is none, or a checkpoint does not know."""
     window: Window = field(default_factory=Window)
 
     def begin(self, stage: str) -> State:
@@ -58,7 +60,20 @@ class State:
             best=self.best,
             best_stage=self.best_stage,
             best_iteration=self.best_iteration,
+            best_sha256=self.best_sha256,
         )
+
+    def forget_lost_best(self, path: Path) -> bool:
+        """Forget the best score where the weights that reached it are not at ``path`` any more; whether that was so.
+
+        Better ones that a kill kept the checkpoint from knowing are no loss: they are validated again.
+        """
+        steps = _steps_of(path)
+        is_there = path.is_file() and digest_of_bytes(path) == self.best_sha256
+        if not self.best_sha256 or is_there or (steps or 0) > self.before + self.validated:
+            return False
+        self.best, self.best_stage, self.best_iteration, self.best_sha256 = None, "", -1, ""
+        return True
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> State:
@@ -71,6 +86,7 @@ class State:
             best=content["best"],
             best_stage=str(content.get("best_stage", "")),
             best_iteration=int(content["best_iteration"]),
+            best_sha256=str(content.get("best_sha256", "")),
             window=Window.of_plain(content["window"]),
         )
 
@@ -93,6 +109,7 @@ def write_checkpoint(
         "best": state.best,
         "best_stage": state.best_stage,
         "best_iteration": state.best_iteration,
+        "best_sha256": state.best_sha256,
         "window": state.window.as_plain(),
         "networks": {name: dict(network.state_dict()) for name, network in networks.items()},
         "optimizer": learner.optimizer().state_dict() if learner else {},
@@ -168,10 +185,10 @@ def restore(checkpoint: Checkpoint, learner: Learner, scaler: torch.amp.GradScal
         if checkpoint.state.iteration > learner.iterations:
             raise ValueError(f"iteration {checkpoint.state.iteration}, expected at most {learner.iterations}")
         for name, network in networks.items():
-            odd = [key for key, tensor in checkpoint.networks[name].items() if not torch.isfinite(tensor).all()]
-            if odd:
-                raise ValueError(f"NaN or infinity in {odd[0]} of {name}")
+            _refuse_endless(name, checkpoint.networks[name])
             network.load_state_dict(checkpoint.networks[name])
+        for number, kept in checkpoint.optimizer["state"].items():
+            _refuse_endless(f"the optimiser's state {number}", kept)
         learner.optimizer().load_state_dict(dict(checkpoint.optimizer))
         if scaler.is_enabled():
             scaler.load_state_dict(dict(checkpoint.scaler))
@@ -183,6 +200,12 @@ def restore(checkpoint: Checkpoint, learner: Learner, scaler: torch.amp.GradScal
         ) from problem
 
 
+def _refuse_endless(name: str, tensors: Mapping[str, Any]) -> None:
+    for key, value in tensors.items():
+        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+            raise ValueError(f"NaN or infinity in {key} of {name}")
+
+
 def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write what the method loads at test time as safetensors, with where it came from."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
@@ -191,6 +214,24 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[s
     except (RuntimeError, ValueError) as problem:  # tensors that share memory
         raise ContractError(f"Learner.weights() cannot be stored: {problem}") from problem
     write_atomically(path, _in_order(content))
+
+
+def _steps_of(path: Path) -> int | None:
+    """How many steps made these weights, as they say; None where they do not."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return int(file.metadata()["iterations"])
+    except Exception:  # junk
+        return None
+
+
+def holds(path: Path, weights: Mapping[str, Tensor]) -> bool:
+    """Whether a file holds these weights, whatever else it says."""
+    try:
+        found = safetensors.torch.load_file(path)
+    except Exception:  # junk, or a type torch lacks
+        return False
+    return found.keys() == weights.keys() and all(torch.equal(found[name], weights[name].cpu()) for name in found)
 
 
 def _in_order(content: bytes) -> bytes:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import UsageError
+from harness.api.plain_files import read_plain
 from harness.files import HeldFolder, refuse_foreign_files, refuse_links, sweep, write_atomically
 
 SCHEMA = "harness.training/1"
+LARGEST_DESCRIPTION = 1 << 26
+"""Bytes; names of videos and a line a sitting."""
 WRITTEN = ("checkpoint.pt", "last.safetensors", "best.safetensors", "curve.png", "log.jsonl", "artefacts", "train.json")
 """What a training leaves, beside the weights of stages; ``train.json`` goes last when it is thrown away: until then the
 folder is its."""
@@ -99,7 +102,7 @@ class TrainingFolder:
         if not self.description.exists():
             return None
         try:
-            described = json.loads(self.description.read_text(encoding="utf-8"))
+            described = json.loads(read_plain(self.description, largest=LARGEST_DESCRIPTION, links=False))
             if described["schema"] != SCHEMA or not isinstance(described["depends_on"], dict):
                 raise ValueError(f"schema {described['schema']!r}, expected {SCHEMA}")
             list(described["made_with"])

@@ -13,8 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.api.plain_files import read_plain
 from harness.files import write_atomically
 
+LARGEST_LOG = 1 << 30
+"""Bytes; two million iterations, each reported, are a third of it."""
 NEVER = 1 << 62
 """The iteration that no training reaches."""
 
@@ -80,7 +83,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a log, in order; a last one torn by a kill is left out, and no file is no lines."""
     lines = []
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_plain(path, largest=LARGEST_LOG).decode("utf-8", "replace")
     except FileNotFoundError:
         return []
     for written in text.splitlines():

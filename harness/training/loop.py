@@ -16,7 +16,7 @@ from harness.api.errors import DataError, HarnessError, MethodFailed, PluginErro
 from harness.api.foreign import blame
 from harness.api.learning import Learner, Stage, TrainingContext
 from harness.catalog import Catalog
-from harness.files import write_atomically
+from harness.files import digest_of_bytes, write_atomically
 from harness.machine import PeakMemory, allows_tf32, work_on
 from harness.models.precision import DTYPES
 from harness.planning.request import Request
@@ -25,6 +25,7 @@ from harness.training.batches import Batches, as_it_is
 from harness.training.checkpoint import (
     Checkpoint,
     State,
+    holds,
     read_checkpoint,
     restore,
     write_checkpoint,
@@ -116,6 +117,8 @@ def _learn(plan: TrainingPlan, folder: TrainingFolder, catalog: Catalog, process
     names, interruption = [stage.name for stage in plan.stages], Interruption()
     found = read_checkpoint(folder.checkpoint, plan.key, names) if folder.checkpoint.exists() else None
     state = found.state if found else State(stage=names[0])
+    if state.forget_lost_best(folder.best):
+        watch.on_note(f"{folder.best} is not what the best validation left: its score is forgotten")
     if processes.is_first:
         cut(folder.log, stages=names, stage=state.stage, iteration=state.iteration, validated=state.validated)
     with interruption.heard():
@@ -226,6 +229,7 @@ class Loop:
         try:
             self._validate_if_due()
             if self.state.iteration == self.total:  # it ended before this could be told, or written
+                self._tell_of_other_weights()
                 self._store()
             self.clock.start()
             while self.state.iteration < self.total:
@@ -347,12 +351,18 @@ class Loop:
         if is_best and self.plan.chooses:
             self.state.best, self.state.best_stage, self.state.best_iteration = found.score, self.stage.name, done
             write_weights(self.folder.best, weights, self._describe_weights(found.score))
+            self.state.best_sha256 = digest_of_bytes(self.folder.best)
 
     def _store(self, *, is_last: bool = True) -> None:
         """Write what is learnt; a training whose loss broke keeps the earlier checkpoint."""
         self._refuse_bad_loss()
         with self.clock.leave_out():
             self._write(with_curve=is_last or time.perf_counter() - self.drawn > SECONDS_BETWEEN_CURVES)
+
+    def _tell_of_other_weights(self) -> None:
+        last = self.folder.last
+        if self.processes.is_first and last.exists() and not holds(last, self.learner.weights()):
+            self.watch.on_note(f"{last} was not what the training ended with: it is written anew")
 
     def _write(self, *, with_curve: bool = True) -> None:
         """Write checkpoint, last weights and curve, in the first process."""

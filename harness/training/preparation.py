@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.learning import Stage, TrainingContext
+from harness.api.plain_files import LARGEST_TEXT, read_plain
 from harness.files import digest_of, digest_of_bytes, refuse_links, sweep, write_atomically
 from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.running.digests import OnNote, tell_if_slow
@@ -77,7 +78,7 @@ def _write(path: Path, made_from: Mapping[str, str]) -> None:
 def _read(path: Path) -> dict[str, Any] | None:
     """What a file says something was made from; None where there is none, or it does not agree with itself."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_plain(path, largest=LARGEST_TEXT, links=False))
         made_from = content["made_from"]
         return dict(made_from) if content["sha256"] == digest_of(made_from) else None
     except (OSError, ValueError, RecursionError, KeyError, TypeError):

@@ -7,10 +7,12 @@ import zipfile
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save
 
 from harness.api.errors import ContractError, DataError, EnvironmentProblem, UsageError
 from harness.training import checkpoint
-from harness.training.checkpoint import write_weights
+from harness.training.checkpoint import State, write_weights
+from harness.training.loop import Watch
 
 
 @pytest.fixture
@@ -149,6 +151,38 @@ def test_weights_that_a_kill_kept_from_being_written_at_the_end_are_written(fini
     assert last.read_bytes() == before
 
 
+@pytest.mark.parametrize("content", [b"junk", b"", None])
+def test_last_weights_that_are_not_what_a_finished_training_left_are_told_and_written_anew(finished, content):
+    last, notes = finished.folder / "last.safetensors", []
+    before = last.read_bytes()
+    finished.train(validate="none", watch=Watch(on_note=notes.append))
+    assert notes == []
+    last.write_bytes(content if content is not None else save({"weight": torch.ones(1, 3), "bias": torch.ones(1)}))
+    finished.train(validate="none", watch=Watch(on_note=notes.append))
+    assert notes == [f"{last} was not what the training ended with: it is written anew"]
+    assert last.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"junk", None])
+def test_best_weights_that_are_lost_are_told_and_their_score_is_forgotten(tiny, content):
+    first, notes = tiny.train(), []
+    best = tiny.folder / "best.safetensors"
+    assert tiny.train(watch=Watch(on_note=notes.append)).best == first.best == 1
+    assert notes == []
+    best.unlink()
+    if content is not None:
+        best.write_bytes(content)
+    assert tiny.train(watch=Watch(on_note=notes.append)).best is None
+    assert notes == [f"{best} is not what the best validation left: its score is forgotten"]
+
+
+def test_better_weights_than_a_killed_training_knew_of_are_no_loss(tiny):
+    tiny.train()
+    known = {"best": 0.5, "best_iteration": 5, "best_sha256": "0" * 64}
+    assert not State(iteration=11, validated=11, **known).forget_lost_best(tiny.folder / "best.safetensors")
+    assert State(iteration=12, validated=12, **known).forget_lost_best(tiny.folder / "best.safetensors")
+
+
 def rewrite(path, **changes):
     torch.save(torch.load(path, weights_only=True) | changes, path)
 
@@ -172,6 +206,15 @@ def test_a_checkpoint_with_nan_is_refused(finished):
         finished.train(validate="none")
 
 
+def test_an_optimiser_with_nan_is_refused(finished):
+    path = finished.folder / "checkpoint.pt"
+    optimizer = torch.load(path, weights_only=True)["optimizer"]
+    optimizer["state"][0]["momentum_buffer"].fill_(float("inf"))
+    rewrite(path, optimizer=optimizer)
+    with pytest.raises(DataError, match="NaN or infinity in momentum_buffer of the optimiser's state 0"):
+        finished.train(validate="none")
+
+
 def test_a_checkpoint_that_would_inflate_is_refused_unread(finished):
     path = finished.folder / "checkpoint.pt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -183,5 +226,5 @@ def test_a_checkpoint_that_would_inflate_is_refused_unread(finished):
 def test_a_pipe_in_place_of_a_checkpoint_is_not_waited_for(finished):
     (finished.folder / "checkpoint.pt").unlink()
     os.mkfifo(finished.folder / "checkpoint.pt")
-    with pytest.raises(DataError, match="no plain file"):
+    with pytest.raises(UsageError, match=r"checkpoint.pt is a pipe"):
         finished.train(validate="none")
