@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from skimage.morphology import disk
 
-from harness.api.contracts import DAVIS_2017, DAVIS_2017_UNSUPERVISED, Scoring
+from harness.api.contracts import DAVIS_2017, DAVIS_2017_UNSUPERVISED, Rule
 from harness.api.mask_files import read_mask, write_mask
 from harness.api.video import Sample
 from harness.metrics.j_and_f import JAndF
@@ -45,7 +45,7 @@ def write_video(folder: Path, masks: np.ndarray) -> list[Path]:
     return paths
 
 
-def score(predictions: list[Path], truths: list[Path], scoring: Scoring) -> float:
+def score(predictions: list[Path], truths: list[Path], rule: Rule) -> float:
     """J&F as the harness measures it: read, measure, forget."""
     sample = Sample(
         name="video",
@@ -58,10 +58,10 @@ def score(predictions: list[Path], truths: list[Path], scoring: Scoring) -> floa
         digest=lambda: "0" * 64,
     )
     metric = JAndF()
-    measurement = metric.start(sample, scoring)
+    measurement = metric.start(sample, rule)
     for t in range(len(truths)):
         measurement.add(t, read_mask(predictions[t]), sample.read_truth(t))
-    return metric.summarise([measurement.finish()], scoring)["J&F"]
+    return metric.summarise([measurement.finish()], rule)["J&F"]
 
 
 def one_hot(masks: np.ndarray, count: int) -> np.ndarray:
@@ -99,13 +99,13 @@ def reference_series(predictions: np.ndarray, truths: np.ndarray) -> tuple[np.nd
     return J, np.array([reference_F(*pair) for pair in zip(predictions, truths, strict=True)])
 
 
-def score_plainly(predictions: list[Path], truths: list[Path], scoring: Scoring) -> float:
+def score_plainly(predictions: list[Path], truths: list[Path], rule: Rule) -> float:
     """The same J&F over whole videos of one-hot masks in NumPy and OpenCV."""
-    used = slice(1, -1) if scoring.frames == "inner" else slice(None)
+    used = slice(1, -1) if rule.frames == "inner" else slice(None)
     truth, prediction = (np.stack([np.array(Image.open(path)) for path in paths]) for paths in (truths, predictions))
     true = one_hot(truth, int(truth[0].max()))[:, used]
     proposed = one_hot(prediction[used], int(prediction[used].max()))
-    if scoring.matching == "ids":
+    if rule.matching == "ids":
         series = [reference_series(*pair) for pair in zip(proposed, true, strict=True)]
         return float((np.mean([J.mean() for J, _ in series]) + np.mean([F.mean() for _, F in series])) / 2)
     pairs = np.array([[reference_series(proposal, object_) for object_ in true] for proposal in proposed])
@@ -120,7 +120,7 @@ def cpu_seconds(function, *args: object) -> float:
 
 
 @pytest.mark.parametrize(
-    ("objects", "proposals", "frames", "scoring"),
+    ("objects", "proposals", "frames", "rule"),
     [
         pytest.param(1, 1, 40, DAVIS_2017, id="one-shot, 1 object"),
         pytest.param(4, 4, 40, DAVIS_2017, id="one-shot, 4 objects"),
@@ -128,20 +128,20 @@ def cpu_seconds(function, *args: object) -> float:
     ],
 )
 @pytest.mark.parametrize("form", ["compiled", "plain"])
-def test_scoring(benchmark, tmp_path, monkeypatch, form, objects, proposals, frames, scoring):
+def test_scoring(benchmark, tmp_path, monkeypatch, form, objects, proposals, frames, rule):
     if form == "plain":
         monkeypatch.setattr("harness.metrics.j_and_f.measurement.new_counter", PlainCounter)
     truth = blobs(np.random.default_rng(0), objects, frames, jitter=0)
     prediction = blobs(np.random.default_rng(0 if objects == proposals else 1), proposals, frames, jitter=3)
     paths = write_video(tmp_path / "prediction", prediction), write_video(tmp_path / "truth", truth)
-    assert score(*paths, scoring) == pytest.approx(score_plainly(*paths, scoring), abs=1e-12)
+    assert score(*paths, rule) == pytest.approx(score_plainly(*paths, rule), abs=1e-12)
 
-    reference = min(cpu_seconds(score_plainly, *paths, scoring) for _ in range(2))
-    ours = min(cpu_seconds(score, *paths, scoring) for _ in range(7))
+    reference = min(cpu_seconds(score_plainly, *paths, rule) for _ in range(2))
+    ours = min(cpu_seconds(score, *paths, rule) for _ in range(7))
     benchmark.extra_info |= {
         "reference_over_ours": round(reference / ours, 1),
         "ours_ms_per_frame": round(1e3 * ours / frames, 3),
         "reference_ms_per_frame": round(1e3 * reference / frames, 1),
     }
-    benchmark(score, *paths, scoring)
+    benchmark(score, *paths, rule)
     print(f"\n{benchmark.name}: {benchmark.extra_info}")

@@ -15,7 +15,7 @@ from harness.api.contracts import (
     Citation,
     Column,
     Method,
-    Scoring,
+    Rule,
     Weights,
 )
 from harness.api.errors import CausalityError, ContractError, DataError, HarnessError, IncompletePredictions
@@ -62,9 +62,9 @@ __all__ = [
     "Outcome",
     "Prompts",
     "ProviderSpec",
+    "Rule",
     "RunRecord",
     "Sample",
-    "Scoring",
     "Snapshot",
     "Stage",
     "StatesFacts",

@@ -108,10 +108,10 @@ class ShareRight:
     name = "share_right"
     columns = (Column("share", "share of right pixels"),)
 
-    def start(self, sample, scoring):
+    def start(self, sample, rule):
         return _Shares()
 
-    def summarise(self, videos, scoring):
+    def summarise(self, videos, rule):
         values = [v for video in videos for v in video.series["share"]["1"]]
         return {"share": float(np.mean(values))}
 
@@ -138,11 +138,11 @@ def tiny_benchmark(samples=None, **changes) -> Benchmark:
     from dataclasses import replace
 
     samples = [tiny_sample("first"), tiny_sample("second")] if samples is None else samples
-    scoring = replace(DAVIS_2017, metrics=("share_right",), version="tiny/1")
+    rule = replace(DAVIS_2017, metrics=("share_right",), version="tiny/1")
     given = {
         "name": "tiny",
         "title": "Tiny",
-        "scorings": {"one-shot": scoring, "object-zvos": scoring, "instance-zvos": scoring},
+        "rules": {"one-shot": rule, "object-zvos": rule, "instance-zvos": rule},
         "open": lambda root, partial: samples,
         "needs_root": False,
     }
@@ -308,7 +308,7 @@ def toy_catalog():
     metric = ShareRight()
     metric.name = "j_and_f"
     metric.columns = tuple(Column(name, "stands for the figure of that name") for name in ("J&F", "J-mean", "F-mean"))
-    bench = tiny_benchmark(name="toy-val", scorings={"one-shot": DAVIS_2017}, expected=("a", "b", "c"))
+    bench = tiny_benchmark(name="toy-val", rules={"one-shot": DAVIS_2017}, expected=("a", "b", "c"))
     toys = plugin_module("toys", harness_benchmarks=lambda: [bench], harness_metrics=lambda: [metric])
     reporters = [EntryPoint(name, f"harness.reporters.{name}", "harness") for name in ("markdown", "json")]
     catalog = Catalog.load([point("toys", toys), *reporters])

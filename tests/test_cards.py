@@ -10,7 +10,7 @@ from harness.cards import check_card
 from harness.catalog import Catalog
 
 METHOD = Method(name="m", tasks=("one-shot",), build=lambda context: None)
-BENCH = Benchmark(name="b", title="B", scorings={"one-shot": DAVIS_2017}, open=lambda root, partial: [])
+BENCH = Benchmark(name="b", title="B", rules={"one-shot": DAVIS_2017}, open=lambda root, partial: [])
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_a_method_of_wrong_types_is_refused(changes, reason):
     [
         ({"title": 3}, r"title is 3 \(int\), expected str"),
         ({"size": "10"}, "size is '10'"),
-        ({"scorings": {"one-shot": "davis-2017"}}, r"scorings\['one-shot'\] is 'davis-2017'"),
-        ({"scorings": {"two-shot": DAVIS_2017}}, "the key 'two-shot'"),
-        ({"scorings": {"one-shot": replace(DAVIS_2017, metrics="j_and_f")}}, "metrics is 'j_and_f'"),
+        ({"rules": {"one-shot": "davis-2017"}}, r"rules\['one-shot'\] is 'davis-2017'"),
+        ({"rules": {"two-shot": DAVIS_2017}}, "the key 'two-shot'"),
+        ({"rules": {"one-shot": replace(DAVIS_2017, metrics="j_and_f")}}, "metrics is 'j_and_f'"),
         ({"expected": ("a", 2)}, r"expected\[1\] is 2"),
         ({"open": "nowhere"}, "open is 'nowhere'"),
     ],

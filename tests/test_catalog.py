@@ -169,6 +169,6 @@ def test_a_package_that_fails_above_a_plugin_is_a_broken_plugin(plugin_file):
 
 
 def test_a_benchmark_can_stand_alone_beside_the_same_plugins(tests_tools, good):
-    alone = Benchmark(name="alone", title="", scorings={}, open=lambda root, partial: [])
+    alone = Benchmark(name="alone", title="", rules={}, open=lambda root, partial: [])
     view = Catalog.load([good]).with_benchmark(alone, Source("alone", "alone", "tests", "0"))
     assert (view.benchmarks.names(), view.methods.names()) == (["alone"], ["alpha"])

@@ -200,9 +200,9 @@ def test_an_object_that_is_never_there_has_no_recall(extras, tests_tools):
     first = tests_tools.moving_square(0)
     first[7, 7] = 2
     sample = tests_tools.tiny_sample(length=3, read_truth=lambda t: first if t == 0 else first * (first == 1))
-    scoring = extras.dataset.harness_benchmarks()[0].scorings["one-shot"]
+    rule = extras.dataset.harness_benchmarks()[0].rules["one-shot"]
     metric = extras.metric.PrecisionRecall()
-    video = metric.start(sample, scoring)
+    video = metric.start(sample, rule)
     prediction = sample.read_truth(1).copy()
     prediction[5:8, 1:4] = 1
     for t in range(3):
@@ -210,7 +210,7 @@ def test_an_object_that_is_never_there_has_no_recall(extras, tests_tools):
     scores = video.finish()
     assert scores.frames == [1]
     assert scores.summary == {"1": {"precision": 9 / 18, "recall": 1.0}, "2": {"precision": None, "recall": None}}
-    assert metric.summarise([scores], scoring) == {"precision": 9 / 18, "recall": 1.0}
+    assert metric.summarise([scores], rule) == {"precision": 9 / 18, "recall": 1.0}
 
 
 def test_the_metric_refuses_a_rule_it_does_not_know(extras, tests_tools):

@@ -61,7 +61,7 @@ def parts(task: Task, clip: Clip, sample: Sample, scratch: Path) -> dict[str, Ca
     masks = [ids_of(clip, frame) for frame in range(clip.frames)]
     there = [torch.from_numpy(mask).to(task.device) for mask in masks]
     catalog = Catalog.load()
-    scored = catalog.benchmarks.get("davis17-val").scorings["one-shot"]
+    scored = catalog.benchmarks.get("davis17-val").rules["one-shot"]
     truths = dataclasses.replace(sample, read_truth=masks.__getitem__, length=clip.frames)
     measurement = catalog.metrics.get("j_and_f").start(truths, scored)
 

@@ -1,4 +1,4 @@
-"""What a plugin declares: the card of a method, a benchmark and its scoring, a metric, an executor, a reporter.
+"""What a plugin declares: the card of a method, a benchmark and its rules, a metric, an executor, a reporter.
 
 Everything here is light: no torch at import. A card is read by ``harness ls``; only ``build`` may import torch.
 """
@@ -122,7 +122,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Scoring:
+class Rule:
     """How one task on one benchmark is scored: which frames, which objects, matched how, averaged how.
 
     ``version`` is part of every record and of the cache key: change a rule, change the version.
@@ -151,31 +151,31 @@ class Scoring:
     note: str = ""
 
 
-DAVIS_2016 = Scoring(version="davis2016/1", metrics=("j_and_f", "stability"), objects="single", average="sequences")
+DAVIS_2016 = Rule(version="davis2016/1", metrics=("j_and_f", "stability"), objects="single", average="sequences")
 DAVIS_2016_ZERO_SHOT = replace(DAVIS_2016, version="davis2016-zvos/1")
-DAVIS_2017 = Scoring(version="davis2017-semi/1")
-DAVIS_2017_UNSUPERVISED = Scoring(version="davis2017-unsup/1", frames="all", matching="hungarian", void="ignore")
-VOS_BENCHMARK = Scoring(
+DAVIS_2017 = Rule(version="davis2017-semi/1")
+DAVIS_2017_UNSUPERVISED = Rule(version="davis2017-unsup/1", frames="all", matching="hungarian", void="ignore")
+VOS_BENCHMARK = Rule(
     version="vos-benchmark/1",
     objects="seen",
     void="object",
     note="hkchengrex/vos-benchmark: ids and frames as that toolkit counts them; fractions, not per cent",
 )
-VOS_BENCHMARK_ALL_FRAMES = Scoring(
+VOS_BENCHMARK_ALL_FRAMES = Rule(
     version="vos-benchmark-all-frames/1",
     frames="all",
     objects="seen",
     void="object",
     note="hkchengrex/vos-benchmark -d: first and last frame are scored too; fractions, not per cent",
 )
-YOUTUBE_VOS = Scoring(
+YOUTUBE_VOS = Rule(
     version="youtube-vos/1",
     metrics=("youtube_vos",),
     frames="annotated",
     objects="seen",
     note="by the published definition; the server's evaluator is not public, so not verified against it",
 )
-YOUTUBE_VIS = Scoring(
+YOUTUBE_VIS = Rule(
     version="youtube-vis/1", metrics=("track_ap",), frames="all", objects="seen", matching="none", average="objects"
 )
 COCO_CLASS_AGNOSTIC = replace(
@@ -184,7 +184,7 @@ COCO_CLASS_AGNOSTIC = replace(
     metrics=("image_ap",),
     note="every frame taken as an image: COCOeval with iouType segm and useCats = 0",
 )
-DAVIS_2016_FRAME_MEAN = Scoring(
+DAVIS_2016_FRAME_MEAN = Rule(
     version="davis2016-frame-mean/1",
     frames="all",
     objects="single",
@@ -198,7 +198,7 @@ MERGED_FRAME_MEAN = replace(
     note="all objects of a video are one; J and F pooled over all annotated frames, those without object in truth and "
     "prediction left out, as AMD, RCF, GWM and IMAS print for SegTrack v2 and FBMS-59",
 )
-RULES: dict[str, Scoring] = {
+RULES: dict[str, Rule] = {
     "davis-2016": DAVIS_2016,
     "davis-2017": DAVIS_2017,
     "davis-2017-unsupervised": DAVIS_2017_UNSUPERVISED,
@@ -248,7 +248,7 @@ class Benchmark:
 
     name: str
     title: str
-    scorings: Mapping[TaskName, Scoring]
+    rules: Mapping[TaskName, Rule]
     open: Callable[[Path | None, bool], Sequence[Sample]]
     expected: tuple[str, ...] = ()
     size: int = 0
@@ -270,7 +270,7 @@ class Benchmark:
     @property
     def tasks(self) -> tuple[TaskName, ...]:
         """The tasks this benchmark can score, its main task first."""
-        return tuple(self.scorings)
+        return tuple(self.rules)
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ class Column:
     higher_is_better: bool = True
     unit: Literal["fraction", "count", ""] = "fraction"
     averaged: bool = True
-    """The overall figure is the mean of the per-object figures of the same name, by the scoring's ``average`` rule."""
+    """The overall figure is the mean of the per-object figures of the same name, as the rule's ``average`` says."""
 
 
 class Measurement(Protocol):
@@ -304,11 +304,11 @@ class Metric(Protocol):
     name: str
     columns: tuple[Column, ...]
 
-    def start(self, sample: Sample, scoring: Scoring) -> Measurement:
+    def start(self, sample: Sample, rule: Rule) -> Measurement:
         """Begin one video. ``sample`` gives length, size and, for DAVIS ids, the first truth."""
         ...
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """Put videos together into the overall figures, one a column; None where undefined."""
         ...
 
@@ -320,11 +320,11 @@ class TrackMetric(Protocol):
     name: str
     columns: tuple[Column, ...]
 
-    def measure(self, sample: Sample, tracks: Any, scoring: Scoring) -> VideoScores:
+    def measure(self, sample: Sample, tracks: Any, rule: Rule) -> VideoScores:
         """Measure one video's tracks against ``sample.extra['tracks']``."""
         ...
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """Put videos together into the overall figures, one a column; None where undefined."""
         ...
 

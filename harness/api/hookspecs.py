@@ -39,7 +39,7 @@ def harness_benchmarks() -> list[Benchmark]:  # type: ignore[empty-body]
     >>> from harness import Benchmark, DAVIS_2016, hookimpl
     >>> @hookimpl
     ... def harness_benchmarks():
-    ...     return [Benchmark(name="ours-val", title="Ours, validation", scorings={"one-shot": DAVIS_2016},
+    ...     return [Benchmark(name="ours-val", title="Ours, validation", rules={"one-shot": DAVIS_2016},
     ...                       open=lambda root, partial: [])]
     >>> harness_benchmarks()[0].tasks
     ('one-shot',)
@@ -54,8 +54,8 @@ def harness_metrics() -> list[Metric]:  # type: ignore[empty-body]
     >>> class MaskArea:
     ...     name = "area"
     ...     columns = (Column("area", "mean share of pixels that are object"),)
-    ...     def start(self, sample, scoring): ...
-    ...     def summarise(self, videos, scoring): ...
+    ...     def start(self, sample, rule): ...
+    ...     def summarise(self, videos, rule): ...
     >>> @hookimpl
     ... def harness_metrics():
     ...     return [MaskArea()]

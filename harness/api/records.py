@@ -183,8 +183,9 @@ class BenchmarkInfo(_Record):
     task: Name
     fingerprint: Sha256
     scoring: Text
+    """The version of the rule."""
     own_rule: bool = True
-    """Whether ``scoring`` is the benchmark's own rule for the task; what another rule gave is ranked apart."""
+    """Whether that rule is the benchmark's own rule for the task; what another rule gave is ranked apart."""
     average: Average = "objects"
     """How the per-object figures of ``videos`` make the overall ones: every object, or every video, has weight 1, or
     every object as many as ``scored_frames``."""

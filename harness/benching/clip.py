@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.api.contracts import Benchmark, Scoring
+from harness.api.contracts import Benchmark, Rule
 from harness.api.errors import UsageError
 from harness.api.tasks import TASKS
 from harness.api.video import Sample
@@ -74,11 +74,11 @@ def benchmark_of(clip: Clip) -> Benchmark:
         prompt_frames=(0,),
         digest=lambda: digest_of(["clip/1", clip.height, clip.width, clip.frames, clip.objects]),
     )
-    scoring = Scoring(version="not-scored/1", metrics=())
+    rule = Rule(version="not-scored/1", metrics=())
     return Benchmark(
         name="clip",
         title=clip.name,
-        scorings={task.name: scoring for task in TASKS.values()},
+        rules={task.name: rule for task in TASKS.values()},
         open=lambda root, partial: [sample],
         expected=("clip",),
         needs_root=False,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.api.contracts import DAVIS_2017, DAVIS_2017_UNSUPERVISED, YOUTUBE_VIS, Benchmark, Scoring
+from harness.api.contracts import DAVIS_2017, DAVIS_2017_UNSUPERVISED, YOUTUBE_VIS, Benchmark, Rule
 from harness.api.hookspecs import hookimpl
 from harness.api.tasks import TaskName
 from harness.api.video import Sample
@@ -234,7 +234,7 @@ def with_noise_after(sample: Sample, frame: int) -> Sample:
 @hookimpl
 def harness_benchmarks() -> list[Benchmark]:
     """Offer the probes as a benchmark without scores."""
-    scorings: dict[TaskName, Scoring] = {
+    rules: dict[TaskName, Rule] = {
         "one-shot": DAVIS_2017,
         "object-zvos": DAVIS_2017,
         "instance-zvos": DAVIS_2017_UNSUPERVISED,
@@ -244,7 +244,7 @@ def harness_benchmarks() -> list[Benchmark]:
         Benchmark(
             name=BENCH,
             title="Probe videos of the conformance kit",
-            scorings={task: replace(scoring, metrics=()) for task, scoring in scorings.items()},
+            rules={task: replace(rule, metrics=()) for task, rule in rules.items()},
             open=lambda root, partial: [probe.scene.sample() for probe in PROBES],
             needs_root=False,
             scored=False,

@@ -46,7 +46,7 @@ def read_everything(
         found.problems.extend(error.problems)
     except (DataError, MethodFailed) as error:
         found.problems.append(error)
-    rules = benchmark.scorings.values()
+    rules = benchmark.rules.values()
     has_ids = any(rule.objects != "single" and rule.matching == "ids" and rule.void == "background" for rule in rules)
     for sample in samples:
         on_video(sample)

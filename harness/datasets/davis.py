@@ -219,11 +219,11 @@ def _official(name: str, *years: int) -> dict[str, int]:
     return {key: value["frames"] for key, value in facts if value["split"] == name and value["year"] in years}
 
 
-def _benchmark(split: Split, title: str, scorings: Mapping[Any, Any], archive: Archive) -> Benchmark:
+def _benchmark(split: Split, title: str, rules: Mapping[Any, Any], archive: Archive) -> Benchmark:
     return Benchmark(
         name=split.benchmark,
         title=title,
-        scorings=scorings,
+        rules=rules,
         open=functools.partial(open_split, split),
         expected=tuple(split.sequences),
         size=split.size,
@@ -248,8 +248,8 @@ def harness_benchmarks() -> list[Benchmark]:
             sequences=_official(name, 2016),
             any_resolution=name == "train",
         )
-        scorings = {"one-shot": DAVIS_2016, "object-zvos": DAVIS_2016_ZERO_SHOT}
-        benchmarks.append(_benchmark(split, f"DAVIS 2016 {title}", scorings, ARCHIVE_2016))
+        rules = {"one-shot": DAVIS_2016, "object-zvos": DAVIS_2016_ZERO_SHOT}
+        benchmarks.append(_benchmark(split, f"DAVIS 2016 {title}", rules, ARCHIVE_2016))
     for name, title in (("val", "validation"), ("train", "training")):
         split = Split(
             f"davis17-{name}",
@@ -263,7 +263,7 @@ def harness_benchmarks() -> list[Benchmark]:
     )
     benchmarks.append(_benchmark(test, "DAVIS 2017 test-dev", {"one-shot": DAVIS_2017}, ARCHIVE_2017_TEST))
     scorings_unsup = {"instance-zvos": DAVIS_2017_UNSUPERVISED}
-    for name, part, scorings, title in (
+    for name, part, rules, title in (
         ("davis17-unsup-val", "val", scorings_unsup, "DAVIS 2017 unsupervised, validation"),
         ("davis17-unsup-train", "train", scorings_unsup, "DAVIS 2017 unsupervised, training"),
         ("davis17-frames-val", "val", {"vis": COCO_CLASS_AGNOSTIC}, "DAVIS 2017 validation, each frame an image"),
@@ -275,7 +275,7 @@ def harness_benchmarks() -> list[Benchmark]:
             sequences=_official(part, 2016, 2017),
             any_resolution=part == "train",
         )
-        benchmarks.append(_benchmark(unsup, title, scorings, ARCHIVE_UNSUPERVISED))
+        benchmarks.append(_benchmark(unsup, title, rules, ARCHIVE_UNSUPERVISED))
     unsup_test = Split("davis17-unsup-test-dev", ("ImageSets/2019/test-dev.txt",), truth="none", size=30)
     title = "DAVIS 2019 unsupervised, test-dev"
     benchmarks.append(_benchmark(unsup_test, title, scorings_unsup, ARCHIVE_UNSUPERVISED_TEST))

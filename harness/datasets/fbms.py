@@ -170,7 +170,7 @@ def harness_benchmarks() -> list[Benchmark]:
         Benchmark(
             name=part.benchmark,
             title=f"FBMS-59 {part.folder.removesuffix('set').lower()} set, objects merged",
-            scorings={"object-zvos": MERGED_ZERO_SHOT},
+            rules={"object-zvos": MERGED_ZERO_SHOT},
             open=functools.partial(open_part, part),
             expected=part.videos,
             licence="research only (no licence file in the archive; see the homepage)",

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.api.contracts import Scoring
+from harness.api.contracts import Rule
 from harness.datasets.files import read_image
 
 THRESHOLD = 127
 """Masks of these sets are JPEG or anti-aliased, so a pixel belongs to the object above half of 255."""
 
 _NOTE = "all objects of a video are one; J and F on annotated frames, mean over videos (papers report J)"
-MERGED_ZERO_SHOT = Scoring(version="merged-zvos/1", frames="all", objects="single", average="sequences", note=_NOTE)
-MERGED_ONE_SHOT = Scoring(
+MERGED_ZERO_SHOT = Rule(version="merged-zvos/1", frames="all", objects="single", average="sequences", note=_NOTE)
+MERGED_ONE_SHOT = Rule(
     version="merged-one-shot/1",
     frames="annotated",
     objects="single",

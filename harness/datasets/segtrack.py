@@ -103,7 +103,7 @@ def harness_benchmarks() -> list[Benchmark]:
         Benchmark(
             name=NAME,
             title="SegTrack v2, objects merged",
-            scorings={"object-zvos": MERGED_ZERO_SHOT, "one-shot": MERGED_ONE_SHOT},
+            rules={"object-zvos": MERGED_ZERO_SHOT, "one-shot": MERGED_ONE_SHOT},
             open=open_segtrack,
             expected=tuple(OBJECTS),
             licence="non-commercial research (no licence file in the archive; see the homepage)",

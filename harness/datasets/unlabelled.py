@@ -66,7 +66,7 @@ def harness_benchmarks() -> list[Benchmark]:
         Benchmark(
             name=name,
             title=title,
-            scorings={"object-zvos": DAVIS_2016_ZERO_SHOT, "instance-zvos": DAVIS_2017_UNSUPERVISED},
+            rules={"object-zvos": DAVIS_2016_ZERO_SHOT, "instance-zvos": DAVIS_2017_UNSUPERVISED},
             open=opens,
             scored=False,
             layout=layout,

@@ -128,7 +128,7 @@ def harness_benchmarks() -> list[Benchmark]:
         Benchmark(
             name=NAME,
             title="YouTube-Objects, objects merged",
-            scorings={"object-zvos": MERGED_ZERO_SHOT, "one-shot": MERGED_ONE_SHOT},
+            rules={"object-zvos": MERGED_ZERO_SHOT, "one-shot": MERGED_ONE_SHOT},
             open=open_youtube_objects,
             size=SIZE,
             licence="non-commercial research; the videos belong to their owners on YouTube",

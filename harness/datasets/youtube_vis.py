@@ -200,7 +200,7 @@ def harness_benchmarks() -> list[Benchmark]:
         Benchmark(
             name=part.benchmark,
             title=f"YouTube-VIS 2019 {'training' if part.has_truth else 'validation'}",
-            scorings={"vis": YOUTUBE_VIS},
+            rules={"vis": YOUTUBE_VIS},
             open=functools.partial(open_part, part),
             size=part.size,
             scored=part.has_truth,

@@ -195,7 +195,7 @@ def harness_benchmarks() -> list[Benchmark]:
         Benchmark(
             name=part.benchmark,
             title=f"YouTube-VOS 2018 {title}",
-            scorings={"one-shot": YOUTUBE_VOS},
+            rules={"one-shot": YOUTUBE_VOS},
             open=functools.partial(open_part, part),
             size=part.size,
             scored=part.has_truth,

@@ -129,7 +129,7 @@ def refuse_loss(target: Path, record: RunRecord) -> None:
     if there.partial != record.partial:
         loss = "" if there.partial else "a record of all videos"
     elif not same_entry:
-        loss = "another preset, constants, weights, precision, scoring or data"
+        loss = "another preset, constants, weights, precision, rule or data"
     elif there.conditions.group != record.conditions.group:
         loss = "speeds under other conditions"
     elif parse_created(there) > parse_created(record):

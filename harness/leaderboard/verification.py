@@ -131,8 +131,8 @@ def _verify_counts(record: RunRecord, path: Path) -> None:
 def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
     claimed = record.benchmark
     benchmark = _list_installed(catalog.benchmarks, claimed.name, path, "benchmark.name")
-    scorings = benchmark.scorings
-    _expect(path, "benchmark.task", claimed.task, claimed.task in scorings, f"one of {', '.join(scorings)}")
+    rules = benchmark.rules
+    _expect(path, "benchmark.task", claimed.task, claimed.task in rules, f"one of {', '.join(rules)}")
     done, expected = claimed.videos_done, claimed.videos_expected
     _expect(
         path, "benchmark.videos_done", done, done == len(record.videos), f"{len(record.videos)}, the rows of videos"
@@ -148,7 +148,7 @@ def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
     if benchmark.expected:
         foreign = sorted({video.video for video in record.videos} - set(benchmark.expected))
         _expect(path, "videos", foreign[:1], not foreign, f"videos of {claimed.name} only")
-    own = scorings[cast(TaskName, claimed.task)]
+    own = rules[cast(TaskName, claimed.task)]
     is_own = _name_of_rule(claimed.scoring) == _name_of_rule(own.version)
     _expect(path, "benchmark.own_rule", claimed.own_rule, claimed.own_rule == is_own, f"{is_own}: {own.version}")
     for video in record.videos:
@@ -157,11 +157,11 @@ def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
         _expect(path, f"videos {video.video}", f"{least} scored frames", least == 0, "0 or more")
         unknown = sorted(set(video.objects) - set(counts)) if claimed.average == "frames" else []
         _expect(path, f"videos {video.video}.scored_frames", f"no {unknown[:1]}", not unknown, "those of each object")
-    scoring = next((rule for rule in (own, *RULES.values()) if rule.version == claimed.scoring), None)
-    if scoring is not None:
-        _expect(path, "benchmark.average", claimed.average, claimed.average == scoring.average, scoring.average)
-        missing = sorted(set(scoring.metrics) - set(record.scores)) if claimed.scored else []
-        _expect(path, "scores", f"no {', '.join(missing)}", not missing, f"what {scoring.version} measures")
+    rule = next((known for known in (own, *RULES.values()) if known.version == claimed.scoring), None)
+    if rule is not None:
+        _expect(path, "benchmark.average", claimed.average, claimed.average == rule.average, rule.average)
+        missing = sorted(set(rule.metrics) - set(record.scores)) if claimed.scored else []
+        _expect(path, "scores", f"no {', '.join(missing)}", not missing, f"what {rule.version} measures")
 
 
 def _name_of_rule(version: str) -> str:

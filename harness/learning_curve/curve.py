@@ -78,7 +78,7 @@ class Curve:
 
     def _point(self, rows: Sequence[Measured]) -> Point:
         truth, learnt = (
-            self.metric.summarise(scores, self.plan.scoring)
+            self.metric.summarise(scores, self.plan.rule)
             for scores in ([row.truth for row in rows], [row.learnt for row in rows])
         )
         return Point(rows[0].iteration, truth, learnt)
@@ -93,7 +93,7 @@ class Curve:
             "config": as_json(plan.config),
             "weights": plan.weights.model_dump(),
             "benchmark": plan.benchmark.name,
-            "scoring": plan.scoring.version,
+            "scoring": plan.rule.version,
             "partial": plan.partial_reason,
             "device": plan.request.device,
             "precision": plan.request.precision,

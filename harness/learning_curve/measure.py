@@ -32,11 +32,11 @@ def learning_curve(
 ) -> Curve:
     """Measure the plan's method after every so many of its iterations, on the plan's videos, once with each seed.
 
-    Figures are those of the first metric of the plan's scoring. ``on_video`` is told the curve so far whenever a
+    Figures are those of the first metric of the plan's rule. ``on_video`` is told the curve so far whenever a
     video is done with all seeds.
     """
     _refuse(plan, every)
-    metric = cast(Metric, catalog.metrics.get(plan.scoring.metrics[0]))
+    metric = cast(Metric, catalog.metrics.get(plan.rule.metrics[0]))
     hosts = [_build(plan, seed) for seed in seeds]
     curve = Curve(plan, metric, every, tuple(seeds))
     for sample in plan.samples:
@@ -97,4 +97,4 @@ def _take_as_truth(sample: Sample, truths: Sequence[np.ndarray | None], masks: S
 
 
 def _measure(metric: Metric, plan: Plan, judge: Sample, masks: Sequence[np.ndarray]) -> VideoScores:
-    return measure_video(judge, enumerate(masks), {metric.name: metric}, plan.scoring).scores[metric.name]
+    return measure_video(judge, enumerate(masks), {metric.name: metric}, plan.rule).scores[metric.name]

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from harness.api.contracts import Benchmark, Method, Scoring
+from harness.api.contracts import Benchmark, Method, Rule
 from harness.api.errors import DataError, UsageError
 from harness.api.providers import ProviderSpec
 from harness.api.records import Conditions, PluginInfo, ProviderInfo, WeightsInfo, is_safe_video_name
@@ -53,7 +53,7 @@ class Trial:
     plugin: PluginInfo
     benchmark: Benchmark
     task: Task
-    scoring: Scoring
+    rule: Rule
     config: Any
     weights: WeightsInfo
     providers: Mapping[str, ProviderSpec] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Trial:
             "weights": self.weights.sha256 or self.weights.name,
             "bench": self.benchmark.name,
             "task": self.task.name,
-            "scoring": self.scoring.version,
+            "scoring": self.rule.version,
             "device": self.request.device,
             "machine": on.device if on else machine_name(self.request.devices),
             "threads": self.request.threads or (on.threads if on else torch_threads(self.request.device)),
@@ -134,7 +134,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     source = elsewhere or catalog.methods.source(method.name)
     benchmark = catalog.benchmarks.get(request.bench)
     task = _task(request, method, benchmark)
-    scoring = choose_rule(request.rule, benchmark, task, catalog)
+    rule = choose_rule(request.rule, benchmark, task, catalog)
     config = configure(method, request.preset, () if elsewhere else request.overrides)
     weights, weights_path = choose_weights(method, request.weights)
     providers = resolve_providers(method.name, method.providers, config)
@@ -147,7 +147,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
         plugin=plugin.model_copy(update={"supervision": supervision}),
         benchmark=benchmark,
         task=task,
-        scoring=scoring,
+        rule=rule,
         config=config,
         weights=weights,
         weights_path=weights_path,

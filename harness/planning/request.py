@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.api.contracts import Scoring
+from harness.api.contracts import Rule
 from harness.api.records import Precision
 
 
@@ -27,8 +27,8 @@ class Request:
     allow_partial: bool = False
     executor: str = "inline"
     seed: int = 0
-    rule: Scoring | None = None
-    """Another scoring rule than the benchmark's own; named in the record."""
+    rule: Rule | None = None
+    """Another rule than the benchmark's own; named in the record."""
     python: Path | None = None
     """The interpreter of another environment, where the method lives; None: this one."""
     workers: int = 1

@@ -30,7 +30,7 @@ def find_oddities(folder: Path, trial: Trial) -> Iterator[tuple[str, Oddity]]:
         elif others:
             advice = "they are not scored; name masks as the frames are named"
             yield sample.name, Oddity("masks of frames that the video has not", advice, some(others))
-        if trial.scoring.objects == "single":
+        if trial.rule.objects == "single":
             yield from ((sample.name, oddity) for oddity in _soft_levels(place, stems))
 
 

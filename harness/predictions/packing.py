@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.api.contracts import RULES, Benchmark, Scoring
+from harness.api.contracts import RULES, Benchmark, Rule
 from harness.api.errors import DataError, IncompletePredictions, UsageError, VerificationFailed
 from harness.api.mask_files import encode_mask, ids_in, read_prediction
 from harness.api.records import RunRecord
@@ -125,9 +125,9 @@ def _benchmark_of(
     return benchmark
 
 
-def _rule_of(record: RunRecord | None, benchmark: Benchmark, server: Server) -> Scoring | None:
+def _rule_of(record: RunRecord | None, benchmark: Benchmark, server: Server) -> Rule | None:
     """The rule the record was scored by, where it is not the benchmark's own."""
-    if record is None or not benchmark.scored or record.benchmark.scoring == benchmark.scorings[server.task].version:
+    if record is None or not benchmark.scored or record.benchmark.scoring == benchmark.rules[server.task].version:
         return None
     for rule in RULES.values():
         if rule.version == record.benchmark.scoring:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.api.contracts import Benchmark, Scoring
+from harness.api.contracts import Benchmark, Rule
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
 from harness.api.file_names import find_alike
 from harness.api.mask_files import read_mask_header, read_prediction
@@ -58,7 +58,7 @@ def plan_scoring(
     videos: tuple[str, ...] = (),
     data_root: Path | None = None,
     allow_partial: bool = False,
-    rule: Scoring | None = None,
+    rule: Rule | None = None,
 ) -> Trial:
     """What scoring the predictions on a benchmark takes; by ``rule``, or by the benchmark's own for the task."""
     request = Request(
@@ -71,7 +71,7 @@ def plan_scoring(
         rule=rule,
     )
     chosen = _choose_task(request.task, benchmark)
-    scoring = choose_rule(rule, benchmark, chosen, catalog)
+    rule = choose_rule(rule, benchmark, chosen, catalog)
     found = open_videos(benchmark, request, catalog)
     return Trial(
         request=request,
@@ -86,11 +86,11 @@ def plan_scoring(
         ),
         benchmark=benchmark,
         task=chosen,
-        scoring=scoring,
+        rule=rule,
         config=PredictionsConfig(
             directory=os.path.realpath(predictions),
-            binary=scoring.objects == "single",
-            frames="inner" if scoring.frames == "inner" else "all",
+            binary=rule.objects == "single",
+            frames="inner" if rule.frames == "inner" else "all",
         ),
         weights=WeightsInfo(name=NO_WEIGHTS),
         samples=found.samples,
@@ -160,19 +160,19 @@ def _cores() -> int:
 
 
 def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:
-    metrics = metrics_of(trial.scoring, catalog, "masks")
-    look_over(folder, trial.samples, lambda sample: list_scored_frames(sample, trial.scoring))
+    metrics = metrics_of(trial.rule, catalog, "masks")
+    look_over(folder, trial.samples, lambda sample: list_scored_frames(sample, trial.rule))
     for video, oddity in find_oddities(folder, trial):
         oddities.add(video, [oddity])
-    binary = trial.scoring.objects == "single"
+    binary = trial.rule.objects == "single"
 
     def evaluate(sample: Sample) -> VideoResult:
         if sample.read_truth is None:
             raise DataError(f"video {sample.name} of {trial.benchmark.name} has no truth")
-        paths = {frame: mask_path(folder, sample, frame) for frame in list_scored_frames(sample, trial.scoring)}
+        paths = {frame: mask_path(folder, sample, frame) for frame in list_scored_frames(sample, trial.rule)}
         size = (sample.height, sample.width)
         masks = ((frame, read_prediction(path, size, binary=binary)) for frame, path in paths.items())
-        found = measure_video(sample, masks, metrics, trial.scoring, where=paths.__getitem__)
+        found = measure_video(sample, masks, metrics, trial.rule, where=paths.__getitem__)
         oddities.add(sample.name, found.oddities)
         return make_result(trial, sample, found, hash_video(sample, on_note))
 
@@ -185,11 +185,11 @@ def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNot
     tracks, note = read_all_tracks(place, trial.samples, is_subset=is_subset, deep=False)
     if note:
         on_note(note)
-    metrics = metrics_of(trial.scoring, catalog, "tracks")
+    metrics = metrics_of(trial.rule, catalog, "tracks")
 
     def evaluate(sample: Sample) -> VideoResult:
         try:
-            found = measure_tracks(sample, tracks[sample.name], metrics, trial.scoring)
+            found = measure_tracks(sample, tracks[sample.name], metrics, trial.rule)
         except DataError:
             read_all_tracks(place, trial.samples, is_subset=is_subset)  # raises naming the entry with the broken code
             raise
@@ -224,9 +224,9 @@ def look_over(
             )
 
 
-def list_scored_frames(sample: Sample, scoring: Scoring) -> Sequence[int]:
+def list_scored_frames(sample: Sample, rule: Rule) -> Sequence[int]:
     """The frames whose predictions are opened: those with a truth; all but first and last where the rule says so."""
-    if scoring.frames == "inner":
+    if rule.frames == "inner":
         return range(1, sample.length - 1)
     return range(sample.length) if sample.truth_frames is None else sample.truth_frames
 

@@ -58,12 +58,12 @@ class SpeedGroup:
 
 @dataclass(frozen=True)
 class Board:
-    """What may be ranked against each other: same scoring rule, same data.
+    """What may be ranked against each other: same rule, same data.
 
     ``is_own`` is False where the rule is another than the benchmark's own for the task.
     """
 
-    scoring: str
+    rule: str
     fingerprint: str
     is_own: bool
     rows: tuple[Row, ...]
@@ -83,7 +83,7 @@ class Apart:
 class Standing:
     """Everything to be said about one benchmark and task.
 
-    ``boards`` holds the benchmark's own rule first, and the newest scoring; ``older`` counts the records that a later
+    ``boards`` holds the benchmark's own rule first, and the newest version; ``older`` counts the records that a later
     one of the same method, preset, constants, weights and precision has taken the place of.
     """
 
@@ -299,8 +299,8 @@ def _rule(record: RunRecord) -> tuple[str, str]:
     return record.benchmark.scoring, record.benchmark.fingerprint
 
 
-def _version(scoring: str) -> int:
-    number = re.search(r"/(\d{1,9})$", scoring)
+def _version(rule: str) -> int:
+    number = re.search(r"/(\d{1,9})$", rule)
     return int(number[1]) if number else 0
 
 

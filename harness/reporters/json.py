@@ -93,7 +93,7 @@ def _content(benchmark: str, task: str, found: Standing | None, published: Seque
 
 def _board(board: Board) -> dict[str, Any]:
     return {
-        "scoring": board.scoring,
+        "scoring": board.rule,
         "own_rule": board.is_own,
         "fingerprint": board.fingerprint,
         "rows": [_row(row) for row in board.rows],

@@ -96,7 +96,7 @@ def _write_measured(standing: Standing) -> list[str]:
     parts = []
     for number, board in enumerate(standing.boards):
         own = "" if board.is_own else ", not the benchmark's own rule"
-        scored = f"cored by {cell(board.scoring)}{own}, data `{board.fingerprint[:12]}`"
+        scored = f"cored by {cell(board.rule)}{own}, data `{board.fingerprint[:12]}`"
         parts.append(f"### Not comparable with the table above: s{scored}\n" if number else f"S{scored}.\n")
         parts.append(_board(board, standing.task, letters))
         parts += [_speed(group, standing.task, letters) for group in board.speeds]

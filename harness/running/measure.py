@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from harness.api.contracts import Metric, Scoring, TrackMetric
+from harness.api.contracts import Metric, Rule, TrackMetric
 from harness.api.errors import DataError, MethodFailed, UsageError
 from harness.api.foreign import blame
 from harness.api.oddities import Oddity
@@ -31,13 +31,13 @@ class Evaluation:
     oddities: tuple[Oddity, ...] = ()
 
 
-def metrics_of(scoring: Scoring, catalog: Catalog, kind: Kind) -> dict[str, Any]:
+def metrics_of(rule: Rule, catalog: Catalog, kind: Kind) -> dict[str, Any]:
     """The rule's metrics by name; UsageError where one measures not this kind of prediction."""
-    metrics = {name: catalog.metrics.get(name) for name in scoring.metrics}
+    metrics = {name: catalog.metrics.get(name) for name in rule.metrics}
     wrong = [name for name, metric in metrics.items() if isinstance(metric, TrackMetric) != (kind == "tracks")]
     if wrong:
         other = "masks" if kind == "tracks" else "tracks"
-        raise UsageError(f"rule {scoring.version} measures {other} ({', '.join(wrong)}); expected one of {kind}")
+        raise UsageError(f"rule {rule.version} measures {other} ({', '.join(wrong)}); expected one of {kind}")
     return metrics
 
 
@@ -45,7 +45,7 @@ def measure_video(
     sample: Sample,
     masks: Iterable[tuple[int, np.ndarray]],
     metrics: Mapping[str, Metric],
-    scoring: Scoring,
+    rule: Rule,
     *,
     where: Callable[[int], object] | None = None,
 ) -> Evaluation:
@@ -53,8 +53,8 @@ def measure_video(
 
     ``where`` names what a frame's mask was read from, in the message of a metric that refuses it.
     """
-    measurements = {name: _call(name, metric.start, sample, scoring) for name, metric in metrics.items()}
-    ids = IdsSeen(sample, scoring)
+    measurements = {name: _call(name, metric.start, sample, rule) for name, metric in metrics.items()}
+    ids = IdsSeen(sample, rule)
     for frame, mask in masks:
         truth = sample.read_truth(frame) if metrics and sample.read_truth else None
         ids.see(mask, truth)
@@ -93,18 +93,18 @@ def make_result(
     )
 
 
-def warm_up(sample: Sample, metrics: Mapping[str, Metric], scoring: Scoring) -> None:
+def warm_up(sample: Sample, metrics: Mapping[str, Metric], rule: Rule) -> None:
     """Have the metrics import and compile what they need, before the memory of a method is measured."""
     if sample.read_truth is None:
         return
     nothing = np.zeros((sample.height, sample.width), np.uint8)
     for metric in metrics.values():
-        measurement = metric.start(sample, scoring)
+        measurement = metric.start(sample, rule)
         for frame in range(min(2, sample.length)):
             measurement.add(frame, nothing, sample.read_truth(frame))
 
 
-def measure_tracks(sample: Sample, tracks: Tracks, metrics: Mapping[str, TrackMetric], scoring: Scoring) -> Evaluation:
+def measure_tracks(sample: Sample, tracks: Tracks, metrics: Mapping[str, TrackMetric], rule: Rule) -> Evaluation:
     """Measure the tracks of a whole video."""
-    scores = {name: _call(name, metric.measure, sample, tracks, scoring) for name, metric in metrics.items()}
+    scores = {name: _call(name, metric.measure, sample, tracks, rule) for name, metric in metrics.items()}
     return Evaluation(scores, [])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from harness.api.contracts import Scoring
+from harness.api.contracts import Rule
 from harness.api.mask_files import ids_in
 from harness.api.oddities import VOID, Oddity, describe_oddities, find_holes, find_void_alone, some
 from harness.api.video import Sample
@@ -16,11 +16,11 @@ from harness.api.video import Sample
 class IdsSeen:
     """The ids of one video's masks, and those of its truth as far as they matter."""
 
-    def __init__(self, sample: Sample, scoring: Scoring) -> None:
+    def __init__(self, sample: Sample, rule: Rule) -> None:
         self._sample = sample
-        self._counts_to_highest = scoring.objects == "first-frame-max"
-        self._matches_ids = scoring.objects == "seen" and scoring.matching == "ids"
-        self._has_void = scoring.matching == "ids" and scoring.void == "background"
+        self._counts_to_highest = rule.objects == "first-frame-max"
+        self._matches_ids = rule.objects == "seen" and rule.matching == "ids"
+        self._has_void = rule.matching == "ids" and rule.void == "background"
         self._true: set[int] = set()
         self.predicted: set[int] = set()
 

@@ -64,10 +64,10 @@ def record_of(
             name=trial.benchmark.name,
             task=trial.task.name,
             fingerprint=fingerprint,
-            scoring=trial.scoring.version,
-            own_rule=trial.scoring.version == trial.benchmark.scorings[trial.task.name].version,
+            scoring=trial.rule.version,
+            own_rule=trial.rule.version == trial.benchmark.rules[trial.task.name].version,
             scored=trial.benchmark.scored,
-            average=trial.scoring.average,
+            average=trial.rule.average,
             videos_expected=trial.videos_expected,
             videos_done=len(results),
         ),
@@ -105,16 +105,16 @@ def _conditions(trial: Trial, results: Sequence[VideoResult], machine: Condition
 
 def _scores(trial: Trial, catalog: Catalog, results: Sequence[VideoResult]) -> dict[str, dict[str, Interval]]:
     scores: dict[str, dict[str, Interval]] = {}
-    for name in trial.scoring.metrics:
+    for name in trial.rule.metrics:
         measured = {result.video: result.scores[name] for result in results if name in result.scores}
         if not measured:
             continue
         metric = catalog.metrics.get(name)
         means = {column.name for column in metric.columns if column.averaged}
         with blame(f"metric {name}, summarise", MethodFailed):
-            overall = metric.summarise(list(measured.values()), trial.scoring)
+            overall = metric.summarise(list(measured.values()), trial.rule)
         scores[name] = {
-            column: _with_interval(column, value, measured, trial.scoring.average)
+            column: _with_interval(column, value, measured, trial.rule.average)
             if column in means
             else Interval(value=value)
             for column, value in overall.items()

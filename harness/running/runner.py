@@ -133,7 +133,7 @@ class Sessions:
         PluginError if it does not build or lacks what its card promises.
         """
         kind: Kind = self.plan.task.returns
-        metrics = metrics_of(self.plan.scoring, self.catalog, kind) if self.plan.benchmark.scored else {}
+        metrics = metrics_of(self.plan.rule, self.catalog, kind) if self.plan.benchmark.scored else {}
         given = (self.plan, metrics, self.out)
         if self.plan.method.replays:
             if apart:

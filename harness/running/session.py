@@ -77,7 +77,7 @@ class Session:
     def _run(self, sample: Sample) -> VideoResult:
         work = self._make_tracks if self.plan.task.returns == "tracks" else self._make_masks
         if not self.host.is_warm and self.plan.task.returns == "masks":
-            warm_up(sample, self.metrics, self.plan.scoring)
+            warm_up(sample, self.metrics, self.plan.rule)
         measured, timing, masks = work(sample)
         self.oddities.add(sample.name, measured.oddities)
         digest = hash_video(sample, self.on_note)
@@ -96,7 +96,7 @@ class Session:
 
     def _measure(self, sample: Sample, masks: Iterator[tuple[int, np.ndarray]]) -> Evaluation:
         metrics = self.metrics if sample.read_truth else {}
-        return measure_video(sample, masks, metrics, self.plan.scoring)
+        return measure_video(sample, masks, metrics, self.plan.rule)
 
     def _store(
         self, sample: Sample, masks: Iterator[np.ndarray], folder: MaskFolder
@@ -115,5 +115,5 @@ class Session:
         with self.converse(sample) as talk:
             tracks = talk.ask_checked_tracks()
             timing = talk.timing()
-        measured = measure_tracks(sample, tracks, self.metrics, self.plan.scoring)
+        measured = measure_tracks(sample, tracks, self.metrics, self.plan.rule)
         return measured, timing, write_tracks(self.out, sample.name, tracks)

@@ -263,7 +263,7 @@ def _validation(request: TrainingRequest, method: Method, training: Training, ca
         seed=request.seed,
     )
     plan = resolve(asked, catalog)
-    columns = [column.name for name in plan.scoring.metrics for column in catalog.metrics.get(name).columns]
+    columns = [column.name for name in plan.rule.metrics for column in catalog.metrics.get(name).columns]
     if not plan.benchmark.scored or training.metric not in columns:
         found = f"{', '.join(columns)}" if plan.benchmark.scored else "no public truth"
         raise UsageError(

@@ -47,11 +47,11 @@ def test_cards_cannot_be_changed():
 
 
 def test_the_first_scoring_of_a_benchmark_is_its_main_task():
-    scorings = {"one-shot": DAVIS_2017, "instance-zvos": DAVIS_2017_UNSUPERVISED}
-    benchmark = Benchmark(name="b", title="B", scorings=scorings, open=lambda root, partial: [])
+    rules = {"one-shot": DAVIS_2017, "instance-zvos": DAVIS_2017_UNSUPERVISED}
+    benchmark = Benchmark(name="b", title="B", rules=rules, open=lambda root, partial: [])
     assert benchmark.tasks == ("one-shot", "instance-zvos")
 
 
 def test_every_scoring_rule_has_its_own_version():
-    versions = [scoring.version for scoring in (DAVIS_2016, DAVIS_2017, DAVIS_2017_UNSUPERVISED)]
+    versions = [rule.version for rule in (DAVIS_2016, DAVIS_2017, DAVIS_2017_UNSUPERVISED)]
     assert len(set(versions)) == 3

@@ -43,7 +43,7 @@ def samples(root, partial):
 
 @hookimpl
 def harness_benchmarks():
-    return [Benchmark(name="moving", title="Moving", scorings={"one-shot": DAVIS_2017}, open=samples, needs_root=False)]
+    return [Benchmark(name="moving", title="Moving", rules={"one-shot": DAVIS_2017}, open=samples, needs_root=False)]
 """
 
 

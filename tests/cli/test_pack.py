@@ -23,17 +23,17 @@ from harness.datasets.davis import Split, open_split
 
 def davis(name, rule, truth, **more):
     split = Split(name, ("ImageSets/2017/val.txt",), truth=truth, **more)
-    return Benchmark(name=name, title="Tiny", scorings=rule, scored=truth == "all",
+    return Benchmark(name=name, title="Tiny", rules=rule, scored=truth == "all",
                      open=functools.partial(open_split, split))
 
 def vos(name, frames):
     part = youtube_vos.Part(name, frames, "valid", 1, has_truth=False)
-    return Benchmark(name=name, title="Tiny", scorings={"one-shot": YOUTUBE_VOS}, scored=False,
+    return Benchmark(name=name, title="Tiny", rules={"one-shot": YOUTUBE_VOS}, scored=False,
                      open=functools.partial(youtube_vos.open_part, part))
 
 def vis(name, has_truth):
     part = youtube_vis.Part(name, "train", ("train.json",), 2, has_truth)
-    return Benchmark(name=name, title="Tiny", scorings={"vis": YOUTUBE_VIS}, scored=has_truth,
+    return Benchmark(name=name, title="Tiny", rules={"vis": YOUTUBE_VIS}, scored=has_truth,
                      open=functools.partial(youtube_vis.open_part, part))
 
 class Finder:

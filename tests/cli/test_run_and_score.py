@@ -43,7 +43,7 @@ def harness_methods():
 @hookimpl
 def harness_benchmarks():
     split = Split("tiny-val", ("ImageSets/2017/val.txt",))
-    return [Benchmark(name="tiny-val", title="Tiny", scorings={"one-shot": DAVIS_2017},
+    return [Benchmark(name="tiny-val", title="Tiny", rules={"one-shot": DAVIS_2017},
                       open=functools.partial(open_split, split), expected=("blackswan", "dog", "gold-fish", "absent"))]
 """
 

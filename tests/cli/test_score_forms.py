@@ -19,13 +19,13 @@ from harness.datasets.davis import Split, open_split
 
 def vis(name, has_truth):
     part = youtube_vis.Part(name, "train", ("train.json",), 2, has_truth)
-    return Benchmark(name=name, title="Tiny", scorings={"vis": YOUTUBE_VIS}, size=2, scored=has_truth,
+    return Benchmark(name=name, title="Tiny", rules={"vis": YOUTUBE_VIS}, size=2, scored=has_truth,
                      open=functools.partial(youtube_vis.open_part, part))
 
 @hookimpl
 def harness_benchmarks():
     split = Split("tiny-val", ("ImageSets/2017/val.txt",))
-    davis = Benchmark(name="tiny-val", title="Tiny", scorings={"one-shot": DAVIS_2017},
+    davis = Benchmark(name="tiny-val", title="Tiny", rules={"one-shot": DAVIS_2017},
                       open=functools.partial(open_split, split))
     return [davis, vis("tiny-vis", True), vis("tiny-vis-val", False)]
 """

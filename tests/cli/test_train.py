@@ -28,7 +28,7 @@ from harness.datasets.davis import Split, open_split
 @hookimpl
 def harness_benchmarks():
     opens = functools.partial(open_split, Split("squares", ("ImageSets/2017/val.txt",)))
-    return [Benchmark(name="squares", title="Squares", scorings={"one-shot": DAVIS_2017}, open=opens, licence="CC-0")]
+    return [Benchmark(name="squares", title="Squares", rules={"one-shot": DAVIS_2017}, open=opens, licence="CC-0")]
 """
 
 

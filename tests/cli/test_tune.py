@@ -56,7 +56,7 @@ def samples(root, partial):
 
 @hookimpl
 def harness_benchmarks():
-    return [Benchmark(name="moving", title="Moving", scorings={"object-zvos": DAVIS_2016_ZERO_SHOT}, open=samples,
+    return [Benchmark(name="moving", title="Moving", rules={"object-zvos": DAVIS_2016_ZERO_SHOT}, open=samples,
                       needs_root=False)]
 """
 

@@ -80,7 +80,7 @@ def _bench(site, checksum="", **changes):
         "layout": "video/00000.jpg",
         "open": _open,
     }
-    return Benchmark(name="tiny", title="Tiny", scorings={"one-shot": DAVIS_2017}, **{**given, **changes})
+    return Benchmark(name="tiny", title="Tiny", rules={"one-shot": DAVIS_2017}, **{**given, **changes})
 
 
 def _open(root, partial):

@@ -20,7 +20,7 @@ def test_the_unsupervised_training_split_has_the_60_videos_of_the_semi_supervise
 
 def test_frames_of_davis_are_scored_whatever_the_category():
     frames = DAVIS["davis17-frames-val"]
-    assert {task: rule.version for task, rule in frames.scorings.items()} == {"vis": "coco-class-agnostic/1"}
+    assert {task: rule.version for task, rule in frames.rules.items()} == {"vis": "coco-class-agnostic/1"}
     assert frames.expected == DAVIS["davis17-unsup-val"].expected
     assert frames.layout == DAVIS["davis17-unsup-val"].layout
 
@@ -34,8 +34,8 @@ def test_the_true_masks_as_tracks_of_one_frame_have_ap_one():
         for frame, mask in enumerate(track["segmentations"])
         if mask is not None
     ]
-    scoring = benchmark.scorings["vis"]
-    figures = ImageAP().summarise([ImageAP().measure(sample, Tracks(tuple(tracks)), scoring)], scoring)
+    rule = benchmark.rules["vis"]
+    figures = ImageAP().summarise([ImageAP().measure(sample, Tracks(tuple(tracks)), rule)], rule)
     assert figures["AP"] == 1
     assert figures["AR1"] < 1  # there are frames with more than one object
 
@@ -53,6 +53,6 @@ def test_frames_without_any_object_have_no_ap():
         digest=lambda: "0" * 64,
     )
     whole = RunLength.encode(np.ones((8, 8), bool))
-    scoring = DAVIS["davis17-frames-val"].scorings["vis"]
+    rule = DAVIS["davis17-frames-val"].rules["vis"]
     tracks = Tracks((Track(category=1, score=0.5, masks=[whole, None]),))
-    assert ImageAP().summarise([ImageAP().measure(sample, tracks, scoring)], scoring)["AP"] is None
+    assert ImageAP().summarise([ImageAP().measure(sample, tracks, rule)], rule)["AP"] is None

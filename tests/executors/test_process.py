@@ -206,7 +206,7 @@ def test_providers_and_facts_reach_the_method_and_the_record_where_it_lives(tmp_
 
 
 def vis_benchmark(tests_tools):
-    return tests_tools.tiny_benchmark(scorings={"vis": replace(DAVIS_2017, metrics=(), version="vis/1")})
+    return tests_tools.tiny_benchmark(rules={"vis": replace(DAVIS_2017, metrics=(), version="vis/1")})
 
 
 def test_tracks_are_those_of_the_inline_executor(tmp_path, run_planted, tests_tools):

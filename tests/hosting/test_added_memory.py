@@ -47,8 +47,8 @@ def test_pages_that_were_freed_before_and_not_given_back_hide_nothing():
 def test_what_happens_between_laps_is_not_the_methods():
     memory = AddedMemory(0.0)
     lap(memory, lambda: None)
-    scoring = block(128)
-    del scoring
+    rule = block(128)
+    del rule
     lap(memory, lambda: None)
     assert memory.read() == pytest.approx(0, abs=1)
 
@@ -56,10 +56,10 @@ def test_what_happens_between_laps_is_not_the_methods():
 def test_what_scoring_keeps_between_two_quiet_laps_is_not_the_methods():
     memory = AddedMemory(0.0)
     kept = lap(memory, lambda: block(8))
-    scoring = block(32)
+    rule = block(32)
     lap(memory, lambda: None)
     assert memory.read() == pytest.approx(8, abs=1)
-    assert (kept.numel(), scoring.numel()) == (8 * MIB, 32 * MIB)
+    assert (kept.numel(), rule.numel()) == (8 * MIB, 32 * MIB)
 
 
 def test_frames_that_the_harness_keeps_are_not_the_methods():

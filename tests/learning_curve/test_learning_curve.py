@@ -114,7 +114,7 @@ def test_only_frames_with_a_truth_are_scored_also_against_what_is_learnt(tests_t
     plan, catalog = plan_for(tests_tools, benchmark=benchmark)
     metric = catalog.metrics.get("share_right")
     start, judges = metric.start, []
-    metric.start = lambda sample, scoring: judges.append(sample) or start(sample, scoring)
+    metric.start = lambda sample, rule: judges.append(sample) or start(sample, rule)
     learning_curve(plan, catalog, every=4)
     assert len(judges) == 4
     for judge in judges:

@@ -20,7 +20,7 @@ def masks_of(frame):
     return masks
 
 
-def peak_of(metric, scoring, length):
+def peak_of(metric, rule, length):
     sample = Sample(
         name="long",
         length=length,
@@ -33,7 +33,7 @@ def peak_of(metric, scoring, length):
     )
     tracemalloc.start()
     try:
-        measurement = metric.start(sample, scoring)
+        measurement = metric.start(sample, rule)
         for frame in range(length):
             measurement.add(frame, masks_of(frame), masks_of(frame))
         measurement.finish()
@@ -43,11 +43,11 @@ def peak_of(metric, scoring, length):
 
 
 @pytest.mark.parametrize(
-    ("metric", "scoring"),
+    ("metric", "rule"),
     [(JAndF(), DAVIS_2017), (JAndF(), DAVIS_2017_UNSUPERVISED), (Stability(), DAVIS_2016)],
     ids=["one-shot", "unsupervised", "stability"],
 )
-def test_a_longer_video_takes_a_small_part_of_a_mask_a_frame_more(metric, scoring):
-    peak_of(metric, scoring, 8)  # imports and compiles
-    short, long = (peak_of(metric, scoring, length) for length in (16, 80))
+def test_a_longer_video_takes_a_small_part_of_a_mask_a_frame_more(metric, rule):
+    peak_of(metric, rule, 8)  # imports and compiles
+    short, long = (peak_of(metric, rule, length) for length in (16, 80))
     assert (long - short) / 64 < HEIGHT * WIDTH / 10

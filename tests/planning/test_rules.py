@@ -17,7 +17,7 @@ def catalog():
 def test_no_name_is_the_benchmarks_own_rule(catalog):
     mini = catalog.benchmarks.get("mini")
     assert find_rule(None) is None
-    assert choose_rule(None, mini, TASKS["one-shot"], catalog) is mini.scorings["one-shot"]
+    assert choose_rule(None, mini, TASKS["one-shot"], catalog) is mini.rules["one-shot"]
 
 
 def test_a_wrong_name_is_asked_about():

@@ -98,7 +98,7 @@ def test_another_scoring_version_is_another_board_the_newest_first(make_record):
     newer = make_record(flat(0.5), method="new-rule")
     newer = newer.model_copy(update={"benchmark": newer.benchmark.model_copy(update={"scoring": "davis2017-semi/10"})})
     found = standing([record, newer])
-    assert [board.scoring for board in found.boards] == ["davis2017-semi/10", "davis2017-semi/1"]
+    assert [board.rule for board in found.boards] == ["davis2017-semi/10", "davis2017-semi/1"]
     assert [[row.rank for row in board.rows] for board in found.boards] == [[1], [1]]
 
 
@@ -198,7 +198,7 @@ def test_what_another_rule_gave_has_a_table_below_the_benchmarks_own(make_record
     own = make_record(flat(0.5), method="own")
     other = under_another_rule(make_record(flat(0.9), method="other"))
     found = standing([other, own])
-    assert [(board.scoring, board.is_own) for board in found.boards] == [
+    assert [(board.rule, board.is_own) for board in found.boards] == [
         (own.benchmark.scoring, True),
         ("another/9", False),
     ]

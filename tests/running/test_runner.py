@@ -292,8 +292,8 @@ def test_vis_tracks_are_checked_and_stored(tmp_path, tests_tools):
             assert video[4] is not None
             return Tracks([Track(3, 0.5, [mask, None, mask, None, mask])])
 
-    scoring = replace(DAVIS_2017, metrics=(), version="vis/1")
-    benchmark = tests_tools.tiny_benchmark(scorings={"vis": scoring})
+    rule = replace(DAVIS_2017, metrics=(), version="vis/1")
+    benchmark = tests_tools.tiny_benchmark(rules={"vis": rule})
     assert isinstance(benchmark, Benchmark)
     record = run_tiny(tmp_path, tests_tools, card(lambda c: Finder(), tasks=("vis",)), benchmark=benchmark)
     assert not record.failures

@@ -16,7 +16,7 @@ from harness.api.contracts import (
     DAVIS_2017_UNSUPERVISED,
     YOUTUBE_VIS,
     Benchmark,
-    Scoring,
+    Rule,
 )
 from harness.api.hookspecs import hookimpl
 from harness.api.tasks import TaskName
@@ -115,7 +115,7 @@ def harness_benchmarks() -> list[Benchmark]:
     ]
 
 
-SCORINGS: Mapping[TaskName, Scoring] = {
+MINI_RULES: Mapping[TaskName, Rule] = {
     "one-shot": DAVIS_2017,
     "instance-zvos": DAVIS_2017_UNSUPERVISED,
     "object-zvos": DAVIS_2016_ZERO_SHOT,
@@ -124,7 +124,7 @@ SCORINGS: Mapping[TaskName, Scoring] = {
 
 
 def _benchmark(
-    name: str, title: str, videos: tuple[MiniVideo, ...], scorings: Mapping[TaskName, Scoring] = SCORINGS
+    name: str, title: str, videos: tuple[MiniVideo, ...], rules: Mapping[TaskName, Rule] = MINI_RULES
 ) -> Benchmark:
     def open_samples(root: Path | None, partial: bool) -> Sequence[Sample]:
         return [video.sample() for video in videos]
@@ -132,7 +132,7 @@ def _benchmark(
     return Benchmark(
         name=name,
         title=title,
-        scorings=scorings,
+        rules=rules,
         open=open_samples,
         expected=tuple(video.name for video in videos),
         needs_root=False,

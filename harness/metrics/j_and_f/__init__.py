@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.api.contracts import Column, Metric, Scoring
+from harness.api.contracts import Column, Metric, Rule
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoScores
 from harness.api.video import Sample
@@ -28,11 +28,11 @@ class JAndF:
         Column("F-decay", "F of the first quarter of the frames minus F of the last", higher_is_better=False),
     )
 
-    def start(self, sample: Sample, scoring: Scoring) -> JFMeasurement:
+    def start(self, sample: Sample, rule: Rule) -> JFMeasurement:
         """Begin one video."""
-        return JFMeasurement(self.name, sample, scoring)
+        return JFMeasurement(self.name, sample, rule)
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """The overall figures.
 
         ``objects``: every object of every video weighs the same (2017), and one undefined decay makes the overall
@@ -40,15 +40,15 @@ class JAndF:
         videos with an undefined figure are left out of its mean (2016). ``frames``: every scored frame of every object
         weighs the same; undefined figures are left out. Objects without a scored frame do not count.
         """
-        figures = {column.name: self._overall(column.name, videos, scoring) for column in self.columns[1:]}
+        figures = {column.name: self._overall(column.name, videos, rule) for column in self.columns[1:]}
         return figures_or_none({"J&F": (figures["J-mean"] + figures["F-mean"]) / 2, **figures})
 
-    def _overall(self, column: str, videos: Sequence[VideoScores], scoring: Scoring) -> float:
+    def _overall(self, column: str, videos: Sequence[VideoScores], rule: Rule) -> float:
         tables = [[figures for figures in video.summary.values() if figures["J-mean"] is not None] for video in videos]
         values = [np.array([figures[column] for figures in table], np.float64) for table in tables if table]
-        if scoring.average == "frames":
+        if rule.average == "frames":
             return _mean_over_frames(column, videos)
-        if scoring.average == "sequences":
+        if rule.average == "sequences":
             means = np.array([of_video.mean() for of_video in values])
             values = [means[~np.isnan(means)]]
         together = np.concatenate(values) if values else np.empty(0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.api.contracts import Scoring
+from harness.api.contracts import Rule
 from harness.api.errors import DataError
 from harness.api.records import VideoScores
 from harness.api.video import Sample
@@ -31,22 +31,22 @@ class MeasuredFrame:
 
 
 class JFMeasurement:
-    """Measures one video; the rules are those of ``Scoring``, docs/metrics.md says where each comes from."""
+    """Measures one video by a rule; docs/metrics.md says where each of its fields comes from."""
 
-    def __init__(self, metric: str, sample: Sample, scoring: Scoring) -> None:
-        self._crossed = scoring.matching == "hungarian"
-        if self._crossed and scoring.both_empty == "left-out":
-            raise ValueError(f"{metric} cannot leave out frames where it matches (scoring {scoring.version!r})")
-        if scoring.matching == "none" or (self._crossed and scoring.objects != "first-frame-max"):
+    def __init__(self, metric: str, sample: Sample, rule: Rule) -> None:
+        self._crossed = rule.matching == "hungarian"
+        if self._crossed and rule.both_empty == "left-out":
+            raise ValueError(f"{metric} cannot leave out frames where it matches (rule {rule.version!r})")
+        if rule.matching == "none" or (self._crossed and rule.objects != "first-frame-max"):
             raise ValueError(
-                f"{metric} cannot match {scoring.matching!r} with objects {scoring.objects!r} (scoring "
-                f"{scoring.version!r}); expected 'ids', or 'hungarian' with 'first-frame-max'"
+                f"{metric} cannot match {rule.matching!r} with objects {rule.objects!r} (rule "
+                f"{rule.version!r}); expected 'ids', or 'hungarian' with 'first-frame-max'"
             )
         self._metric = metric
         self._sample = sample
-        self._scoring = scoring
+        self._rule = rule
         self._counter = new_counter()
-        self._objects = ScoredObjects(sample, scoring, self._counter)
+        self._objects = ScoredObjects(sample, rule, self._counter)
         self._last_added = -1
         self._frames: list[MeasuredFrame] = []
 
@@ -58,9 +58,9 @@ class JFMeasurement:
         if truth is None:
             return
         self._objects.look(frame, truth)
-        if self._scoring.frames != "inner" or 0 < frame < self._sample.length - 1:
+        if self._rule.frames != "inner" or 0 < frame < self._sample.length - 1:
             self._measure(frame, prediction, truth)
-        if self._scoring.frames == "annotated":
+        if self._rule.frames == "annotated":
             self._objects.remember(truth)
 
     def _measure(self, frame: int, prediction: np.ndarray, truth: np.ndarray) -> None:
@@ -72,7 +72,7 @@ class JFMeasurement:
                 expected=f"uint8 of {truth.shape}, the size of the truth",
             )
         slots = self._objects.slots(frame, prediction, truth)
-        if self._scoring.void == "ignore" and truth.max(initial=0) == VOID:
+        if self._rule.void == "ignore" and truth.max(initial=0) == VOID:
             known = truth != VOID
             prediction, truth = prediction * known, truth * known
         counts = self._counter.count_pairs(prediction, truth, slots, crossed=self._crossed)
@@ -80,11 +80,11 @@ class JFMeasurement:
 
     def finish(self) -> VideoScores:
         """J and F of each object (None on frames where it is not scored) and their mean, recall and decay."""
-        if not self._frames and self._scoring.frames != "annotated":
+        if not self._frames and self._rule.frames != "annotated":
             raise DataError.at(
                 f"video {self._sample.name!r}",
                 found=f"no frame to score among its {self._sample.length}",
-                expected=f"at least one ({self._scoring.version} scores {self._scoring.frames} frames)",
+                expected=f"at least one ({self._rule.version} scores {self._rule.frames} frames)",
             )
         matched: dict[str, int] = {}
         if self._crossed:
@@ -93,7 +93,7 @@ class JFMeasurement:
             J, F = self._series()
         reported = [(n, str(self._objects.ids[n])) for n in np.flatnonzero(self._objects.are_reported())]
         scored = ~np.isnan(J)
-        decay = self._scoring.decay
+        decay = self._rule.decay
         return VideoScores(
             metric=self._metric,
             frames=[frame.number for frame in self._frames],
@@ -111,7 +111,7 @@ class JFMeasurement:
         for t, frame in enumerate(self._frames):
             objects = np.flatnonzero(frame.scored)
             J[objects, t], F[objects, t] = similarity_and_accuracy(frame.counts[objects])
-            if self._scoring.both_empty == "left-out":
+            if self._rule.both_empty == "left-out":
                 empty = objects[frame.counts[objects, UNION] == 0]
                 J[empty, t] = F[empty, t] = np.nan
         return J, F

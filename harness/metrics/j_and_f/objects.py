@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.api.contracts import Scoring
+from harness.api.contracts import Rule
 from harness.api.errors import DataError
 from harness.api.oddities import find_grey_levels
 from harness.api.video import Sample
@@ -21,26 +21,26 @@ def _identity(count: int) -> UInt8[np.ndarray, "256"]:
 
 
 class ScoredObjects:
-    """The ids scored so far, by the rules ``objects`` and ``frames`` of a scoring; ``ids[k]`` has slot k + 1."""
+    """The ids scored so far, by the rules ``objects`` and ``frames`` of a scoring rule; ``ids[k]`` has slot k + 1."""
 
-    def __init__(self, sample: Sample, scoring: Scoring, counter: PairCounter) -> None:
-        self.ids: list[int] = [1] if scoring.objects == "single" else []
+    def __init__(self, sample: Sample, rule: Rule, counter: PairCounter) -> None:
+        self.ids: list[int] = [1] if rule.objects == "single" else []
         self.highest_proposal = 0
         self._sample = sample
-        self._scoring = scoring
+        self._rule = rule
         self._present_ids = counter.present_ids
-        self._fixed = scoring.objects == "single"
+        self._fixed = rule.objects == "single"
         self._true: set[int] = set()
 
     def look(self, frame: int, truth: UInt8[np.ndarray, "H W"]) -> None:
         """Learn the objects of DAVIS 2017 from the first truth: 1..its highest id, gaps included, void left out."""
-        if self._scoring.objects != "first-frame-max" or self._fixed:
+        if self._rule.objects != "first-frame-max" or self._fixed:
             return
         first = None
         if frame and self._sample.read_truth:
             first = self._sample.read_truth(0)
         first = truth if first is None else first
-        void = self._scoring.void != "object"
+        void = self._rule.void != "object"
         highest = int(first.max(initial=0))
         if void and highest == VOID:
             highest = int(first.max(initial=0, where=first != VOID))
@@ -49,14 +49,14 @@ class ScoredObjects:
 
     def slots(self, frame: int, prediction: UInt8[np.ndarray, "H W"], truth: UInt8[np.ndarray, "H W"]) -> Slots:
         """Number the objects of one scored frame; raise DataError for ids the official toolkit refuses."""
-        if self._scoring.objects == "single":
+        if self._rule.objects == "single":
             any_object = np.ones(256, np.uint8)
             any_object[0] = 0
             return Slots(any_object, any_object, 1, 1)
-        if self._scoring.objects == "seen":
+        if self._rule.objects == "seen":
             return self._seen_slots(prediction, truth)
-        crossed = self._scoring.matching == "hungarian"
-        limit = self._scoring.max_proposals if crossed else len(self.ids)
+        crossed = self._rule.matching == "hungarian"
+        limit = self._rule.max_proposals if crossed else len(self.ids)
         highest = int(prediction.max(initial=0))
         if highest > limit:
             what = f"at most {limit} proposals" if crossed else f"the ids 0..{limit} of the first truth"
@@ -72,7 +72,7 @@ class ScoredObjects:
         return Slots(_identity(proposals), _identity(len(self.ids)), proposals, len(self.ids))
 
     def _seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
-        if self._scoring.frames != "annotated":
+        if self._rule.frames != "annotated":
             self.remember(truth)
             self._number(self._present_ids(prediction))
         slots = np.zeros(256, np.uint8)
@@ -81,12 +81,12 @@ class ScoredObjects:
 
     def remember(self, truth: UInt8[np.ndarray, "H W"]) -> None:
         """Note which ids this truth holds."""
-        if self._scoring.objects == "single":
+        if self._rule.objects == "single":
             found = {1} if truth.any() else set()
         else:
-            found = self._present_ids(truth) if self._scoring.void == "object" else self._present_ids(truth) - {VOID}
+            found = self._present_ids(truth) if self._rule.void == "object" else self._present_ids(truth) - {VOID}
         self._true |= found
-        if self._scoring.objects == "seen":
+        if self._rule.objects == "seen":
             self._number(found)
 
     def _number(self, ids: set[int]) -> None:
@@ -94,13 +94,13 @@ class ScoredObjects:
 
     def are_scored(self) -> Bool[np.ndarray, " objects"]:
         """Which objects count on the frame now measured: all, or with annotated frames those in an earlier truth."""
-        if self._scoring.frames != "annotated":
+        if self._rule.frames != "annotated":
             return np.ones(len(self.ids), np.bool_)
         return np.array([id_ in self._true for id_ in self.ids], np.bool_)
 
     def are_reported(self) -> Bool[np.ndarray, " objects"]:
         """Which objects are in the result: all, or where ids are learned on the way those the truth ever held."""
-        if self._scoring.objects != "seen":
+        if self._rule.objects != "seen":
             return np.ones(len(self.ids), np.bool_)
         return np.array([id_ in self._true for id_ in self.ids], np.bool_)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.api.contracts import Column, Scoring
+from harness.api.contracts import Column, Rule
 from harness.api.errors import DataError
 from harness.api.records import VideoScores
 from harness.api.video import Sample
@@ -21,7 +21,7 @@ GROUPS = ("seen", "unseen")
 class GroupedMeasurement:
     """J and F of one video, with the group of each object as evidence."""
 
-    def __init__(self, metric: str, sample: Sample, scoring: Scoring) -> None:
+    def __init__(self, metric: str, sample: Sample, rule: Rule) -> None:
         if "unseen" not in sample.extra:
             raise DataError.at(
                 f"video {sample.name!r}",
@@ -30,7 +30,7 @@ class GroupedMeasurement:
                 hint="choose the metric j_and_f for data without seen and unseen categories",
             )
         self._unseen = {int(id_) for id_ in sample.extra["unseen"]}
-        self._measured = JFMeasurement(metric, sample, scoring)
+        self._measured = JFMeasurement(metric, sample, rule)
 
     def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
         """Take the id maps of the next frame."""
@@ -55,11 +55,11 @@ class YouTubeVOS:
         Column("F_unseen", "mean F over objects of categories that training lacks", averaged=False),
     )
 
-    def start(self, sample: Sample, scoring: Scoring) -> GroupedMeasurement:
+    def start(self, sample: Sample, rule: Rule) -> GroupedMeasurement:
         """Begin one video; ``sample.extra['unseen']`` holds the ids of its objects of unseen categories."""
-        return GroupedMeasurement(self.name, sample, scoring)
+        return GroupedMeasurement(self.name, sample, rule)
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """The overall figures; None for a group without any scored object, and then for the overall one too."""
         figures = {f"{measure}_{group}": _mean(measure, group, videos) for measure in "JF" for group in GROUPS}
         return figures_or_none({"J&F": float(np.mean(list(figures.values()))), **figures})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.api.contracts import Column, Scoring, TrackMetric
+from harness.api.contracts import Column, Rule, TrackMetric
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import RunLength, ids_in
@@ -43,7 +43,7 @@ class ImageAP:
     name = "image_ap"
     columns: tuple[Column, ...] = COLUMNS
 
-    def measure(self, sample: Sample, tracks: Tracks, scoring: Scoring) -> VideoScores:
+    def measure(self, sample: Sample, tracks: Tracks, rule: Rule) -> VideoScores:
         """Overlaps, scores and areas of every annotated frame as evidence.
 
         The truth is ``sample.extra['tracks']``, or where there are none the ids of the id maps, without void.
@@ -56,7 +56,7 @@ class ImageAP:
         ]
         return VideoScores(metric=self.name, evidence={"groups": groups})
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """The 12 figures over all frames of all videos."""
         groups = (Group.from_json(content) for video in videos for content in video.evidence["groups"])
         return accumulate(groups, RANGES, LIMITS).figures()

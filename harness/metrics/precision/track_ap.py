@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.api.contracts import Column, Scoring, TrackMetric
+from harness.api.contracts import Column, Rule, TrackMetric
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoScores
@@ -24,18 +24,18 @@ RANGES = np.array([[0, 1e5**2], [0, 128**2], [128**2, 256**2], [256**2, 1e5**2]]
 
 
 class TrackAP:
-    """AP and AR over tracks. ``Scoring.options['use_categories'] = False`` takes all categories as one."""
+    """AP and AR over tracks. ``Rule.options['use_categories'] = False`` takes all categories as one."""
 
     name = "track_ap"
     columns: tuple[Column, ...] = COLUMNS
 
-    def measure(self, sample: Sample, tracks: Tracks, scoring: Scoring) -> VideoScores:
+    def measure(self, sample: Sample, tracks: Tracks, rule: Rule) -> VideoScores:
         """Overlaps, scores and areas of one video's tracks and ``sample.extra['tracks']``, by category, as evidence."""
-        groups = track_groups(sample, tracks, use_categories=scoring.options.get("use_categories", True))
+        groups = track_groups(sample, tracks, use_categories=rule.options.get("use_categories", True))
         evidence = {"video_id": sample.extra.get("video_id"), "groups": [group.as_json() for group in groups]}
         return VideoScores(metric=self.name, evidence=evidence)
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """The 12 figures over all videos, in the order of their ids (it decides between equal scores)."""
         groups = (Group.from_json(content) for video in _in_order(videos) for content in video.evidence["groups"])
         return accumulate(groups, RANGES, LIMITS).figures()

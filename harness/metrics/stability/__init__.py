@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.api.contracts import Column, Metric, Scoring
+from harness.api.contracts import Column, Metric, Rule
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoScores
 from harness.api.video import Sample
@@ -64,14 +64,14 @@ class Stability:
         Column("T", "change of the contour's shape from frame to frame, times 5", higher_is_better=False, unit=""),
     )
 
-    def start(self, sample: Sample, scoring: Scoring) -> StabilityMeasurement:
+    def start(self, sample: Sample, rule: Rule) -> StabilityMeasurement:
         """Begin one video."""
         return StabilityMeasurement(self.name, sample)
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """The mean over the videos that have a T; ValueError for a rule that pools frames, as T is one of a video."""
-        if scoring.average == "frames":
-            raise ValueError(f"{self.name} is a mean over videos; scoring {scoring.version!r} pools frames")
+        if rule.average == "frames":
+            raise ValueError(f"{self.name} is a mean over videos; rule {rule.version!r} pools frames")
         return {"T": _mean([video.summary["1"]["T"] for video in videos])}
 
 

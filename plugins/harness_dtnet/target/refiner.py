@@ -62,9 +62,7 @@ class Refiner(nn.Module):
         self.levels = nn.ModuleList([Level(each, width) for each in channels])
         self.answer = nn.Sequential(convolution(width, width // 2, 3), nn.Conv2d(width // 2, 1, 3, padding=1))
 
-    def forward(
-        self, scores: Float[Tensor, "N h w"], maps: Sequence[Tensor]
-    ) -> Float[Tensor, "N I J"]:
+    def forward(self, scores: Float[Tensor, "N h w"], maps: Sequence[Tensor]) -> Float[Tensor, "N I J"]:
         coarse, x = scores[:, None], None
         for level, features in zip(reversed(self.levels), reversed(maps), strict=True):
             x = level(features, coarse, x)

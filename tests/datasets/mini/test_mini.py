@@ -40,7 +40,7 @@ def test_no_benchmark_needs_a_folder_and_three_score_four_tasks():
         assert not benchmark.needs_root
         if benchmark.name != "mini-frames":
             assert benchmark.tasks == ("one-shot", "instance-zvos", "object-zvos", "vis")
-            assert benchmark.scorings["object-zvos"].objects == "single"
+            assert benchmark.rules["object-zvos"].objects == "single"
         assert tuple(sample.name for sample in benchmark.open(None, False)) == benchmark.expected
 
 
@@ -61,7 +61,7 @@ def test_a_perfect_answer_has_an_ap_of_one_and_a_wrong_category_none():
     from harness.metrics.precision.track_ap import TrackAP
 
     sample = video_named("small-cross").sample()
-    metric, rule = TrackAP(), BENCHMARKS["mini-small"].scorings["vis"]
+    metric, rule = TrackAP(), BENCHMARKS["mini-small"].rules["vis"]
     for category, ap in ((mini.CATEGORIES.index("quadruped") + 1, 1.0), (mini.CATEGORIES.index("fish") + 1, 0.0)):
         answer = Tracks([Track(category, 0.9, true["segmentations"]) for true in sample.extra["tracks"]])
         assert metric.summarise([metric.measure(sample, answer, rule)], rule)["AP"] == pytest.approx(ap)

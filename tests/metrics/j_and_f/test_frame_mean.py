@@ -17,7 +17,7 @@ def square(size):
     return mask
 
 
-def measured(predicted, true, scoring):
+def measured(predicted, true, rule):
     sample = Sample(
         name="toy",
         length=len(true),
@@ -28,7 +28,7 @@ def measured(predicted, true, scoring):
         read_truth=lambda t: square(true[t]),
         digest=lambda: "0" * 64,
     )
-    measurement = JAndF().start(sample, scoring)
+    measurement = JAndF().start(sample, rule)
     for frame, size in enumerate(predicted):
         measurement.add(frame, square(size), square(true[frame]))
     return measurement.finish()

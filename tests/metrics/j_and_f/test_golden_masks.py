@@ -60,7 +60,7 @@ def masks_of(case):
         return arrays["pred"], arrays["gt"]
 
 
-def measure(name, prediction, truth, scoring):
+def measure(name, prediction, truth, rule):
     sample = Sample(
         name=name,
         length=len(truth),
@@ -71,7 +71,7 @@ def measure(name, prediction, truth, scoring):
         read_truth=lambda t: truth[t],
         digest=lambda: "0" * 64,
     )
-    measurement = JAndF().start(sample, scoring)
+    measurement = JAndF().start(sample, rule)
     for frame in range(len(truth)):
         measurement.add(frame, prediction[frame], truth[frame])
     return measurement.finish()
@@ -119,15 +119,15 @@ def test_unsupervised_equals_davis2017_bit_for_bit_up_to_the_order_of_rows(case,
 
 
 @pytest.mark.parametrize(
-    ("task", "cases", "scoring"), [("semi", ONE_SHOT, DAVIS_2017), ("unsup", UNSUPERVISED, DAVIS_2017_UNSUPERVISED)]
+    ("task", "cases", "rule"), [("semi", ONE_SHOT, DAVIS_2017), ("unsup", UNSUPERVISED, DAVIS_2017_UNSUPERVISED)]
 )
-def test_overall_figures_equal_davis2017(task, cases, scoring):
+def test_overall_figures_equal_davis2017(task, cases, rule):
     videos = [
-        measure(case, *masks_of(case), scoring)
+        measure(case, *masks_of(case), rule)
         for case in cases
         if "error" not in EXPECTED[case]["toolkits"]["davis2017"] and case != "long_sequence"
     ]
-    overall = JAndF().summarise(videos, scoring)
+    overall = JAndF().summarise(videos, rule)
     expected = EXPECTED["_global_davis2017"][task]
     assert sum(len(video.summary) for video in videos) == expected["objects"]
     # The toolkit went through the cases in another order than we do, so the last bits of a mean may differ.
@@ -139,14 +139,14 @@ def test_overall_figures_equal_davis2017(task, cases, scoring):
 
 @pytest.mark.parametrize("case", ONE_SHOT + UNSUPERVISED)
 def test_vos_benchmark_rules_equal_vos_benchmark_bit_for_bit(case, counter):
-    scoring = VOS_BENCHMARK if case in ONE_SHOT else VOS_BENCHMARK_ALL_FRAMES
+    rule = VOS_BENCHMARK if case in ONE_SHOT else VOS_BENCHMARK_ALL_FRAMES
     expected = EXPECTED[case]["toolkits"]["vos_benchmark"]
-    scores = measure(case, *masks_of(case), scoring)
+    scores = measure(case, *masks_of(case), rule)
     for quantity in "JF":
         found = {id_: figures[f"{quantity}-mean"] * 100 for id_, figures in scores.summary.items()}
         assert found == expected[f"{quantity}_percent"]
     # The toolkit averages per cent over its own order of ids; the last bits of the mean may differ.
-    overall = JAndF().summarise([scores], scoring)
+    overall = JAndF().summarise([scores], rule)
     for quantity in "JF":
         assert overall[f"{quantity}-mean"] * 100 == pytest.approx(expected[quantity], abs=1e-12)
 

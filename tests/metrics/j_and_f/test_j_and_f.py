@@ -18,7 +18,7 @@ from harness.api.contracts import (
     VOS_BENCHMARK_ALL_FRAMES,
     YOUTUBE_VOS,
     Metric,
-    Scoring,
+    Rule,
 )
 from harness.api.errors import DataError
 from harness.api.records import VideoScores
@@ -46,8 +46,8 @@ def sample_of(truth, name="toy", **changes) -> Sample:
     return Sample(**{**given, **changes})
 
 
-def measure(prediction, truth, scoring, metric=None, **changes) -> VideoScores:
-    measurement = (metric or JAndF()).start(sample_of(truth, **changes), scoring)
+def measure(prediction, truth, rule, metric=None, **changes) -> VideoScores:
+    measurement = (metric or JAndF()).start(sample_of(truth, **changes), rule)
     for frame, (predicted, true) in enumerate(zip(prediction, truth, strict=True)):
         measurement.add(frame, predicted, true)
     return measurement.finish()
@@ -80,8 +80,8 @@ def test_inner_frames_leave_out_the_first_and_the_last():
 
 
 def test_all_frames_count_the_first_and_the_last():
-    scoring = dataclasses.replace(DAVIS_2017, frames="all")
-    assert J(measure([EMPTY, QUARTER, HALF], [HALF] * 3, scoring)) == [0.0, 2 / 4, 1.0]
+    rule = dataclasses.replace(DAVIS_2017, frames="all")
+    assert J(measure([EMPTY, QUARTER, HALF], [HALF] * 3, rule)) == [0.0, 2 / 4, 1.0]
 
 
 def test_frames_without_truth_are_not_scored():
@@ -143,11 +143,11 @@ def test_more_than_twenty_proposals_are_refused_by_their_highest_id():
 
 
 def test_the_limit_of_proposals_can_be_set():
-    scoring = dataclasses.replace(DAVIS_2017_UNSUPERVISED, max_proposals=1)
+    rule = dataclasses.replace(DAVIS_2017_UNSUPERVISED, max_proposals=1)
     two = bars((0, 3), (4, 5))
     with pytest.raises(DataError, match="at most 1 proposals"):
-        measure([two] * 2, [two] * 2, scoring)
-    assert measure([HALF] * 2, [two] * 2, scoring).matched == {"1": 1}
+        measure([two] * 2, [two] * 2, rule)
+    assert measure([HALF] * 2, [two] * 2, rule).matched == {"1": 1}
 
 
 def test_one_matching_serves_the_whole_video():
@@ -214,8 +214,8 @@ def test_annotated_frames_count_after_the_frame_an_object_first_appears_in():
 
 @pytest.mark.parametrize("objects", ["single", "first-frame-max"])
 def test_annotated_frames_hold_for_objects_known_from_the_start_too(objects):
-    scoring = Scoring(version="toy/1", frames="annotated", objects=objects)
-    assert J(measure([HALF] * 3, [HALF] * 3, scoring)) == [None, 1.0, 1.0]
+    rule = Rule(version="toy/1", frames="annotated", objects=objects)
+    assert J(measure([HALF] * 3, [HALF] * 3, rule)) == [None, 1.0, 1.0]
 
 
 def test_an_object_that_appears_last_has_no_figures_and_does_not_count():
@@ -249,16 +249,16 @@ def test_frames_are_added_in_order_and_within_the_video():
 
 
 @pytest.mark.parametrize(
-    "scoring",
+    "rule",
     [
-        Scoring(version="toy/1", matching="none"),
-        Scoring(version="toy/1", matching="hungarian", objects="seen"),
-        Scoring(version="toy/1", matching="hungarian", objects="single"),
+        Rule(version="toy/1", matching="none"),
+        Rule(version="toy/1", matching="hungarian", objects="seen"),
+        Rule(version="toy/1", matching="hungarian", objects="single"),
     ],
 )
-def test_rules_that_have_no_meaning_together_are_refused(scoring):
+def test_rules_that_have_no_meaning_together_are_refused(rule):
     with pytest.raises(ValueError, match="j_and_f cannot match"):
-        JAndF().start(sample_of([HALF] * 3), scoring)
+        JAndF().start(sample_of([HALF] * 3), rule)
 
 
 def test_no_mask_is_kept():
@@ -349,9 +349,9 @@ def test_the_hook_offers_both_metrics_and_every_protocol_names_installed_ones():
     metrics = {metric.name: metric for metric in harness_metrics()}
     assert all(isinstance(metric, Metric) for metric in metrics.values())
     installed = set(Catalog.load().metrics.names())
-    assert all(scoring.metrics and set(scoring.metrics) <= installed for scoring in RULES.values())
-    assert set(metrics) <= {name for scoring in RULES.values() for name in scoring.metrics}
-    assert len({scoring.version for scoring in RULES.values()}) == len(RULES)
+    assert all(rule.metrics and set(rule.metrics) <= installed for rule in RULES.values())
+    assert set(metrics) <= {name for rule in RULES.values() for name in rule.metrics}
+    assert len({rule.version for rule in RULES.values()}) == len(RULES)
 
 
 def test_without_machine_code_the_plain_counter_is_used(monkeypatch):

@@ -47,10 +47,10 @@ def sample_of(tracks, length=2, size=(8, 8), video_id=1, **extra) -> Sample:
     )
 
 
-def figures(truths, detections, scoring=YOUTUBE_VIS, **changes) -> dict[str, float | None]:
+def figures(truths, detections, rule=YOUTUBE_VIS, **changes) -> dict[str, float | None]:
     """The figures of one video."""
     metric = TrackAP()
-    return metric.summarise([metric.measure(sample_of(truths, **changes), Tracks(detections), scoring)], scoring)
+    return metric.summarise([metric.measure(sample_of(truths, **changes), Tracks(detections), rule)], rule)
 
 
 def code_of(content) -> RunLength | None:
@@ -79,14 +79,14 @@ def golden_videos(shared) -> list[tuple[Sample, Tracks]]:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("scoring", "case"), [(YOUTUBE_VIS, "useCats1"), (AGNOSTIC, "useCats0")])
-def test_the_official_figures_come_out(scoring, case, shared) -> None:
+@pytest.mark.parametrize(("rule", "case"), [(YOUTUBE_VIS, "useCats1"), (AGNOSTIC, "useCats0")])
+def test_the_official_figures_come_out(rule, case, shared) -> None:
     expected = json.loads((shared / "golden" / "expected.json").read_text())["_ytvis"][case]
     metric = TrackAP()
-    measured = [metric.measure(sample, tracks, scoring) for sample, tracks in golden_videos(shared)]
+    measured = [metric.measure(sample, tracks, rule) for sample, tracks in golden_videos(shared)]
     kept = [VideoScores.model_validate_json(video.model_dump_json()) for video in measured]
 
-    found = metric.summarise(kept[::-1], scoring)
+    found = metric.summarise(kept[::-1], rule)
     assert [-1.0 if value is None else value for value in found.values()] == expected["stats"]
     curves = accumulate((Group.from_json(group) for video in kept for group in video.evidence["groups"]), RANGES)
     assert curves.recall[:, :, :, :].ravel().tolist() == expected["recall"]

@@ -79,12 +79,12 @@ def digest(paths: list[Path]) -> str:
 @hookimpl
 def harness_benchmarks() -> list[Benchmark]:
     """Offer the validation videos, scored as DAVIS 2017 and by a metric of our own."""
-    scoring = replace(DAVIS_2017, version="ours/1", metrics=("j_and_f", "precision_recall"))
+    rule = replace(DAVIS_2017, version="ours/1", metrics=("j_and_f", "precision_recall"))
     return [
         Benchmark(
             name="ours-val",
             title="Our videos, validation",
-            scorings={"one-shot": scoring},
+            rules={"one-shot": rule},
             open=open_videos,
             expected=VIDEOS,
             licence="ours",

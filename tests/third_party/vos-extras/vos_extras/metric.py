@@ -6,7 +6,7 @@ from statistics import fmean
 
 import numpy as np
 
-from harness import Column, Sample, Scoring, VideoScores, hookimpl
+from harness import Column, Rule, Sample, VideoScores, hookimpl
 from harness.api.contracts import Measurement, Metric
 
 VOID = 255
@@ -21,36 +21,36 @@ class PrecisionRecall:
         Column("recall", "share of an object's true pixels that are found"),
     )
 
-    def start(self, sample: Sample, scoring: Scoring) -> Measurement:
+    def start(self, sample: Sample, rule: Rule) -> Measurement:
         """Begin one video."""
-        return Pixels(sample, scoring)
+        return Pixels(sample, rule)
 
-    def summarise(self, videos: Sequence[VideoScores], scoring: Scoring) -> dict[str, float | None]:
-        """The mean over all objects, or over videos, as the scoring says; None where nothing is defined."""
-        return {column.name: self._overall(column.name, videos, scoring) for column in self.columns}
+    def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
+        """The mean over all objects, or over videos, as the rule says; None where nothing is defined."""
+        return {column.name: self._overall(column.name, videos, rule) for column in self.columns}
 
-    def _overall(self, column: str, videos: Sequence[VideoScores], scoring: Scoring) -> float | None:
+    def _overall(self, column: str, videos: Sequence[VideoScores], rule: Rule) -> float | None:
         objects = [[row[column] for row in video.summary.values()] for video in videos]
         defined = [[figure for figure in row if figure is not None] for row in objects]
         rows = [row for row in defined if row]
-        figures = [fmean(row) for row in rows] if scoring.average == "sequences" else list(chain(*rows))
+        figures = [fmean(row) for row in rows] if rule.average == "sequences" else list(chain(*rows))
         return fmean(figures) if figures else None
 
 
 class Pixels:
     """One video: three counts an id are all that is kept."""
 
-    def __init__(self, sample: Sample, scoring: Scoring) -> None:
-        if (scoring.objects, scoring.matching) != ("first-frame-max", "ids") or scoring.frames == "annotated":
+    def __init__(self, sample: Sample, rule: Rule) -> None:
+        if (rule.objects, rule.matching) != ("first-frame-max", "ids") or rule.frames == "annotated":
             raise ValueError(
-                f"precision_recall cannot follow scoring {scoring.version!r}; expected objects 'first-frame-max', "
+                f"precision_recall cannot follow rule {rule.version!r}; expected objects 'first-frame-max', "
                 "matching 'ids' and frames 'inner' or 'all'"
             )
         if sample.read_truth is None or (first := sample.read_truth(0)) is None:
             raise ValueError(f"video {sample.name!r} has no truth on its first frame; expected the ids to measure")
         self._ids = range(1, int(first[first != VOID].max(initial=0)) + 1)
-        self._scored = range(1, sample.length - 1) if scoring.frames == "inner" else range(sample.length)
-        self._ignores_void = scoring.void == "ignore"
+        self._scored = range(1, sample.length - 1) if rule.frames == "inner" else range(sample.length)
+        self._ignores_void = rule.void == "ignore"
         self._frames: list[int] = []
         self._predicted, self._true, self._right = np.zeros((3, 256), np.int64)
 
