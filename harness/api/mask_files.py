@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.api.errors import DataError, IncompletePredictions
 from harness.api.plain_files import open_plain
+from harness.api.mask_ids import find_ids
 from harness.api.png_rows import undo_filters
 
 
@@ -355,6 +356,4 @@ def read_prediction(path: Path, size: tuple[int, int], *, binary: bool = False) 
 
 def ids_in(mask: np.ndarray) -> set[int]:
     """The values a (H, W) uint8 id map holds, 0 and 255 included."""
-    flat = mask.ravel()
-    begins = np.flatnonzero(flat[1:] != flat[:-1])  # of runs of one id, which are few
-    return set(np.flatnonzero(np.bincount(flat[begins], minlength=256)).tolist()) | set(flat[-1:].tolist())
+    return set(find_ids(mask).tolist())

@@ -78,21 +78,29 @@ def list_folder(folder: Path, what: str) -> dict[str, Path]:
         if not (entry.is_file() or entry.is_dir()):  # reading a pipe would wait for ever
             refuse_dangling(folder / entry.name, what)
             raise DataError.at(folder / entry.name, found="a pipe, socket or device", expected=what)
-    return {entry.name: folder / entry.name for entry in found}
+    paths = {path.name: path for path in folder.iterdir()}  # quicker by half than joining each name to the folder
+    return {entry.name: paths[entry.name] if entry.name in paths else folder / entry.name for entry in found}
 
 
 def list_images(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
     """The images of a folder, stem -> path in the order of their numbers; DataError for none, or two of one stem."""
     entries = list_folder(folder, what)
-    paths = [path for path in entries.values() if path.suffix.lower() in suffixes]
-    paths.sort(key=lambda path: natural_key(path.stem))
-    images = {path.stem: path for path in paths}
-    if len(images) < len(paths):
-        twice = [path.name for path in paths if images[path.stem] != path]
+    parts = [(*os.path.splitext(name), path) for name, path in entries.items()]
+    found = [(stem, path) for stem, suffix, path in parts if suffix.lower() in suffixes]
+    if not _are_numbers_of_one_length([stem for stem, _ in found]):
+        found.sort(key=lambda image: natural_key(image[0]))
+    images = dict(found)
+    if len(images) < len(found):
+        twice = [path.name for stem, path in found if images[stem] != path]
         raise DataError.at(folder, found=f"{twice[0]} and {images[Path(twice[0]).stem].name}", expected="one of them")
     if not images:
         raise DataError.at(folder, found=_in_words(entries, "files"), expected=f"{what} ({', '.join(suffixes)})")
     return images
+
+
+def _are_numbers_of_one_length(stems: Sequence[str]) -> bool:
+    """Names whose order as texts is their order as numbers."""
+    return len({len(stem) for stem in stems}) < 2 and all(stem.isascii() and stem.isdigit() for stem in stems)
 
 
 def _in_words(names: Iterable[str], what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from harness.api.file_names import is_left_behind, natural_key
 from harness.api.oddities import Oddity, some
@@ -35,11 +35,12 @@ def _unread(frames: Sequence[Path], known: Collection[str]) -> list[Oddity]:
     """Images beside the frames that are none of them; a video of one frame is an image among others."""
     if len(frames) < 2:
         return []
-    stems = {path.stem for path in frames}.union(known)
-    names: list[str] = []
+    stems = {os.path.splitext(path.name)[0] for path in frames}.union(known)
+    parts: list[tuple[str, str]] = []
     with suppress(OSError):
-        names = [name for name in os.listdir(frames[0].parent) if PurePath(name).suffix.lower() in PICTURES]
-    others = [name for name in names if PurePath(name).stem not in stems and not is_left_behind(name)]
+        parts = [os.path.splitext(name) for name in os.listdir(frames[0].parent)]
+    others = [stem + suffix for stem, suffix in parts if stem not in stems and suffix.lower() in PICTURES]
+    others = [name for name in others if not is_left_behind(name)]
     if not others:
         return []
     others.sort(key=natural_key)

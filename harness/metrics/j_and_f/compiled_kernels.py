@@ -28,6 +28,8 @@ MAX_RADIUS = 63
 _NOTHING = np.uint64(0)
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+_WORDS = 8
+"""Words that are compared together."""
 _TOP, _BOTTOM, _LEFT, _RIGHT = range(4)
 """The box of words outside which a map is empty: first and last row, first and last word; bottom < top: all empty."""
 
@@ -94,9 +96,13 @@ def cut_into_runs(labels, words, slots, starts, values, size):
 @LOOPS.inner
 @no_type_check
 def _cut(labels, words, slots, starts, values):
-    """Write first pixel and slot of each run, and the number of pixels after the last; return how many runs."""
+    """Write first pixel and slot of each run, and the number of pixels after the last; return how many runs.
+
+    Eight pixels are looked at as one word whose lowest byte is the first of them.
+    """
     size = labels.size
-    words = as_array(words, (size // 8,))
+    whole = size // 8
+    words = as_array(words, (whole,))
     runs = 0
     value = -1
     at = 0
@@ -107,26 +113,29 @@ def _cut(labels, words, slots, starts, values):
             starts[runs] = at
             values[runs] = value
             runs += 1
-        at += 1
-        while at < size and at & 7 and labels[at] == label:
-            at += 1
-        if at & 7 == 0:
-            word = at >> 3
+        word = at >> 3
+        if word < whole:
             same = np.uint64(label) * _EVERY_BYTE
-            while (
-                word + 4 <= words.size
-                and (
-                    (words[word] ^ same)
-                    | (words[word + 1] ^ same)
-                    | (words[word + 2] ^ same)
-                    | (words[word + 3] ^ same)
-                )
-                == _NOTHING
-            ):
-                word += 4
+            others = (words[word] ^ same) & (_ONES << np.uint64((at & 7) << 3))
+            word += 1
+            if others == _NOTHING:
+                while word + _WORDS <= whole:
+                    changed = _NOTHING
+                    for k in range(_WORDS):
+                        changed |= words[word + k] ^ same
+                    if changed != _NOTHING:
+                        break
+                    word += _WORDS
+                while word < whole and others == _NOTHING:
+                    others = words[word] ^ same
+                    word += 1
+            if others != _NOTHING:
+                lowest = others & (~others + np.uint64(1))
+                at = ((word - 1) << 3) + (_ones_in(lowest - np.uint64(1)) >> 3)
+                continue
             at = word << 3
-            while at < size and labels[at] == label:
-                at += 1
+        while at < size and labels[at] == label:
+            at += 1
     starts[runs] = size
     return runs
 
