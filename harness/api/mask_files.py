@@ -14,8 +14,8 @@ from typing import NoReturn
 import numpy as np
 
 from harness.api.errors import DataError, IncompletePredictions
-from harness.api.plain_files import open_plain
 from harness.api.mask_ids import find_ids
+from harness.api.plain_files import open_plain
 from harness.api.png_rows import undo_filters
 
 

@@ -11,6 +11,7 @@ import click
 
 from harness.api.records import VideoFailure, VideoResult
 from harness.cli import options
+from harness.cli.loading import kept_for_good
 from harness.cli.terminal import say
 from harness.evaluation import Silence, score
 from harness.predictions.official_csv import write_official_csv
@@ -60,7 +61,9 @@ def command(
 
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
-    from harness.cli.run import finish
+    with kept_for_good():
+        import harness.predictions.scoring  # noqa: F401  what score() would import
+        from harness.cli.run import finish
 
     outcome = score(
         pred_dir,
