@@ -21,9 +21,9 @@ def find_ids(mask: np.ndarray) -> np.ndarray:
         mark_ids(flat, flat.size, seen)
         return np.flatnonzero(seen)
     begins = np.flatnonzero(flat[1:] != flat[:-1])  # of runs of one id, which are few
-    seen = np.bincount(flat[begins], minlength=256)
-    seen[flat[-1:]] = 1
-    return np.flatnonzero(seen)
+    counts = np.bincount(flat[begins], minlength=256)
+    counts[flat[-1:]] += 1
+    return np.flatnonzero(counts)
 
 
 @LOOPS.entry("u1*, i8, u1* -> i8")
