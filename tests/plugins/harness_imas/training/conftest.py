@@ -60,6 +60,7 @@ def world(frames=4):
 
 def learner_of(config=CONFIG, **more):
     sample, flow, _ = world()
+    flow = Exact(more.pop("flow")) if "flow" in more else flow
     context = TrainingContext(samples=[sample], config=config, device="cpu", precision="fp32", weights=None, seed=0)
     return SynergyLearner(context, flow, begin_from=more.pop("begin_from", None), **more)
 

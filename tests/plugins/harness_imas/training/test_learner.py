@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness import TrainingContext
-from harness_imas.network import MOTION, build_segmenter
+from harness_imas.network import MOTION, OBJECT_CHANNEL, build_segmenter
 from harness_imas.training.learner import SynergyLearner, begin
 
 
@@ -86,3 +86,22 @@ def test_a_batch_that_processes_cannot_share_is_refused(toy):
     )
     with pytest.raises(ValueError, match="cannot be shared by 3"):
         SynergyLearner(context, flow, begin_from=None)
+
+
+ODD_FLOWS = {
+    "a still video": lambda shape: np.zeros(shape, np.float32),
+    "a camera that moves and nothing else": lambda shape: np.full(shape, 6.0, np.float32),
+    "a cut": lambda shape: np.random.default_rng(0).uniform(-90, 90, shape).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("flow", ODD_FLOWS.values(), ids=ODD_FLOWS)
+@pytest.mark.parametrize("pathway", ["residual", "affine"])
+def test_flow_that_tells_nothing_of_an_object_gives_finite_weights_and_a_channel(toy, flow, pathway):
+    config = replace(toy.CONFIG, pathway=pathway)
+    learner = toy.learner_of(config, flow=flow((3, 2, 2, 16, 16)))
+    losses = toy.steps(learner, 2)
+    assert all(np.isfinite(value) for each in losses for value in each.values())
+    assert all(torch.isfinite(value).all() for value in learner.weights().values())
+    assert learner.facts()[OBJECT_CHANNEL] in ("0", "1")
+    assert losses[0]["flow"] <= config.clamp
