@@ -12,6 +12,7 @@ import pytest
 
 import harness.version
 from harness.api.hookspecs import GROUP
+from harness.catalog import Catalog
 from harness.cli.doctor import OPTIONAL
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,23 @@ def test_an_extra_is_advertised_by_the_readme_and_by_doctor_and_nothing_else_is(
     assert set(re.findall(r"vos-harness\[([a-z-]+)\]", told)) == set(USERS)
     by_doctor = {optional.extra: optional.package for optional in OPTIONAL if optional.extra}
     assert by_doctor == {extra: module_of(distribution) for extra, distribution in USERS.items()}
+
+
+def test_what_the_readme_says_is_not_there_yet_is_not_there():
+    """Who adds one of them takes it out of the list; the tables of docs say the rest."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What is not there yet")[2]
+    told = dict(re.findall(r"^- \*\*(\w+)\*\*, an? (method|executor|reporter):", section, re.M))
+    catalog = Catalog.load()
+    shelves = {"method": catalog.methods, "executor": catalog.executors, "reporter": catalog.reporters}
+    planned = {"mug": "method", "ray": "executor", "site": "reporter"}
+    assert told == {name: kind for name, kind in planned.items() if name not in shelves[kind].names()}
+
+
+def test_weights_that_the_readme_misses_are_not_there():
+    told = "Trained weights of D-Net / T-Net and IMAS" in (ROOT / "README.md").read_text(encoding="utf-8")
+    cards = [Catalog.load().methods.get(name) for name in ("dnet", "dtnet", "imas")]
+    assert told == (not any(card.default_weights for card in cards))
+    assert all(card.training for card in cards[1:])
 
 
 @pytest.mark.parametrize("package", [optional.package for optional in OPTIONAL])
