@@ -89,13 +89,15 @@ def problems(said: dict[str, Any], origin: str, not_there: list[str]) -> list[st
                 lines.append(f"{name}: fetches {url}, expected nothing from elsewhere")
             elif status >= 400:
                 lines.append(f"{name}: {url} answers {status}")
-        lines += [f"{name}: link to {link}, {why}" for link in page["links"] if (why := _broken(link, origin, anchors))]
+        lines += [
+            f"{name}: link to {link}, {why}" for link in page["links"] if (why := _complain_of(link, origin, anchors))
+        ]
     if not said["hits"]:
         lines.append(f"index.html: the search finds nothing for {SEARCHED!r}")
     return lines
 
 
-def _broken(link: str, origin: str, anchors: dict[str, set[str]]) -> str:
+def _complain_of(link: str, origin: str, anchors: dict[str, set[str]]) -> str:
     """Why a link leads nowhere; empty where it leads somewhere, or to another site."""
     if not link.startswith(origin):
         return "" if link.startswith(("https:", "mailto:")) else "expected https"
@@ -163,7 +165,7 @@ def browser(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             started.wait()
 
 
-def seen_by_browser(site: Path, pages: list[str]) -> list[str]:
+def walk_in_browser(site: Path, pages: list[str]) -> list[str]:
     """Walk through the pages on a server; a line for each problem."""
     with Server(site, pages) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -176,7 +178,7 @@ def seen_by_browser(site: Path, pages: list[str]) -> list[str]:
     return problems(server.said, server.origin, server.not_there)
 
 
-def seen_from_disk(site: Path) -> list[str]:
+def search_from_disk(site: Path) -> list[str]:
     """Open the start page as a file and search in it."""
     wanted = f"{(site / 'index.html').resolve().as_uri()}?q={SEARCHED}"
     with browser("--virtual-time-budget=20000", "--dump-dom", wanted) as started:
@@ -190,7 +192,7 @@ def main() -> int:
     pages = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html") if path.name != "404.html")
     if not pages:
         raise SystemExit(f"{site}: found no page, expected a built site; next: make docs")
-    wrong = [*seen_by_browser(site, pages), *seen_from_disk(site)]
+    wrong = [*walk_in_browser(site, pages), *search_from_disk(site)]
     print("\n".join([*wrong, f"{len(pages)} pages, {len(wrong)} problems"]))
     return 1 if wrong else 0
 

@@ -17,7 +17,7 @@ NOTHING = click.Command("not-there")
 PART = "<!-- {name} -->\n\n{body}\n<!-- end -->"
 
 
-def made_pages() -> dict[Path, str]:
+def make_pages() -> dict[Path, str]:
     """Each page that has made parts, with these parts anew."""
     architecture, commands = ROOT / "docs" / "architecture.md", ROOT / "docs" / "commands.md"
     made = {architecture: put(architecture.read_text(encoding="utf-8"), "floors", floors_table())}
@@ -74,11 +74,11 @@ def options_table(command: click.Command) -> str:
     options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
     if not options:
         return "No options.\n"
-    rows = [f"| `{typed(option)}`{also(option)} | {said(option)} |" for option in options]
+    rows = [f"| `{spell_option(option)}`{also(option)} | {describe_option(option)} |" for option in options]
     return "\n".join(["| option | meaning |", "|---|---|", *rows, ""])
 
 
-def typed(option: click.Option) -> str:
+def spell_option(option: click.Option) -> str:
     """``--out DIR``, or ``--force`` alone."""
     if option.is_flag:
         return option.opts[0]
@@ -91,7 +91,7 @@ def also(option: click.Option) -> str:
     return f" (or {', '.join(f'`{name}`' for name in option.opts[1:])})" if len(option.opts) > 1 else ""
 
 
-def said(option: click.Option) -> str:
+def describe_option(option: click.Option) -> str:
     """The option's own help, as one cell of a table."""
     text = " ".join((option.help or "").split()).rstrip(".").replace("|", "\\|")
     notes = []
@@ -109,5 +109,5 @@ def said(option: click.Option) -> str:
 
 
 if __name__ == "__main__":
-    for page, text in made_pages().items():
+    for page, text in make_pages().items():
         page.write_text(text, encoding="utf-8")

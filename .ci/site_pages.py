@@ -29,13 +29,13 @@ def pages() -> dict[str, str]:
     }
 
 
-def expanded(nav: list[Any], known: list[str]) -> list[Any]:
+def expand(nav: list[Any], known: list[str]) -> list[Any]:
     """The navigation with every ``folder/*.md`` replaced by the pages it fits, in order of their names."""
     entries: list[Any] = []
     for entry in nav:
         title, below = next(iter(entry.items())) if isinstance(entry, dict) else (None, entry)
         if isinstance(below, list):
-            below = expanded(below, known)
+            below = expand(below, known)
         elif "*" in below:
             below = sorted(fnmatch.filter(known, below))
         entries.append({title: below} if title else below)
@@ -61,7 +61,7 @@ def for_site(markdown: str, page: str, made_of: dict[str, str], repository: str)
 
 def on_config(config: Any) -> Any:
     """Fill in the stars."""
-    config.nav = expanded(config.nav, list(pages()))
+    config.nav = expand(config.nav, list(pages()))
     return config
 
 

@@ -11,13 +11,13 @@ import torch
 
 from harness.catalog import Catalog
 from harness.machine import PeakMemory
-from harness.ops.kernels import OWNER, shared_kernels
+from harness.ops.kernels import OWNER, list_shared_kernels
 
 CASES = [
     pytest.param(kernel, example, id=f"{owner}-{kernel.name}-{example.name}".replace(" ", ""))
     for owner, kernels in [
         *((method.name, method.kernels()) for method in Catalog.load().methods),
-        (OWNER, shared_kernels()),
+        (OWNER, list_shared_kernels()),
     ]
     for kernel in kernels
     for example in kernel.example("cpu")
@@ -32,7 +32,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def measured(function, example, rounds: int):
+def measure(function, example, rounds: int):
     """(what it returns, least CPU seconds and most MiB beyond its arguments of so many rounds)."""
     seconds, mib = [], []
     for _ in range(rounds):
@@ -54,8 +54,8 @@ def largest_difference(fast, plain):
 @pytest.mark.parametrize(("kernel", "example"), CASES)
 def test_fast_form_against_reference(benchmark, kernel, example):
     # The fast form first: pages that the plain one gave back would hide what the fast one takes.
-    fast, fast_seconds, fast_mib = measured(kernel.function, example, rounds=4)
-    plain, plain_seconds, plain_mib = measured(kernel.reference, example, rounds=2 if fast_seconds < 0.1 else 1)
+    fast, fast_seconds, fast_mib = measure(kernel.function, example, rounds=4)
+    plain, plain_seconds, plain_mib = measure(kernel.reference, example, rounds=2 if fast_seconds < 0.1 else 1)
     benchmark.pedantic(kernel.function, example.args, dict(example.kwargs), rounds=2)
     error = largest_difference(fast, plain)
     figures = {

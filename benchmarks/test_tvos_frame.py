@@ -47,7 +47,7 @@ class Cost:
     extra_mib: float
 
 
-def measured(work: Callable[[], Any], rounds: int) -> Cost:
+def measure(work: Callable[[], Any], rounds: int) -> Cost:
     """Least CPU seconds and most memory of so many rounds."""
     seconds, mib = [], []
     for _ in range(rounds):
@@ -84,10 +84,10 @@ def official(begun) -> dict[str, Cost]:
     model, memory, image = begun
     with torch.inference_mode():
         pixels = (image.permute(2, 0, 1)[None].float() / 255 - model.mean) / model.std
-        backbone = measured(lambda: model.network.unfold(pixels)[0].flatten(1).t().contiguous(), 1)
+        backbone = measure(lambda: model.network.unfold(pixels)[0].flatten(1).t().contiguous(), 1)
         given = backbone.answer, memory.features, memory.labels, REFERENCES, WIDTHS
-        propagation = measured(lambda: propagate_plain(*given, size=GRID), 1)
-        rest = measured(lambda: official_end(memory, backbone.answer, propagation.answer), 1)
+        propagation = measure(lambda: propagate_plain(*given, size=GRID), 1)
+        rest = measure(lambda: official_end(memory, backbone.answer, propagation.answer), 1)
     return {"backbone": backbone, "propagation": propagation, "rest": rest}
 
 
@@ -102,7 +102,7 @@ def official_end(memory: Memory, features: torch.Tensor, scores: torch.Tensor) -
 def test_a_whole_frame_takes_two_fifths(benchmark, begun, official):
     model, memory, image = begun
     with torch.inference_mode():
-        ours = measured(lambda: model.frame(memory, image, REFERENCES, WIDTHS, TARGET), 2)
+        ours = measure(lambda: model.frame(memory, image, REFERENCES, WIDTHS, TARGET), 2)
         benchmark.pedantic(model.frame, (memory, image, REFERENCES, WIDTHS, TARGET), rounds=1)
     seconds = sum(part.cpu_seconds for part in official.values())
     figures = {
@@ -128,7 +128,7 @@ def test_a_whole_frame_in_bf16_is_faster_still_where_the_processor_has_it(benchm
     remembered.features, remembered.labels = memory.features.bfloat16(), memory.labels.clone()
     given = remembered, image, REFERENCES, WIDTHS, TARGET
     with torch.inference_mode():
-        ours = measured(lambda: halves.frame(*given), 2)
+        ours = measure(lambda: halves.frame(*given), 2)
         benchmark.pedantic(halves.frame, given, rounds=1)
     seconds = sum(part.cpu_seconds for part in official.values())
     figures = {
@@ -146,7 +146,7 @@ def test_propagation_takes_two_fifths_at_most_and_little_memory(benchmark, begun
     _, memory, _ = begun
     given = official["backbone"].answer, memory.features, memory.labels, REFERENCES, WIDTHS
     with torch.inference_mode():
-        ours = measured(lambda: propagate(*given, size=GRID), 2)
+        ours = measure(lambda: propagate(*given, size=GRID), 2)
         benchmark.pedantic(propagate, given, {"size": GRID}, rounds=1)
     figures = {
         "times_faster": round(official["propagation"].cpu_seconds / ours.cpu_seconds, 2),

@@ -232,7 +232,7 @@ class Catalog:
                     found |= {(point.name, point.value): point for point in reversed(tuple(named))} | found
                 except Exception as error:
                     place = str(distribution.locate_file(""))
-                    self._broken.append(_broken(Source("entry_points.txt", place, "(unreadable)", ""), error))
+                    self._broken.append(_describe_broken(Source("entry_points.txt", place, "(unreadable)", ""), error))
             return found.values()
 
     def _load_one(self, point: EntryPoint) -> None:
@@ -251,7 +251,7 @@ class Catalog:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self._broken.append(_broken(source, error))
+            self._broken.append(_describe_broken(source, error))
             return
         finally:
             if manager.has_plugin(point.name):
@@ -277,7 +277,7 @@ def _hooks_named_by(point: EntryPoint) -> Iterable[str]:
     return named if named and not _BY_OTHER_WAYS.search(text) else _KINDS
 
 
-def _broken(source: Source, error: BaseException) -> Broken:
+def _describe_broken(source: Source, error: BaseException) -> Broken:
     return Broken(source, describe_error(error).splitlines()[0], describe_traceback(error))
 
 

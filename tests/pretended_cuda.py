@@ -51,7 +51,7 @@ class OnDevice(torch.Tensor):
     def __repr__(self, **_: Any) -> str:
         return f"on the pretended device: {self.held}"
 
-    def _told(self, how: str) -> torch.Tensor:
+    def _note(self, how: str) -> torch.Tensor:
         Pretence.running.note([how])
         return self.held
 
@@ -79,28 +79,28 @@ class OnDevice(torch.Tensor):
         return torch.bitwise_not(self)
 
     def nonzero(self, **how: Any) -> Any:
-        return tree_map(OnDevice, self._told("nonzero").nonzero(**how))
+        return tree_map(OnDevice, self._note("nonzero").nonzero(**how))
 
     def item(self) -> Any:
-        return self._told("item").item()
+        return self._note("item").item()
 
     def tolist(self) -> Any:
-        return self._told("tolist").tolist()
+        return self._note("tolist").tolist()
 
     def numpy(self, **_: Any) -> Any:
         raise TypeError("a tensor on the device has no numpy(); .cpu() first")
 
     def __int__(self) -> int:
-        return int(self._told("int"))
+        return int(self._note("int"))
 
     def __float__(self) -> float:
-        return float(self._told("float"))
+        return float(self._note("float"))
 
     def __bool__(self) -> bool:
-        return bool(self._told("bool"))
+        return bool(self._note("bool"))
 
     def __index__(self) -> int:
-        return self._told("index").__index__()
+        return self._note("index").__index__()
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -194,7 +194,7 @@ class Pretence(TorchDispatchMode):
 
 
 @contextlib.contextmanager
-def pretended_cuda(monkeypatch: Any) -> Iterator[Pretence]:
+def pretend_cuda(monkeypatch: Any) -> Iterator[Pretence]:
     """Let ``cuda:0`` be there."""
     PINNED.clear()
 

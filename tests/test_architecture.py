@@ -79,7 +79,7 @@ def imports_of(tree: ast.AST, module: str, *, is_package: bool) -> set[str]:
     return {name for name in found if is_ours(name)}
 
 
-def broken_floors(module: str, imports: set[str]) -> list[str]:
+def list_broken_floors(module: str, imports: set[str]) -> list[str]:
     """What is wrong with these imports of ``module``; empty when nothing is."""
     room = room_of(module)
     if not room.startswith("harness.") and room != "harness":
@@ -104,9 +104,9 @@ def broken_floors(module: str, imports: set[str]) -> list[str]:
     return wrong
 
 
-def dotted(node: ast.expr) -> str:
+def spell_dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}"
+        return f"{spell_dotted(node.value)}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
 
 
@@ -125,18 +125,22 @@ def pickles_of(node: ast.Import | ast.ImportFrom) -> list[str]:
     ]
 
 
-def refused_calls(tree: ast.AST, *, may_print: bool) -> list[str]:
+def list_refused_calls(tree: ast.AST, *, may_print: bool) -> list[str]:
     """Calls and imports no file of ours may hold, each with its line."""
     wrong = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             wrong += [f"line {node.lineno}: imports {name}" for name in pickles_of(node)]
-        elif isinstance(node, ast.Attribute) and dotted(node).startswith("pickle.") and node.attr != "UnpicklingError":
-            wrong.append(f"line {node.lineno}: {dotted(node)}")
+        elif (
+            isinstance(node, ast.Attribute)
+            and spell_dotted(node).startswith("pickle.")
+            and node.attr != "UnpicklingError"
+        ):
+            wrong.append(f"line {node.lineno}: {spell_dotted(node)}")
         elif isinstance(node, ast.ExceptHandler) and node.type is None:
             wrong.append(f"line {node.lineno}: bare except")
         elif isinstance(node, ast.Call):
-            name = dotted(node.func)
+            name = spell_dotted(node.func)
             if name == "torch.load" and keyword(node, "weights_only") is not True:
                 wrong.append(f"line {node.lineno}: torch.load without weights_only=True")
             if name in ("eval", "exec", "os.system", "os.popen", "torch.hub.load"):
@@ -149,11 +153,11 @@ def refused_calls(tree: ast.AST, *, may_print: bool) -> list[str]:
 
 
 @functools.cache
-def parsed(path: Path) -> ast.Module:
+def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def named(path: Path) -> str:
+def show_path(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
@@ -164,13 +168,13 @@ def without_callers_side(tree: ast.Module) -> ast.Module:
 
 def is_callers_side(node: ast.stmt) -> bool:
     """``if TYPE_CHECKING:`` and ``__getattr__``."""
-    is_typed = isinstance(node, ast.If) and dotted(node.test) == "TYPE_CHECKING"
+    is_typed = isinstance(node, ast.If) and spell_dotted(node.test) == "TYPE_CHECKING"
     return is_typed or (isinstance(node, ast.FunctionDef) and node.name == "__getattr__")
 
 
 def house_of(path: Path) -> ast.Module:
     """What a file imports from, as floors and circles count it."""
-    return without_callers_side(parsed(path)) if path == ROOT / "harness" / "__init__.py" else parsed(path)
+    return without_callers_side(parse(path)) if path == ROOT / "harness" / "__init__.py" else parse(path)
 
 
 MODULES = {module_of(path): path for path in SOURCES}
@@ -205,15 +209,15 @@ def circles_of(imports: Mapping[str, set[str]]) -> list[list[str]]:
 
 def offenders(complaints: Iterator[tuple[Path, object]]) -> str:
     """One line an offender, for the message of an assertion."""
-    return "\n".join(f"{named(path)}: {complaint}" for path, complaint in complaints if complaint)
+    return "\n".join(f"{show_path(path)}: {complaint}" for path, complaint in complaints if complaint)
 
 
 def test_every_import_goes_to_a_lower_floor():
-    def broken(path: Path) -> list[str]:
+    def list_broken(path: Path) -> list[str]:
         module = module_of(path)
-        return broken_floors(module, imports_of(house_of(path), module, is_package=path.name == "__init__.py"))
+        return list_broken_floors(module, imports_of(house_of(path), module, is_package=path.name == "__init__.py"))
 
-    assert offenders((path, broken(path)) for path in SOURCES) == ""
+    assert offenders((path, list_broken(path)) for path in SOURCES) == ""
 
 
 def test_no_files_import_each_other_not_even_when_called():
@@ -223,7 +227,7 @@ def test_no_files_import_each_other_not_even_when_called():
 
 def test_nothing_dangerous_is_called():
     found = (
-        (path, refused_calls(parsed(path), may_print=room_of(module_of(path)) == "harness.cli")) for path in SOURCES
+        (path, list_refused_calls(parse(path), may_print=room_of(module_of(path)) == "harness.cli")) for path in SOURCES
     )
     assert offenders(found) == ""
 
@@ -233,7 +237,7 @@ def test_a_file_says_in_its_first_line_what_it_is():
         first = (ast.get_docstring(tree) or "").partition("\n")[0].rstrip()
         return "" if first.endswith((".", ":", "?")) else f"begins {first!r}"
 
-    assert offenders((path, complaint(parsed(path))) for path in SOURCES) == ""
+    assert offenders((path, complaint(parse(path))) for path in SOURCES) == ""
 
 
 def test_a_file_is_one_story():
@@ -257,7 +261,7 @@ def test_every_room_that_has_a_floor_is_there():
 
 
 def test_the_face_defines_nothing_and_exports_what_it_imports():
-    tree = parsed(ROOT / "harness" / "__init__.py")
+    tree = parse(ROOT / "harness" / "__init__.py")
     below = without_callers_side(tree)
     assert {type(node) for node in below.body[1:]} == {ast.ImportFrom, ast.Assign}
     exported = ast.literal_eval(next(node for node in below.body if isinstance(node, ast.Assign)).value)
@@ -266,7 +270,7 @@ def test_the_face_defines_nothing_and_exports_what_it_imports():
 
 
 def test_the_face_shows_of_the_floors_above_it_what_types_say_and_no_more():
-    tree = parsed(ROOT / "harness" / "__init__.py")
+    tree = parse(ROOT / "harness" / "__init__.py")
     typed, found = [node for node in tree.body if is_callers_side(node)]
     assert {node.module for node in ast.walk(typed) if isinstance(node, ast.ImportFrom)} == {"harness.evaluation"}
     told = {alias.name for node in ast.walk(typed) if isinstance(node, ast.ImportFrom) for alias in node.names}
@@ -296,7 +300,7 @@ def test_the_face_shows_of_the_floors_above_it_what_types_say_and_no_more():
     ],
 )
 def test_a_wrong_import_is_refused(module, source):
-    assert broken_floors(module, imports_of(ast.parse(source), module, is_package=False))
+    assert list_broken_floors(module, imports_of(ast.parse(source), module, is_package=False))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +318,7 @@ def test_a_wrong_import_is_refused(module, source):
     ],
 )
 def test_a_right_import_passes(module, source):
-    assert broken_floors(module, imports_of(ast.parse(source), module, is_package=False)) == []
+    assert list_broken_floors(module, imports_of(ast.parse(source), module, is_package=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -337,7 +341,7 @@ def test_a_right_import_passes(module, source):
     ],
 )
 def test_a_dangerous_line_is_refused(source):
-    assert refused_calls(ast.parse(source), may_print=False)
+    assert list_refused_calls(ast.parse(source), may_print=False)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +349,7 @@ def test_a_dangerous_line_is_refused(source):
     ["torch.load(path, weights_only=True)", "model.eval()", "subprocess.run([a], shell=False)", "re.compile(p)"],
 )
 def test_a_harmless_line_passes(source):
-    assert refused_calls(ast.parse(source), may_print=False) == []
+    assert list_refused_calls(ast.parse(source), may_print=False) == []
 
 
 def test_circles_are_seen_through_others_and_a_chain_is_none():

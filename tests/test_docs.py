@@ -64,7 +64,7 @@ def section(heading: str) -> str:
 
 
 def test_the_made_parts_of_the_documents_are_what_the_program_says():
-    stale = [str(page.relative_to(ROOT)) for page, text in make_docs.made_pages().items() if text != text_of(page)]
+    stale = [str(page.relative_to(ROOT)) for page, text in make_docs.make_pages().items() if text != text_of(page)]
     assert stale == [], "python .ci/make_docs.py writes them"
 
 

@@ -51,12 +51,12 @@ def test_links_folders_and_pipes_are_refused_and_nothing_is_said_to_be_missing(t
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path):
-    def held():
+    def hold():
         return HeldFolder(tmp_path / "out", work="run", hint="choose another --out")
 
-    with held(), pytest.raises(UsageError, match=rf"another run \(process {os.getpid()}\) is writing into"), held():
+    with hold(), pytest.raises(UsageError, match=rf"another run \(process {os.getpid()}\) is writing into"), hold():
         raise AssertionError("held twice")
-    with held():
+    with hold():
         pass
 
 

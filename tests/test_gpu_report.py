@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.gpu import learning, site, steps
 from benchmarks.gpu.__main__ import in_order
-from benchmarks.gpu.pace import Budget, Pace, kept_back
+from benchmarks.gpu.pace import Budget, Pace, keep_back
 from benchmarks.gpu.report import remove_earlier, write_report
 from benchmarks.gpu.rows import Rows
 from benchmarks.gpu.steps import Outcome, Step, all_steps, run_step
@@ -178,7 +178,7 @@ def test_a_form_is_begun_where_what_the_last_one_took_is_left():
     for took in (6, 6, 7, 3, 3):
         if pace.fits:
             begun.append(took)
-            with pace.timed():
+            with pace.time_one():
                 clock.now += took
     assert begun == [6, 6, 7]  # 1 second is left, the last took 7
     assert Pace(0.5, clock).fits  # the first is always begun
@@ -187,7 +187,7 @@ def test_a_form_is_begun_where_what_the_last_one_took_is_left():
 def test_an_error_counts_as_time_too():
     clock = FakeClock()
     pace = Pace(10, clock)
-    with pytest.raises(ValueError, match="planted"), pace.timed():
+    with pytest.raises(ValueError, match="planted"), pace.time_one():
         clock.now += 6
         raise ValueError("planted")
     assert not pace.fits
@@ -195,7 +195,7 @@ def test_an_error_counts_as_time_too():
 
 @pytest.mark.parametrize(("seconds", "expected"), [(20, 2), (50, 5), (200, 5)])
 def test_a_step_is_told_of_a_tenth_less_and_of_five_seconds_at_most(seconds, expected):
-    assert kept_back(seconds) == expected
+    assert keep_back(seconds) == expected
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(27, [13.5, 13.5, 0, 0]), (105, [31.5, 31.5, 21, 21])])

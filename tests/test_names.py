@@ -71,7 +71,7 @@ def test_what_is_a_video_name_can_be_a_file_here_and_be_shown(tmp_path_factory, 
     assert name.isprintable()
 
 
-def planned(tests_tools, *samples):
+def plan_still(tests_tools, *samples):
     method = Method(name="still", tasks=("one-shot",), build=lambda context: None)
     catalog = tests_tools.catalog_of(method, benchmark=tests_tools.tiny_benchmark(list(samples)))
     return resolve(Request(plugin="still", bench="tiny"), catalog)
@@ -80,16 +80,18 @@ def planned(tests_tools, *samples):
 @pytest.mark.parametrize("name", ODD, ids=ascii)
 def test_a_dataset_with_an_odd_name_is_refused_before_anything_runs(tests_tools, name):
     with pytest.raises(DataError, match="cannot be a file name"):
-        planned(tests_tools, tests_tools.tiny_sample("good"), tests_tools.tiny_sample(name))
+        plan_still(tests_tools, tests_tools.tiny_sample("good"), tests_tools.tiny_sample(name))
     frames = (*(f"{t:05d}" for t in range(4)), name)
     with pytest.raises(DataError, match="cannot be a file name"):
-        planned(tests_tools, tests_tools.tiny_sample("good", frame_names=frames))
+        plan_still(tests_tools, tests_tools.tiny_sample("good", frame_names=frames))
 
 
 def test_two_videos_of_one_name_would_overwrite_each_other_and_are_refused(tests_tools):
     with pytest.raises(DataError, match="two videos named 'a'"):
-        planned(tests_tools, tests_tools.tiny_sample("a"), tests_tools.tiny_sample("b"), tests_tools.tiny_sample("a"))
-    assert len(planned(tests_tools, tests_tools.tiny_sample("a"), tests_tools.tiny_sample("b")).samples) == 2
+        plan_still(
+            tests_tools, tests_tools.tiny_sample("a"), tests_tools.tiny_sample("b"), tests_tools.tiny_sample("a")
+        )
+    assert len(plan_still(tests_tools, tests_tools.tiny_sample("a"), tests_tools.tiny_sample("b")).samples) == 2
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/b", "", "a b", "\x1b[2J", "a\n", "-x", ".x", "x" * 101, 3])

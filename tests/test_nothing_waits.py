@@ -45,10 +45,10 @@ def pretence_module():
 pretended = pretence_module()
 
 
-def played(build, task, monkeypatch):
+def play(build, task, monkeypatch):
     """What waited, mask by mask."""
     sample = TWENTY_FRAMES.sample()
-    with pretended.pretended_cuda(monkeypatch) as pretence:
+    with pretended.pretend_cuda(monkeypatch) as pretence:
         built = build()
         frames = [pretended.OnDevice(torch.from_numpy(sample.read_frame(t))) for t in range(sample.length)]
         video = Video(name="v", length=20, height=sample.height, width=sample.width, read=frames.__getitem__)
@@ -76,7 +76,7 @@ def test_no_steady_frame_of_a_method_waits_for_the_device(name, precision, monke
     preset = "smoke" if "smoke" in card.presets else ""
     plan = resolve(Request(plugin=name, bench="mini-small", task=task, precision=precision, preset=preset), CATALOG)
     context = BuildContext(task, plan.config, "cuda:0", precision, plan.weights_path, 0)
-    waits = played(lambda: card.build(context), task, monkeypatch)
+    waits = play(lambda: card.build(context), task, monkeypatch)
     assert {t: found for t, found in enumerate(waits) if found and t >= STEADY} == {}
 
 
@@ -107,7 +107,7 @@ class Careless:
     ids=["item", "bool", "cpu", "boolean-indexing", "unique", "tensor-of-a-list", "not-pinned"],
 )
 def test_what_waits_is_noticed_in_every_frame(ask, said, monkeypatch):
-    waits = played(lambda: Careless(ask), "one-shot", monkeypatch)
+    waits = play(lambda: Careless(ask), "one-shot", monkeypatch)
     assert all(any(said in each for each in found) for found in waits)
 
 
@@ -117,4 +117,4 @@ def test_what_does_not_wait_is_not_noticed(monkeypatch):
         mask[0, 0] = 0
         return torch.where(mask > 0, frame.float().mean(-1), table[0])
 
-    assert played(lambda: Careless(ask), "one-shot", monkeypatch) == [[]] * 20
+    assert play(lambda: Careless(ask), "one-shot", monkeypatch) == [[]] * 20

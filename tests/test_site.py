@@ -51,13 +51,13 @@ def test_links_and_fences_are_put_right(site_pages, page, written, wanted):
 
 def test_a_star_in_the_navigation_stands_for_its_pages(site_pages):
     known = ["a.md", "b/2.md", "b/1.md", "c/1.md"]
-    assert site_pages.expanded([{"A": "a.md"}, {"More": [{"B": "b/*.md"}]}], known) == [
+    assert site_pages.expand([{"A": "a.md"}, {"More": [{"B": "b/*.md"}]}], known) == [
         {"A": "a.md"},
         {"More": [{"B": ["b/1.md", "b/2.md"]}]},
     ]
 
 
-def seen(**changes) -> dict:
+def make_page(**changes) -> dict:
     """A page as the browser sees a good one."""
     page = {
         "page": "index.html",
@@ -73,22 +73,22 @@ def seen(**changes) -> dict:
 
 
 def test_a_good_site_has_no_problems(check_site):
-    pages = [seen(), seen(page="other.html", title="Other")]
+    pages = [make_page(), make_page(page="other.html", title="Other")]
     assert check_site.problems({"pages": pages, "hits": 3}, ORIGIN, []) == []
 
 
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        (seen(title=" "), "title"),
-        (seen(heading=""), "heading"),
-        (seen(words=3), "3 words"),
-        (seen(width=391), "391 pixels wide"),
-        (seen(links=[f"{ORIGIN}gone.html"]), "gone.html, no page of the site"),
-        (seen(links=[f"{ORIGIN}index.html#gone"]), "no such heading"),
-        (seen(links=["http://example.org/"]), "expected https"),
-        (seen(fetched=[["https://fonts.example.org/a.css", 200]]), "nothing from elsewhere"),
-        (seen(fetched=[[f"{ORIGIN}a.png", 404]]), "answers 404"),
+        (make_page(title=" "), "title"),
+        (make_page(heading=""), "heading"),
+        (make_page(words=3), "3 words"),
+        (make_page(width=391), "391 pixels wide"),
+        (make_page(links=[f"{ORIGIN}gone.html"]), "gone.html, no page of the site"),
+        (make_page(links=[f"{ORIGIN}index.html#gone"]), "no such heading"),
+        (make_page(links=["http://example.org/"]), "expected https"),
+        (make_page(fetched=[["https://fonts.example.org/a.css", 200]]), "nothing from elsewhere"),
+        (make_page(fetched=[[f"{ORIGIN}a.png", 404]]), "answers 404"),
     ],
 )
 def test_what_is_wrong_with_a_page_is_said(check_site, page, said):
@@ -98,10 +98,10 @@ def test_what_is_wrong_with_a_page_is_said(check_site, page, said):
 
 
 def test_two_pages_of_one_title_are_said(check_site):
-    pages = [seen(), seen(page="other.html")]
+    pages = [make_page(), make_page(page="other.html")]
     assert len(check_site.problems({"pages": pages, "hits": 1}, ORIGIN, [])) == 2
 
 
 def test_a_missing_file_and_a_search_without_answers_are_said(check_site):
-    found = check_site.problems({"pages": [seen()], "hits": 0}, ORIGIN, ["/gone.js"])
+    found = check_site.problems({"pages": [make_page()], "hits": 0}, ORIGIN, ["/gone.js"])
     assert [line.split(":")[0] for line in found] == ["/gone.js", "index.html"]

@@ -24,7 +24,7 @@ BUDGET = 480.0
 
 def main(arguments: list[str] | None = None) -> int:
     """0 if every step that ran passed, else 1."""
-    told = _parsed(arguments)
+    told = _parse(arguments)
     budget = Budget(told.budget)
     folder = told.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def in_order(steps: Sequence[Step], asked: str) -> list[Step]:
     return chosen
 
 
-def _parsed(arguments: list[str] | None) -> argparse.Namespace:
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu", help="folder of the report")
     parser.add_argument("--budget", type=float, default=BUDGET, help=f"seconds in all; default: {BUDGET:.0f}")

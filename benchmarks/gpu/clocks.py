@@ -28,14 +28,14 @@ PRECISIONS = ("fp32", "bf16")
 def main(task: Task) -> None:
     """Rows of agreements; each is one claim with its two sides."""
     if task.is_cuda:
-        known_delay(task)
+        check_known_delay(task)
     clip = Clip(64, 96, 8) if task.tiny else Clip(480, 854, 40)
     for method in ("tvos", "selfsup"):
         for precision in PRECISIONS if task.is_cuda else PRECISIONS[:1]:
             frames_by_three_clocks(task, method, precision, clip)
 
 
-def known_delay(task: Task) -> None:
+def check_known_delay(task: Task) -> None:
     """A kernel that counts cycles, by events and by a wall clock that waits."""
     torch.cuda._sleep(1_000_000)
     torch.cuda.synchronize()
@@ -59,7 +59,7 @@ def known_delay(task: Task) -> None:
 
 def frames_by_three_clocks(task: Task, method: str, precision: Any, clip: Clip) -> None:
     """Frames one at a time with a wait between (three clocks agree), then all in a row (laps lie in the whole)."""
-    walls, watch = _played(task.device, method, precision, clip, wait=True)
+    walls, watch = _play(task.device, method, precision, clip, wait=True)
     reading = watch.read()
     steady = slice(len(walls) // 2, None)
     lap, wall = statistics.median(reading.laps[steady]), statistics.median(walls[steady])
@@ -73,7 +73,7 @@ def frames_by_three_clocks(task: Task, method: str, precision: Any, clip: Clip) 
         laps_ms=round(sum(reading.laps) / len(reading.laps) * 1e3, 4),
         holds=lap <= wall and inside <= sum(reading.laps) + 1e-4 * len(reading.laps),
     )
-    walls, watch = _played(task.device, method, precision, clip, wait=False)
+    walls, watch = _play(task.device, method, precision, clip, wait=False)
     reading = watch.read()
     whole = sum(walls)
     task.rows.add(
@@ -87,7 +87,7 @@ def frames_by_three_clocks(task: Task, method: str, precision: Any, clip: Clip) 
 
 
 @torch.inference_mode()
-def _played(device: str, name: str, precision: Any, clip: Clip, *, wait: bool) -> tuple[list[float], Stopwatch]:
+def _play(device: str, name: str, precision: Any, clip: Clip, *, wait: bool) -> tuple[list[float], Stopwatch]:
     """Wall seconds of each frame, and the stopwatch; frames lie on the device already."""
     plan = resolve(Request(plugin=name, bench="mini-small", device=device, precision=precision), Catalog.load())
     built = plan.method.build(

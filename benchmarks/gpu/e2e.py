@@ -33,7 +33,7 @@ def main(task: Task) -> None:
         (sample, _) = videos_on_disk(clip, Path(scratch) / "frames")
         for part, work in parts(task, clip, sample, Path(scratch)).items():
             work(0)
-            seconds = [timed(work, frame) for frame in range(1, clip.frames)]
+            seconds = [time_call(work, frame) for frame in range(1, clip.frames)]
             task.rows.add(
                 "parts of a frame",
                 part=part,
@@ -48,7 +48,7 @@ def main(task: Task) -> None:
             task.rows.add("decoding", threads=threads, frames_a_second=round(rate, 1))
 
 
-def timed(work: Callable[[int], object], frame: int) -> float:
+def time_call(work: Callable[[int], object], frame: int) -> float:
     """Seconds of one call; what it queued on the device is waited for in it."""
     start = time.perf_counter()
     work(frame)

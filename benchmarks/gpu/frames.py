@@ -63,7 +63,7 @@ def main(task: Task) -> None:
             out = Path(scratch) / f"variant-{number}"
             try:
                 lengths = PLAIN_LENGTHS if variant.is_plain else LENGTHS
-                with pace.timed():
+                with pace.time_one():
                     made = run_variant(variant, benchmark_with(samples, lengths), catalog, task.device, out)
                 agreement = None if plain is None or variant.is_plain else agreement_of(plain, out)
                 task.rows.add("frames", form=variant.label, **made, **(agreement or {}))
@@ -124,9 +124,9 @@ def run_variant(variant: Variant, benchmark: Benchmark, catalog: Catalog, device
     with plain_kernels(plan.method.kernels() if variant.is_plain else ()):
         session = Sessions(plan, view, out).open()
         built = time.perf_counter() - start
-        cold = _done(session.work_through(VIDEOS[0]))
+        cold = _demand_result(session.work_through(VIDEOS[0]))
         start = time.perf_counter()
-        told = _done(session.work_through(VIDEOS[1]))
+        told = _demand_result(session.work_through(VIDEOS[1]))
         wall = time.perf_counter() - start
         session.close()
     laps, e2e = told.timing.model, told.timing.e2e
@@ -146,7 +146,7 @@ def run_variant(variant: Variant, benchmark: Benchmark, catalog: Catalog, device
     }
 
 
-def _done(outcome: VideoResult | VideoFailure) -> VideoResult:
+def _demand_result(outcome: VideoResult | VideoFailure) -> VideoResult:
     if isinstance(outcome, VideoFailure):
         raise RuntimeError(f"{outcome.kind}: {outcome.message}\n{outcome.traceback[-3000:]}")
     return outcome

@@ -75,7 +75,7 @@ def train(task: Task, card: Any, precision: str, seconds: float) -> dict[str, An
         lines = [line for line in _lines(out / "log.jsonl") if line.get("kind") == "train"]
         if not lines:
             return {"problem": f"exit {ended}: {log.read_text(errors='replace')[-1500:]}"}
-        return {**told(lines), "ended": ended} | (
+        return {**sum_up(lines), "ended": ended} | (
             {} if ended in (0, 130, -signal.SIGKILL) else {"problem": f"exit {ended}"}
         )
 
@@ -125,7 +125,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def told(lines: list[dict[str, Any]]) -> dict[str, Any]:
+def sum_up(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """First and last loss, speed of the steps after the first lines, and the largest memory."""
     later = lines[len(lines) // 2 :]
     seconds = sum(line["seconds_an_iteration"] for line in later) / len(later)

@@ -54,7 +54,7 @@ class Pace:
         return self.last == 0.0 or self.last <= self.left
 
     @contextmanager
-    def timed(self) -> Iterator[None]:
+    def time_one(self) -> Iterator[None]:
         """Note how long this one takes, however it ends."""
         start = self.clock()
         try:
@@ -63,6 +63,6 @@ class Pace:
             self.last = self.clock() - start
 
 
-def kept_back(seconds: float) -> float:
+def keep_back(seconds: float) -> float:
     """Of a step's seconds, what it is not told of: it ends by itself before it is ended."""
     return min(5.0, seconds / 10)

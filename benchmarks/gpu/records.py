@@ -29,7 +29,7 @@ def main(task: Task) -> None:
             command += ["mini-small", "--limit", "1"] if task.tiny else ["mini"]
             command += ["--device", task.device, "--precision", precision, "--out", str(out)]
             try:
-                with pace.timed():
+                with pace.time_one():
                     done = subprocess.run(command, check=False, timeout=max(1.0, pace.left))
             except subprocess.TimeoutExpired:
                 task.rows.add(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.pace import kept_back
+from benchmarks.gpu.pace import keep_back
 from benchmarks.gpu.rows import Rows
 from benchmarks.gpu.site import ROOT
 
@@ -118,7 +118,7 @@ def run_step(
     rows, log = Rows(scratch / f"{step.name}.jsonl"), scratch / f"{step.name}.log"
     if step.name == "tests":  # several at a time: each would start a thread a core
         environment = {"OMP_NUM_THREADS": "2", **environment}
-    told = ["--device", device, "--until", str(time.time() + seconds - kept_back(seconds)), "--folder", str(folder)]
+    told = ["--device", device, "--until", str(time.time() + seconds - keep_back(seconds)), "--folder", str(folder)]
     told += ["--rows", str(rows.path), *(["--tiny"] if tiny else [])]
     command = [sys.executable, *step.command, *(told if step.own_rows else [])]
     start = time.monotonic()

@@ -64,13 +64,13 @@ def compile_one(case: tuple[str, int, Any]) -> None:
     precision, channels, tile = case
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     with contextlib.suppress(Exception):
-        run_once(*given_of(precision, channels), tile, None)
+        run_once(*make_given(precision, channels), tile, None)
 
 
 Given = tuple[torch.Tensor, torch.Tensor]
 
 
-def given_of(precision: str, channels: int) -> Given:
+def make_given(precision: str, channels: int) -> Given:
     """Ten frames of features, and nine of labels."""
     pixels = math.prod(SIZE)
     generator = torch.Generator("cuda").manual_seed(0)
@@ -91,7 +91,7 @@ def run_once(features: torch.Tensor, labels: torch.Tensor, tile: Any, splits: in
 def time_tiles(task: Task, precision: str, channels: int) -> None:
     """One row a tile, and of the best tile one for each of other numbers of splits."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    given = given_of(precision, channels)
+    given = make_given(precision, channels)
     work = 2e-9 * 9 * math.prod(SIZE) ** 2 * channels
 
     def run(tile: Any, splits: int | None) -> float | None:
@@ -132,7 +132,7 @@ def time_network(task: Task, architecture: Any, precision: str) -> None:
             try:
                 with torch.inference_mode():
                     eager = milliseconds(lambda: inner(given))  # noqa: B023
-                    replayed = milliseconds(captured(lambda: inner(given)).replay)  # noqa: B023
+                    replayed = milliseconds(capture(lambda: inner(given)).replay)  # noqa: B023
                 task.rows.add(
                     "networks",
                     **row,
@@ -145,7 +145,7 @@ def time_network(task: Task, architecture: Any, precision: str) -> None:
     torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = False
 
 
-def captured(work: Callable[[], Any]) -> torch.cuda.CUDAGraph:
+def capture(work: Callable[[], Any]) -> torch.cuda.CUDAGraph:
     """``work``, which has run before, as a graph."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

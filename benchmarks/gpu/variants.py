@@ -49,7 +49,7 @@ def variants_of(group: str, catalog: Catalog) -> list[Variant]:
             *(variant for name in shipped for variant in _forms(card, name, name, ())),
             *(
                 variant
-                for architecture in _untrained(card)
+                for architecture in _list_untrained(card)
                 for variant in _forms(card, architecture, "none", (f"untrained_architecture={architecture}",))
             ),
         ]
@@ -82,7 +82,7 @@ def _forms(card: Method, name: str, weights: str | None, settings: Sequence[str]
             yield form("bf16 compiled graph", "bf16", "compile=true", "cuda_graph=true")
 
 
-def _untrained(card: Method) -> list[str]:
+def _list_untrained(card: Method) -> list[str]:
     """Networks that the config can build without weights: R50, and Lite0 where there is one."""
     known = typing.get_args(typing.get_type_hints(card.config).get("untrained_architecture", ""))
     return [name for name in known if name == "r50" or "lite0" in name.replace("-", "").lower()]

@@ -166,7 +166,7 @@ class Entry:
         kinds = [ctypes.c_void_p if kind.endswith("*") else _NUMBERS[kind] for kind in self.types]
         prototype = ctypes.CFUNCTYPE(_NUMBERS[self.result], *kinds)
         try:
-            found = _kept_or_compiled(self, self._loops)
+            found = _load_or_compile(self, self._loops)
             if not isinstance(found, tuple):
                 self._engine = found  # Numba's own, which stays in its process
                 return prototype(found.address)
@@ -189,7 +189,7 @@ def _address(array: np.ndarray, dtype: np.dtype[Any]) -> int:
     return array.ctypes.data
 
 
-def _kept_or_compiled(entry: Entry, loops: Loops) -> Any:
+def _load_or_compile(entry: Entry, loops: Loops) -> Any:
     """The entry's name in an object file, and that file; Numba's cfunc where it hands out none."""
     name = f"{Path(loops.file).stem}.{entry.name}-{_machine()}.machine"
     try:
@@ -220,14 +220,14 @@ def _compile(entry: Entry, loops: Loops) -> Any:
 @functools.cache
 def _machine() -> str:
     """A short name of the processor that code is compiled for."""
-    told = _told_by_linux() or _told_by_llvm()
+    told = _ask_linux() or _ask_llvm()
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 _OF_THE_PROCESSOR = re.compile(r"^(vendor_id|cpu family|model|flags)[ \t]*:.*$", re.MULTILINE)
 
 
-def _told_by_linux() -> str:
+def _ask_linux() -> str:
     """Vendor, model and features as the system lets programs use them; empty where it does not tell them all."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
@@ -238,7 +238,7 @@ def _told_by_linux() -> str:
     return "\n".join([os.uname().machine, *lines]) if len(lines) == 4 else ""
 
 
-def _told_by_llvm() -> str:
+def _ask_llvm() -> str:
     import llvmlite.binding as llvm
 
     try:

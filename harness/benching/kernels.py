@@ -128,7 +128,7 @@ class _Bench:
                 if is_interrupt(error):
                     raise
                 wants_memory = name == "plain" and kind_of(error) == "out-of-memory"
-                (notes if wants_memory else problems).append(f"{name} form: {_said(error)}")
+                (notes if wants_memory else problems).append(f"{name} form: {_summarise_error(error)}")
         exact = self._exact(made.get("plain"), notes)
         forms = {name: self._form(measured, exact) for name, measured in made.items()}
         difference = self._difference(made, problems)
@@ -176,7 +176,7 @@ class _Bench:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            notes.append(f"no error: the reference does not run in float64: {_said(error)}")
+            notes.append(f"no error: the reference does not run in float64: {_summarise_error(error)}")
             return None
         kinds = {tensor.dtype for tensor in _tensors(exact) if tensor.is_floating_point()} - {torch.float64}
         if kinds:
@@ -212,7 +212,7 @@ class _Bench:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            problems.append(f"flops or bytes: {_said(error)}")
+            problems.append(f"flops or bytes: {_summarise_error(error)}")
             return None, None
         return flops, traffic
 
@@ -315,5 +315,5 @@ def largest_difference(one: Any, other: Any) -> float | None:
     return largest
 
 
-def _said(error: BaseException) -> str:
+def _summarise_error(error: BaseException) -> str:
     return describe_error(error).splitlines()[0][:300]

@@ -11,7 +11,7 @@ import click
 from harness.api.errors import EnvironmentProblem, HarnessError, MethodFailed, UsageError
 from harness.api.foreign import describe_error, hear_interrupts
 from harness.cli import completion
-from harness.cli.loading import kept_for_good
+from harness.cli.loading import keep_for_good
 from harness.cli.streams import streams_held
 from harness.cli.terminal import say
 from harness.version import __version__
@@ -47,7 +47,7 @@ class Verbs(click.Group):
         """The verb's click command."""
         if cmd_name not in VERBS:
             return None
-        with kept_for_good():
+        with keep_for_good():
             command: click.Command = importlib.import_module(f"harness.cli.{cmd_name.replace('-', '_')}").command
         return command
 

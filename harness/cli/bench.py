@@ -66,7 +66,7 @@ def kernels(
 
     Exit code 1 if a kernel raises or differs from its reference by more than its tolerance.
     """
-    from harness.ops.kernels import OWNER, shared_kernels
+    from harness.ops.kernels import OWNER, list_shared_kernels
 
     catalog = Catalog.load()
     methods = [catalog.methods.get(name) for name in plugins if name != OWNER] if plugins else list(catalog.methods)
@@ -75,7 +75,7 @@ def kernels(
     from harness.machine import resolve_device
 
     options.use_threads(threads)
-    shared = shared_kernels() if not plugins or OWNER in plugins else ()
+    shared = list_shared_kernels() if not plugins or OWNER in plugins else ()
     wish = Wish(resolve_device(device), precision, names, limit_size, rounds)
     report = bench_kernels(methods, wish, lambda line: say(line, err=True), shared=shared)
     _finish(report, describe_kernels, out, as_json=as_json)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def kept_for_good() -> Iterator[None]:
+def keep_for_good() -> Iterator[None]:
     """What is imported inside is no garbage: it is looked through neither meanwhile nor ever after.
 
     Python looks through everything there is again and again while much is made; half of that is modules.

@@ -11,7 +11,7 @@ import click
 
 from harness.api.records import VideoFailure, VideoResult
 from harness.cli import options
-from harness.cli.loading import kept_for_good
+from harness.cli.loading import keep_for_good
 from harness.cli.terminal import say
 from harness.evaluation import Silence, score
 from harness.predictions.official_csv import write_official_csv
@@ -61,7 +61,7 @@ def command(
 
     Nothing is scored when a scored frame is missing or malformed; the message names it.
     """
-    with kept_for_good():
+    with keep_for_good():
         import harness.predictions.scoring  # noqa: F401  what score() would import
         from harness.cli.run import finish
 

@@ -111,10 +111,10 @@ class Subject:
             self._outcomes[check.name] = Outcome(check, self.method.name, task, status, message, seconds)
         return self._outcomes[check.name]
 
-    def _broken_need(self, check: Check) -> str | None:
+    def _find_broken_need(self, check: Check) -> str | None:
         """The first check that failed among those this one needs, and those they need."""
         for needed in (other for other in self.checks if other.name in check.needs):
-            name = needed.name if self.judge(needed).status == "failed" else self._broken_need(needed)
+            name = needed.name if self.judge(needed).status == "failed" else self._find_broken_need(needed)
             if name is not None:
                 return name
         return None
@@ -128,7 +128,7 @@ class Subject:
     def _reach_verdict(self, check: Check) -> tuple[Status, str]:
         if self.quick and check.slow:
             return "skipped", "left out with --quick"
-        broken = self._broken_need(check)
+        broken = self._find_broken_need(check)
         if broken is not None:
             return "skipped", f"means nothing unless {broken} passes"
         try:

@@ -20,10 +20,10 @@ PICTURES = (".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".
 
 def find_oddities(frames: Sequence[Path], known: Collection[str]) -> tuple[Oddity, ...]:
     """What is odd about the frames of a video; ``known`` are those left out on purpose, by name without ending."""
-    return (*_turned(frames[0]), *_unread(frames, known))
+    return (*_find_turned(frames[0]), *_unread(frames, known))
 
 
-def _turned(first: Path) -> list[Oddity]:
+def _find_turned(first: Path) -> list[Oddity]:
     """A first frame with a tag that turns or mirrors it."""
     orientation = read_orientation(first)
     if orientation == UPRIGHT:

@@ -40,7 +40,7 @@ def _allocator() -> Any:
     return library
 
 
-def held_mib() -> float | None:
+def read_held_mib() -> float | None:
     """MiB handed out by the C allocator and not freed; None where it cannot tell (another C library than glibc)."""
     library = _allocator()
     if library is None:
@@ -56,12 +56,12 @@ class Building:
 
     def __enter__(self) -> Building:
         gc.collect()
-        self._before = held_mib()
+        self._before = read_held_mib()
         return self
 
     def __exit__(self, *exc: object) -> None:
         gc.collect()
-        after = held_mib()
+        after = read_held_mib()
         if after is not None and self._before is not None:
             self.mib = max(0.0, after - self._before)
 
@@ -94,7 +94,7 @@ class AddedMemory:
             return
         if quiet:
             _allocator().malloc_trim(0)
-        held = (held_mib() or 0.0) - kept / 2**20
+        held = (read_held_mib() or 0.0) - kept / 2**20
         if self._before is None:
             self._before = held - self._built
         if quiet and self._after is not None:
@@ -107,7 +107,7 @@ class AddedMemory:
     def end(self) -> None:
         """The lap is over."""
         if _can_measure():
-            self._after = (held_mib() or 0.0) - self._kept / 2**20 if self._is_quiet else None
+            self._after = (read_held_mib() or 0.0) - self._kept / 2**20 if self._is_quiet else None
             self._peaks.append(self._held + max(0.0, _anonymous_mib("VmHWM") - self._anonymous))
 
     def read(self) -> float | None:
@@ -122,7 +122,7 @@ def _can_measure() -> bool:
         _CLEAR.write_text("5")
     except OSError:
         return False
-    return held_mib() is not None
+    return read_held_mib() is not None
 
 
 def _anonymous_mib(total: str) -> float:

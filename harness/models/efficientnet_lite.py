@@ -186,7 +186,7 @@ def load_published(network: EfficientNetLite0, state: Mapping[str, Tensor], wher
     network.load_state_dict({name: state.get(name, own[name]) for name in own})
 
 
-def published_weights() -> Path:
+def find_published_weights() -> Path:
     """The ImageNet weights in the installed package; DataError where it is absent or not the one that is known."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -204,7 +204,7 @@ def published_weights() -> Path:
 
 def with_imagenet(network: EfficientNetLite0, path: Path | None = None) -> EfficientNetLite0:
     """The network with the ImageNet weights of a file, or of the installed package."""
-    path = path or published_weights()
+    path = path or find_published_weights()
     state = {name: value.float() for name, value in read_state(path).items()}
     load_published(network, state, str(path))
     return network

@@ -11,7 +11,7 @@ OWNER = "ops"
 """What stands in place of a plugin's name."""
 
 
-def shared_kernels() -> Sequence[Kernel[..., Any]]:
+def list_shared_kernels() -> Sequence[Kernel[..., Any]]:
     """Those that several methods use; one that a card lists too is benched under that card."""
     from harness.ops.crf import refine
 

@@ -26,7 +26,7 @@ def find_oddities(folder: Path, trial: Trial) -> Iterator[tuple[str, Oddity]]:
         others = sorted((stem for stem in stems if spelling_key(stem) not in known), key=natural_key)
         shift = find_shift(stems, sample.frame_names)
         if shift:
-            yield sample.name, _shifted(shift)
+            yield sample.name, _tell_shift(shift)
         elif others:
             advice = "they are not scored; name masks as the frames are named"
             yield sample.name, Oddity("masks of frames that the video has not", advice, some(others))
@@ -51,7 +51,7 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _shifted(shift: int) -> Oddity:
+def _tell_shift(shift: int) -> Oddity:
     by = f"{abs(shift)} too {'high' if shift > 0 else 'low'}"
     return Oddity(
         f"masks numbered {by}",

@@ -41,7 +41,7 @@ def describe_side(record: RunRecord) -> Side:
         method=record.plugin.name,
         preset=record.preset,
         version=f"{record.plugin.distribution} {record.plugin.version}",
-        weights=_named(record.weights.name, record.weights.sha256),
+        weights=_describe_file(record.weights.name, record.weights.sha256),
         benchmark=f"{record.benchmark.name} ({record.benchmark.task}, rule {record.benchmark.scoring})",
         videos=len(record.videos),
         created=record.created,
@@ -64,8 +64,11 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "code": record.plugin.code_sha256[:_SHA],
         "preset": record.preset,
         **{f"config.{name}": json.dumps(value, sort_keys=True) for name, value in sorted(record.config.items())},
-        "weights": _named(record.weights.name, record.weights.sha256),
-        **{f"provider.{name}": _named(info.name, info.sha256) for name, info in sorted(record.providers.items())},
+        "weights": _describe_file(record.weights.name, record.weights.sha256),
+        **{
+            f"provider.{name}": _describe_file(info.name, info.sha256)
+            for name, info in sorted(record.providers.items())
+        },
         "seed": str(record.seed),
         "harness": record.harness_version,
         "torch": conditions.torch,
@@ -75,7 +78,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
     }
 
 
-def _named(name: str, sha256: str) -> str:
+def _describe_file(name: str, sha256: str) -> str:
     return f"{name} ({sha256[:_SHA]})" if sha256 else name
 
 

@@ -24,7 +24,7 @@ class Interruption:
         self.asked = True
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
+    def listen(self) -> Iterator[None]:
         """Listen to the signals; what listened before does so again afterwards. Only a main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -121,7 +121,7 @@ def _learn(plan: TrainingPlan, folder: TrainingFolder, catalog: Catalog, process
         watch.on_note(f"{folder.best} is not what the best validation left: its score is forgotten")
     if processes.is_first:
         cut(folder.log, stages=names, stage=state.stage, iteration=state.iteration, validated=state.validated)
-    with interruption.heard():
+    with interruption.listen():
         for stage in plan.stages:
             context = plan.context(processes.device, processes.rank, stage, folder)
             with interruption.at_once():
@@ -147,13 +147,13 @@ def _prepare(plan: TrainingPlan, stage: Stage, context: TrainingContext, watch: 
     if context.earlier is not None and not context.earlier.is_file():
         expected = f"the weights that the stage before {stage.name} ended with"
         raise DataError.at(context.earlier, found="nothing", expected=expected, hint="--resume never begins anew")
-    torch.manual_seed(seed_of(plan.request.seed, *named(stage), "prepare"))
+    torch.manual_seed(seed_of(plan.request.seed, *name_in_seeds(stage), "prepare"))
     with _blame(plan, stage, "while it was prepared"):
         prepare_once(plan, stage, context, watch.on_note)
 
 
 def _build(plan: TrainingPlan, stage: Stage, context: TrainingContext) -> Learner:
-    torch.manual_seed(seed_of(plan.request.seed, *named(stage), "build"))
+    torch.manual_seed(seed_of(plan.request.seed, *name_in_seeds(stage), "build"))
     with _blame(plan, stage, "while it was built"):
         learner = stage.build(context)
     if not isinstance(learner, Learner):
@@ -164,7 +164,7 @@ def _build(plan: TrainingPlan, stage: Stage, context: TrainingContext) -> Learne
     return learner
 
 
-def named(stage: Stage) -> tuple[int | str, ...]:
+def name_in_seeds(stage: Stage) -> tuple[int | str, ...]:
     """The stage as a part of seeds; a training without stages has none."""
     return (stage.name,) if stage.name else ()
 
@@ -195,7 +195,7 @@ class Loop:
     def __post_init__(self) -> None:
         device = torch.device(self.processes.device)
         self.total = self.learner.iterations
-        self.seed: tuple[int | str, ...] = (self.plan.request.seed, *named(self.stage))
+        self.seed: tuple[int | str, ...] = (self.plan.request.seed, *name_in_seeds(self.stage))
         self.validation = self.plan.validation if self.stage.is_method else None
         self.optimizer = self.learner.optimizer()
         self.parameters = parameters_of(self.optimizer)

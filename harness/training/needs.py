@@ -11,7 +11,7 @@ from harness.api.providers import TRUTH_FLOW, ProviderSpec
 from harness.api.video import Sample, without_truth
 
 
-def as_needed(
+def convert_as_needed(
     samples: Sequence[Sample], needs: Needs, plugin: str, data: str, providers: Iterable[ProviderSpec] = ()
 ) -> list[Sample]:
     """The samples for a training that ``needs`` so much of their truth; DataError where one has less.

@@ -29,7 +29,7 @@ from harness.planning.provenance import NO_WEIGHTS, code_digest, plugin_info
 from harness.planning.providers import describe_config, describe_providers, resolve_providers
 from harness.planning.request import Request
 from harness.training.folder import TrainingFolder
-from harness.training.needs import as_needed
+from harness.training.needs import convert_as_needed
 from harness.training.stages import find_inits, refuse_unknown, stages_of
 from harness.version import __version__
 
@@ -202,7 +202,7 @@ def resolve_training(request: TrainingRequest, catalog: Catalog, *, world: int =
         training=training,
         plugin=plugin_info(catalog, method),
         config=config,
-        samples=as_needed(samples, training.needs, method.name, " and ".join(request.data), providers.values()),
+        samples=convert_as_needed(samples, training.needs, method.name, " and ".join(request.data), providers.values()),
         licence="; ".join(dict.fromkeys(benchmark.licence for benchmark in benchmarks if benchmark.licence)),
         validation=validation,
         stages=stages,

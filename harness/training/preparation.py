@@ -26,7 +26,7 @@ def prepare_once(plan: TrainingPlan, stage: Stage, context: TrainingContext, on_
     if stage.prepare is None:
         return
     assert context.artefacts is not None
-    place, made_from = context.artefacts, _made_from(plan, stage, context)
+    place, made_from = context.artefacts, _list_sources(plan, stage, context)
     done, begun = (place.with_name(f"{stage.name}.{state}") for state in ("done", "begun"))
     refuse_links(place.parent, place, done, begun)
     if place.is_dir() and _read(done) == made_from:
@@ -47,7 +47,7 @@ def prepare_once(plan: TrainingPlan, stage: Stage, context: TrainingContext, on_
     begun.unlink()
 
 
-def _made_from(plan: TrainingPlan, stage: Stage, context: TrainingContext) -> dict[str, str]:
+def _list_sources(plan: TrainingPlan, stage: Stage, context: TrainingContext) -> dict[str, str]:
     """Everything that decides what is prepared: earlier stages are in their weights."""
     return {
         "stage": stage.name,

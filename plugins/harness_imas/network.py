@@ -208,7 +208,7 @@ class Statistics:
 
 def imagenet_features() -> Features:
     """Those of EfficientNet-Lite0 as the installed package has it; DataError where it is absent."""
-    path = lite.published_weights()
+    path = lite.find_published_weights()
     return Features("lite0", {name: value.float() for name, value in read_state(path).items()}, str(path))
 
 

@@ -70,7 +70,7 @@ class TVOS:
         """Yield a mask a frame; background until a first object is prompted, from where frames are counted."""
         memory: Memory | None = None
         first = 0
-        for frame, prompt in self.prompted(video, prompts):
+        for frame, prompt in self.pair_with_prompts(video, prompts):
             if memory is None:
                 if prompt is None:
                     yield video[frame].new_zeros(video.size)
@@ -105,7 +105,7 @@ class TVOS:
         on_device = self.graphs is not None or (device.type == "cuda" and has_triton())
         return Schedule(self.config, frames, len(memory.features), device, on_device=on_device)
 
-    def prompted(self, video: Video, prompts: Prompts) -> Iterator[tuple[int, Tensor | None]]:
+    def pair_with_prompts(self, video: Video, prompts: Prompts) -> Iterator[tuple[int, Tensor | None]]:
         """Every frame with its prompt, where that shows an object; void is background."""
         given = ((frame, prompts.get(frame)) for frame in range(len(video)))
         for frame, prompt in accidents.skip_third(given) if self.config.official_bugs else given:

@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def kept_in(folder: Path) -> Path:
+def find_kept(folder: Path) -> Path:
     (path,) = (folder / "__pycache__").glob("loops.weigh-*.machine")
     return path
 
@@ -97,7 +97,7 @@ def test_a_changed_loop_is_compiled_again(folder: Path) -> None:
 @pytest.mark.parametrize("spoil", [lambda content: b"", lambda content: content[:-9] + b"x" * 9], ids=["empty", "cut"])
 def test_kept_code_that_is_damaged_is_not_run(folder: Path, spoil) -> None:
     run(folder)
-    path = kept_in(folder)
+    path = find_kept(folder)
     path.write_bytes(spoil(path.read_bytes()))
     assert run(folder) == ["7.5", "True", "True"]
 
@@ -163,9 +163,9 @@ def test_a_numba_that_cannot_be_loaded_leaves_the_loop_as_it_stands(folder: Path
 
 def test_kept_code_that_others_may_write_is_not_run(folder: Path) -> None:
     run(folder)
-    kept_in(folder).chmod(0o664)
+    find_kept(folder).chmod(0o664)
     assert run(folder) == ["7.5", "True", "True"]
-    assert kept_in(folder).stat().st_mode & 0o777 == 0o644
+    assert find_kept(folder).stat().st_mode & 0o777 == 0o644
     assert run(folder) == ["7.5", "True", "False"]
 
 

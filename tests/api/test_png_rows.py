@@ -13,7 +13,7 @@ from harness.api.mask_files import _PALETTE, _SIGNATURE, DAVIS_PALETTE, _chunk, 
 from harness.api.png_rows import undo, undo_filters
 
 
-def filtered(ids: np.ndarray, kinds: list[int]) -> np.ndarray:
+def filter_row(ids: np.ndarray, kinds: list[int]) -> np.ndarray:
     """The (H, 1 + W) table of an id map whose row y is filtered by ``kinds[y]``."""
     padded = np.zeros((ids.shape[0] + 1, ids.shape[1] + 1), np.int64)
     padded[1:, 1:] = ids
@@ -50,7 +50,7 @@ def test_every_filter_is_undone(tmp_path: Path, kind: int | str) -> None:
         kinds = (
             np.random.default_rng(number).integers(0, 5, len(ids)).tolist() if kind == "mixed" else [kind] * len(ids)
         )
-        table = filtered(ids, kinds)
+        table = filter_row(ids, kinds)
         rows = np.empty(ids.shape, np.uint8)
         assert undo.function(table, *table.shape, rows) == 1  # the plain loop
         assert (rows == ids).all()
@@ -69,12 +69,12 @@ def test_several_pixels_a_byte_are_taken_apart(tmp_path: Path, bits: int, width:
     together = np.zeros((6, -(-width * bits // 8)), np.int64)
     for x in range(width):
         together[:, x * bits // 8] |= ids[:, x] << (8 - bits - x * bits % 8)
-    write_png(tmp_path / "mask.png", filtered(together, [0, 1, 2, 3, 4, 1]), width, bits)
+    write_png(tmp_path / "mask.png", filter_row(together, [0, 1, 2, 3, 4, 1]), width, bits)
     assert (read_mask(tmp_path / "mask.png") == ids).all()
 
 
 def test_a_filter_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    table = filtered(np.ones((3, 4), np.int64), [0, 1, 2])
+    table = filter_row(np.ones((3, 4), np.int64), [0, 1, 2])
     table[2, 0] = 5
     assert undo_filters(table) is None
     write_png(tmp_path / "mask.png", table, 4)
@@ -86,6 +86,6 @@ def test_without_machine_code_rows_of_one_simple_filter_are_undone_and_others_le
     monkeypatch.setattr(undo, "_run", undo.function)
     ids = id_maps()[1]
     for kind in range(3):
-        assert (undo_filters(filtered(ids, [kind] * len(ids))) == ids).all()
-    assert undo_filters(filtered(ids, [4] * len(ids))) is None
-    assert undo_filters(filtered(ids, [1, 2] + [1] * (len(ids) - 2))) is None
+        assert (undo_filters(filter_row(ids, [kind] * len(ids))) == ids).all()
+    assert undo_filters(filter_row(ids, [4] * len(ids))) is None
+    assert undo_filters(filter_row(ids, [1, 2] + [1] * (len(ids) - 2))) is None

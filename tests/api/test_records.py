@@ -53,7 +53,7 @@ def record(**changes) -> dict:
     return plain | changes
 
 
-def refused(plain: dict, field: str) -> None:
+def assert_refused(plain: dict, field: str) -> None:
     with pytest.raises(pydantic.ValidationError) as refusal:
         RunRecord.model_validate_json(json.dumps(plain))
     assert any(field in map(str, error["loc"]) for error in refusal.value.errors())
@@ -82,35 +82,35 @@ def test_a_video_result_survives_the_round_trip():
 
 
 def test_a_record_of_another_schema_is_refused():
-    refused(record(schema="harness.run/2"), "schema")
+    assert_refused(record(schema="harness.run/2"), "schema")
 
 
 def test_an_unknown_field_is_refused():
-    refused(record(score="0.99"), "score")
+    assert_refused(record(score="0.99"), "score")
 
 
 def test_an_unknown_field_inside_is_refused():
-    refused(record(weights={"name": "r18", "path": "/etc/passwd"}), "path")
+    assert_refused(record(weights={"name": "r18", "path": "/etc/passwd"}), "path")
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", ".hidden", "<script>", "x" * 101, "name\n", "-flag", "nul\0"])
 def test_a_name_that_could_be_a_path_a_flag_or_markup_is_refused(name):
-    refused(record(benchmark=record()["benchmark"] | {"name": name}), "name")
+    assert_refused(record(benchmark=record()["benchmark"] | {"name": name}), "name")
 
 
 @pytest.mark.parametrize("digest", ["xyz", DIGEST.upper(), DIGEST + "0", DIGEST + "\n"])
 def test_a_digest_that_is_none_is_refused(digest):
-    refused(record(id=digest), "id")
+    assert_refused(record(id=digest), "id")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_score_that_is_no_number_is_refused(number):
-    refused(record(scores={"j_and_f": {"J&F": {"value": number}}}), "value")
+    assert_refused(record(scores={"j_and_f": {"J&F": {"value": number}}}), "value")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_number_that_is_none_is_refused_deep_in_the_config(number):
-    refused(record(config={"a": {"b": [1, {"c": number}]}}), "config")
+    assert_refused(record(config={"a": {"b": [1, {"c": number}]}}), "config")
 
 
 def test_a_number_that_is_none_is_refused_in_evidence():
@@ -129,11 +129,11 @@ def test_tuples_and_nothing_are_fine_in_evidence():
 
 
 def test_an_endless_string_is_refused():
-    refused(record(created="x" * 2001), "created")
+    assert_refused(record(created="x" * 2001), "created")
 
 
 def test_text_where_a_number_belongs_is_refused():
-    refused(record(scores={"j_and_f": {"J&F": {"value": "very good"}}}), "value")
+    assert_refused(record(scores={"j_and_f": {"J&F": {"value": "very good"}}}), "value")
 
 
 def test_a_cut_off_file_is_refused():

@@ -9,17 +9,17 @@ import torch
 from harness.api.timing import Example, Stopwatch, kernel, stage
 
 
-def doubled_plainly(x: torch.Tensor) -> torch.Tensor:
+def double_plainly(x: torch.Tensor) -> torch.Tensor:
     return x + x
 
 
 @kernel(
     example=lambda device: [Example("small", (torch.arange(4.0, device=device),))],
-    reference=doubled_plainly,
+    reference=double_plainly,
     flops=lambda x: x.numel(),
     bytes=lambda x: 2 * x.numel() * x.element_size(),
 )
-def doubled(x: torch.Tensor) -> torch.Tensor:
+def double(x: torch.Tensor) -> torch.Tensor:
     """Return twice x."""
     return x * 2
 
@@ -125,38 +125,38 @@ def test_another_thread_does_not_write_into_a_running_lap():
 
 def test_a_kernel_is_the_function_it_wraps():
     x = torch.tensor([1.0, 2.0])
-    assert doubled(x).tolist() == [2.0, 4.0]
-    assert doubled.name == doubled.__name__ == "doubled"
-    assert doubled.__doc__ == "Return twice x."
+    assert double(x).tolist() == [2.0, 4.0]
+    assert double.name == double.__name__ == "doubled"
+    assert double.__doc__ == "Return twice x."
 
 
 def test_a_kernel_equals_its_reference_on_its_example():
-    (example,) = doubled.example("cpu")
-    found = doubled(*example.args, **example.kwargs)
-    expected = doubled.reference(*example.args, **example.kwargs)
-    assert (found - expected).abs().max().item() <= doubled.tolerance
+    (example,) = double.example("cpu")
+    found = double(*example.args, **example.kwargs)
+    expected = double.reference(*example.args, **example.kwargs)
+    assert (found - expected).abs().max().item() <= double.tolerance
 
 
 def test_a_kernel_knows_its_work_and_traffic():
-    (example,) = doubled.example("cpu")
-    assert doubled.flops(*example.args) == 4
-    assert doubled.bytes(*example.args) == 2 * 4 * 4
+    (example,) = double.example("cpu")
+    assert double.flops(*example.args) == 4
+    assert double.bytes(*example.args) == 2 * 4 * 4
 
 
 def test_a_kernel_is_timed_in_a_lap_and_only_there():
     watch = Stopwatch("cpu")
     x = torch.ones(4)
-    doubled(x)
+    double(x)
     with watch.lap():
-        doubled(x)
-        doubled(x)
+        double(x)
+        double(x)
     calls, seconds = watch.read().kernels["doubled"]
     assert calls == 2
     assert seconds > 0
 
 
 def test_a_kernel_can_carry_another_name():
-    named = kernel(example=lambda device: [], reference=doubled_plainly, name="twice")(doubled_plainly)
+    named = kernel(example=lambda device: [], reference=double_plainly, name="twice")(double_plainly)
     watch = Stopwatch("cpu")
     with watch.lap():
         named(torch.ones(1))
@@ -190,7 +190,7 @@ def test_no_host_synchronisation_happens_while_a_cuda_lap_runs():
         torch.cuda.set_sync_debug_mode("error")
     try:
         with watch.lap(), stage("add"):
-            doubled(x)
+            double(x)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert watch.read().kernels["doubled"][0] == 1

@@ -108,7 +108,7 @@ def score(capsys, bench, root, predictions, *more):
     return stop.value.code, out, err
 
 
-def zipped(path, davis, prefix=""):
+def zip_masks(path, davis, prefix=""):
     with zipfile.ZipFile(path, "w") as archive:
         for t in range(4):
             archive.write(davis / f"Annotations/480p/dog/{t:05d}.png", f"{prefix}dog/{t:05d}.png")
@@ -117,7 +117,7 @@ def zipped(path, davis, prefix=""):
 
 @pytest.mark.parametrize("prefix", ["", "Annotations/", "results/"])
 def test_a_zip_scores_as_its_folder_does(capsys, tmp_path, davis, prefix):
-    path = zipped(tmp_path / "mine.zip", davis, prefix)
+    path = zip_masks(tmp_path / "mine.zip", davis, prefix)
     code, out, err = score(capsys, "tiny-val", davis, path)
     assert code == 0
     assert "J&F       1.0000" in out
@@ -125,7 +125,7 @@ def test_a_zip_scores_as_its_folder_does(capsys, tmp_path, davis, prefix):
 
 
 def test_a_zip_without_a_frame_is_incomplete_and_its_own_path_is_named(capsys, tmp_path, davis):
-    path = zipped(tmp_path / "mine.zip", davis)
+    path = zip_masks(tmp_path / "mine.zip", davis)
     with zipfile.ZipFile(tmp_path / "short.zip", "w") as archive, zipfile.ZipFile(path) as whole:
         for name in whole.namelist()[:2]:
             archive.writestr(name, whole.read(name))
@@ -135,7 +135,7 @@ def test_a_zip_without_a_frame_is_incomplete_and_its_own_path_is_named(capsys, t
 
 
 def test_a_hostile_zip_is_refused(capsys, tmp_path, davis):
-    path = zipped(tmp_path / "mine.zip", davis)
+    path = zip_masks(tmp_path / "mine.zip", davis)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../../out.png", b"x")
     code, out, err = score(capsys, "tiny-val", davis, path)

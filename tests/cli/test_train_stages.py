@@ -171,7 +171,7 @@ FILES = ("last.safetensors", "stage-motion.safetensors", "stage-again.safetensor
 LABELS = tuple(f"artefacts/{stage}/{name}.npy" for stage in ("motion", "again") for name in ("high", "low"))
 
 
-def told(folder):
+def read_log(folder):
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [(line["stage"], line["kind"], line["iteration"], line["losses"]) for line in lines]
 
@@ -195,7 +195,7 @@ def test_a_training_killed_twenty_times_ends_with_the_same_bytes(site, videos, t
         finish(start(site, videos, folder, *more))
         for name in (*FILES, *LABELS):
             assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-        assert told(folder) == told(tmp_path / "whole")
+        assert read_log(folder) == read_log(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -218,4 +218,4 @@ def test_a_second_process_waits_while_the_first_prepares(site, videos, tmp_path)
     one, two = (load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))
     assert all(np.allclose(one[name], two[name], rtol=1e-4, atol=0) for name in one)  # sums in another order
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in LABELS)
-    assert [line[:3] for line in told(tmp_path / "two")] == [line[:3] for line in told(tmp_path / "one")]
+    assert [line[:3] for line in read_log(tmp_path / "two")] == [line[:3] for line in read_log(tmp_path / "one")]

@@ -16,7 +16,7 @@ from harness.conformance.subject import open_subjects
 INLINE = EntryPoint("inline", "harness.executors.inline", "harness")
 
 
-def shown(video, prompts):
+def show(video, prompts):
     """A sound method: every object stays where it was prompted."""
     mask = torch.zeros(video.size, dtype=torch.uint8)
     for t in range(len(video)):
@@ -30,22 +30,22 @@ def shown(video, prompts):
 def offering(entry, **card):
     """A card of a method whose ``propagate`` is this function."""
     method = type("Planted", (), {"propagate": lambda self, video, prompts: entry(video, prompts)})
-    return made(lambda context: method(), **card)
+    return make_card(lambda context: method(), **card)
 
 
-def made(build, **card):
+def make_card(build, **card):
     words = {"summary": "planted", "supervision": "none"}
     return Method(**{"name": "planted", "tasks": ("one-shot",), "build": build, **words, **card})
 
 
-def judged(card, tests_tools, **asked):
+def judge(card, tests_tools, **asked):
     """Every outcome by the check's name."""
     module = tests_tools.plugin_module("planted", harness_methods=lambda: [card])
     subjects = open_subjects("planted", CHECKS, points=[tests_tools.point("planted", module), INLINE], **asked)
     return {outcome.check.name: outcome for outcome in examine(subjects)}
 
 
-def failed(outcomes):
+def list_failed(outcomes):
     return {name for name, outcome in outcomes.items() if outcome.status == "failed"}
 
 
@@ -93,8 +93,8 @@ CARDS = {
 
 @pytest.mark.parametrize(("changes", "expected"), CARDS.values(), ids=CARDS)
 def test_a_wrong_card_is_caught(changes, expected, tests_tools):
-    card = dataclasses.replace(offering(shown), **changes)
-    assert failed(judged(card, tests_tools, task="one-shot", quick=True)) == expected
+    card = dataclasses.replace(offering(show), **changes)
+    assert list_failed(judge(card, tests_tools, task="one-shot", quick=True)) == expected
 
 
 def test_wrong_weights_are_caught(tests_tools, tmp_path):
@@ -105,8 +105,8 @@ def test_wrong_weights_are_caught(tests_tools, tmp_path):
 
     def verdict(default="", **entry):
         weights = (Weights(**{"name": "w", "licence": "CC0", "path": right, "sha256": digests[right], **entry}),)
-        card = offering(shown, weights=weights, default_weights=default)
-        return failed(judged(card, tests_tools, quick=True))
+        card = offering(show, weights=weights, default_weights=default)
+        return list_failed(judge(card, tests_tools, quick=True))
 
     assert verdict() == verdict(default="w") == set()
     assert verdict(path=tmp_path / "gone.safetensors") == {"weights-there"}
@@ -150,14 +150,14 @@ def test_an_import_that_changes_the_process_is_caught(line, message, tmp_path, m
     (tmp_path / f"{name}.py").write_text(f"import os, subprocess, sys\n{line}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("harness.api.process_state.GRACE_SECONDS", 0.0)
-    module = tests_tools.plugin_module(name, harness_methods=lambda: [made(lambda context: None)])
+    module = tests_tools.plugin_module(name, harness_methods=lambda: [make_card(lambda context: None)])
     (subject,) = open_subjects("planted", CHECKS, points=[tests_tools.point("planted", module)])
     subject.source = replace(subject.source, module=name)
     (check,) = (check for check in CHECKS if check.name == "light-import")
     assert message in subject.judge(check).message
 
 
-def planted_kernel(function, **changes):
+def plant_kernel(function, **changes):
     def examples(device):
         return [Example("two", (torch.tensor([1.0, float("nan"), 3.0], device=device),))]
 
@@ -168,32 +168,32 @@ def planted_kernel(function, **changes):
         "name": "twice",
         **changes,
     }
-    return offering(shown, kernels=lambda: [kernel(**asked)(function)])
+    return offering(show, kernels=lambda: [kernel(**asked)(function)])
 
 
 KERNELS = {
-    "wrong": (planted_kernel(lambda x: x * 2.001), "differs from its reference by 0.003"),
-    "writes-into-its-input": (planted_kernel(lambda x: x.mul_(2)), "changed tensor 0 of its arguments"),
-    "another-shape": (planted_kernel(lambda x: (x * 2)[None]), r"gives \[\(1, 3\)\]"),
-    "loses-nan": (planted_kernel(lambda x: (x * 2).nan_to_num()), "differs from its reference by inf"),
+    "wrong": (plant_kernel(lambda x: x * 2.001), "differs from its reference by 0.003"),
+    "writes-into-its-input": (plant_kernel(lambda x: x.mul_(2)), "changed tensor 0 of its arguments"),
+    "another-shape": (plant_kernel(lambda x: (x * 2)[None]), r"gives \[\(1, 3\)\]"),
+    "loses-nan": (plant_kernel(lambda x: (x * 2).nan_to_num()), "differs from its reference by inf"),
     "right-on-its-example-only": (
-        planted_kernel(lambda x: x[-1:], reference=lambda x: x.nan_to_num().max()[None]),
+        plant_kernel(lambda x: x[-1:], reference=lambda x: x.nan_to_num().max()[None]),
         r"example 'two, shuffled \(\d\)' on cpu: differs",
     ),
-    "no-examples": (planted_kernel(lambda x: x * 2, example=lambda device: []), "without examples"),
-    "no-work": (planted_kernel(lambda x: x * 2, flops=lambda x: 0), "flops that are not above 0"),
+    "no-examples": (plant_kernel(lambda x: x * 2, example=lambda device: []), "without examples"),
+    "no-work": (plant_kernel(lambda x: x * 2, flops=lambda x: 0), "flops that are not above 0"),
 }
 
 
 @pytest.mark.parametrize(("card", "message"), KERNELS.values(), ids=KERNELS)
 def test_a_wrong_kernel_is_caught(card, message, tests_tools):
-    outcomes = judged(card, tests_tools, quick=True)
-    assert failed(outcomes) == {"kernels"}
+    outcomes = judge(card, tests_tools, quick=True)
+    assert list_failed(outcomes) == {"kernels"}
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(outcomes["kernels"].message)
 
 
 def test_a_right_kernel_passes(tests_tools):
-    outcomes = judged(planted_kernel(lambda x: x + x), tests_tools, quick=True)
-    assert failed(outcomes) == set()
+    outcomes = judge(plant_kernel(lambda x: x + x), tests_tools, quick=True)
+    assert list_failed(outcomes) == set()
     assert outcomes["kernels"].status == "passed"

@@ -15,7 +15,7 @@ from harness.conformance.subject import open_subjects
 INLINE = EntryPoint("inline", "harness.executors.inline", "harness")
 
 
-def shown(video, prompts):
+def show(video, prompts):
     """A sound method: every object stays where it was prompted."""
     for t in range(len(video)):
         frame = video[t]
@@ -30,30 +30,30 @@ def shown(video, prompts):
 def offering(entry, **card):
     """A card of a method whose ``propagate`` is this function."""
     method = type("Planted", (), {"propagate": lambda self, video, prompts: entry(video, prompts)})
-    return made(lambda context: method(), **card)
+    return make_card(lambda context: method(), **card)
 
 
-def made(build, **card):
+def make_card(build, **card):
     words = {"summary": "planted", "supervision": "none"}
     return Method(**{"name": "planted", "tasks": ("one-shot",), "build": build, **words, **card})
 
 
-def judged(card, tests_tools, **asked):
+def judge(card, tests_tools, **asked):
     """Every outcome by the check's name."""
     module = tests_tools.plugin_module("planted", harness_methods=lambda: [card])
     subjects = open_subjects("planted", CHECKS, points=[tests_tools.point("planted", module), INLINE], **asked)
     return {outcome.check.name: outcome for outcome in examine(subjects)}
 
 
-def failed(outcomes):
+def list_failed(outcomes):
     return {name for name, outcome in outcomes.items() if outcome.status == "failed"}
 
 
-def changed(change):
+def change_card(change):
     """The sound method with ``change(t, mask, video, prompts)`` yielded instead of each mask."""
 
     def propagate(video, prompts):
-        for t, mask in enumerate(shown(video, prompts)):
+        for t, mask in enumerate(show(video, prompts)):
             yield change(t, mask, video, prompts)
 
     return propagate
@@ -67,7 +67,7 @@ def when(is_bad, error=ValueError):
             raise error("planted")
         return mask
 
-    return changed(change)
+    return change_card(change)
 
 
 def with_corner(mask, value):
@@ -79,7 +79,7 @@ def with_corner(mask, value):
 # What a method gives ---------------------------------------------------------------------------------------------
 
 
-def renumbered(t, mask, video, prompts):
+def renumber(t, mask, video, prompts):
     return (mask[..., None] == torch.tensor(prompts.ids or (0,))).byte().argmax(-1).byte() + (mask > 0).byte()
 
 
@@ -101,21 +101,21 @@ def centre_is_empty(t, mask, video, prompts):
 
 
 def void_too(video, prompts):
-    for mask in shown(video, prompts):
+    for mask in show(video, prompts):
         yield torch.where(prompts[0] == 255, prompts[0], mask)
 
 
 GIVES = {
-    "wrong-dtype": (changed(lambda t, m, v, p: m.float()), {"ordinary"}),
-    "wrong-size": (changed(lambda t, m, v, p: m[::2]), {"ordinary"}),
-    "not-a-tensor": (changed(lambda t, m, v, p: m.numpy()), {"ordinary"}),
-    "id-never-prompted": (changed(lambda t, m, v, p: with_corner(m, 9)), {"ordinary"}),
+    "wrong-dtype": (change_card(lambda t, m, v, p: m.float()), {"ordinary"}),
+    "wrong-size": (change_card(lambda t, m, v, p: m[::2]), {"ordinary"}),
+    "not-a-tensor": (change_card(lambda t, m, v, p: m.numpy()), {"ordinary"}),
+    "id-never-prompted": (change_card(lambda t, m, v, p: with_corner(m, 9)), {"ordinary"}),
     "crashes": (when(lambda t, m, v, p: t == 3), {"ordinary"}),
-    "too-few": (lambda v, p: (m for m, _ in zip(shown(v, p), range(1, len(v)), strict=False)), {"ordinary"}),
-    "too-many": (lambda v, p: (m for m in shown(v, p) for _ in range(2)), {"ordinary"}),
+    "too-few": (lambda v, p: (m for m, _ in zip(show(v, p), range(1, len(v)), strict=False)), {"ordinary"}),
+    "too-many": (lambda v, p: (m for m in show(v, p) for _ in range(2)), {"ordinary"}),
     "divides-by-steps": (when(lambda t, m, v, p: 1 / (len(v) - 1) < 0), {"one-frame"}),
     "divides-by-steps-between": (when(lambda t, m, v, p: 1 / (len(v) - 2) < -1), {"two-frames"}),
-    "whole-blocks-only": (changed(in_blocks), {"odd-size", "wide-and-low"}),
+    "whole-blocks-only": (change_card(in_blocks), {"odd-size", "wide-and-low"}),
     "wants-height": (when(lambda t, m, v, p: v.height < 20), {"wide-and-low"}),
     "crops-the-border": (when(centre_is_empty), {"objects-on-the-border"}),
     "wants-a-spread": (when(spread_is_lost), {"one-pixel-objects"}),
@@ -124,15 +124,15 @@ GIVES = {
     "wants-one-prompt": (when(lambda t, m, v, p: len(p) > 1), {"late-objects", "only-late-objects"}),
     "late-over-nothing": (when(lambda t, m, v, p: t in p and t > 0 and len(p.ids) == 1), {"only-late-objects"}),
     "ten-objects-at-most": (when(lambda t, m, v, p: len(p.ids) > 10), {"twelve-objects"}),
-    "renumbers": (changed(renumbered), {"ids-with-gaps", "late-objects"}),
+    "renumbers": (change_card(renumber), {"ids-with-gaps", "late-objects"}),
     "yields-void": (void_too, {"void-in-the-prompt"}),
 }
 
 
 @pytest.mark.parametrize(("propagate", "expected"), GIVES.values(), ids=GIVES)
 def test_a_method_that_gives_wrong_masks_is_caught(propagate, expected, tests_tools):
-    outcomes = judged(offering(propagate), tests_tools, quick=True)
-    assert failed(outcomes) == expected
+    outcomes = judge(offering(propagate), tests_tools, quick=True)
+    assert list_failed(outcomes) == expected
     assert all("planted" in outcomes[name].message or "expected" in outcomes[name].message for name in expected)
 
 
@@ -141,7 +141,7 @@ def test_a_method_that_gives_wrong_masks_is_caught(propagate, expected, tests_to
 
 def reads_ahead(steps):
     def propagate(video, prompts):
-        for t, mask in enumerate(shown(video, prompts)):
+        for t, mask in enumerate(show(video, prompts)):
             later = video[min(t + steps, len(video) - 1)]
             yield with_corner(mask, prompts.ids[0] if prompts.ids and int(later.sum()) % 2 else 0)
 
@@ -154,12 +154,12 @@ def future_of(t, video, read):
 
 def peeks(reader):
     """The sound method with a corner that tells of the next frame, read in a way that is not refused."""
-    return changed(
+    return change_card(
         lambda t, m, v, p: with_corner(m, p.ids[0] if p.ids and future_of(t, v, reader(v)) else 0),
     )
 
 
-def named_corner(t, mask, video, prompts):
+def mark_if_named(t, mask, video, prompts):
     return with_corner(mask, prompts.ids[0] if prompts.ids and "41" in video.name else 0)
 
 
@@ -174,7 +174,7 @@ class Remembers:
 
     def propagate(self, video, prompts):
         self.videos += 1
-        for mask in shown(video, prompts):
+        for mask in show(video, prompts):
             yield with_corner(mask, prompts.ids[0] if prompts.ids and self.videos > 1 else 0)
 
 
@@ -184,7 +184,7 @@ class Trips:
     last = None
 
     def propagate(self, video, prompts):
-        for mask in shown(video, prompts):
+        for mask in show(video, prompts):
             self.last = mask if self.last is None else self.last + mask * 0
             yield mask
 
@@ -197,17 +197,17 @@ DEPENDS = {
     "reads-what-is-private": (offering(peeks(lambda v: v._read)), {"causality", "names"}),
     "looks-into-vars": (offering(when(lambda t, m, v, p: "truth" in vars(v))), {"names"}),
     "looks-into-prompts": (offering(when(lambda t, m, v, p: not p._masks)), {"names"}),
-    "goes-by-the-name": (offering(changed(named_corner)), {"names"}),
-    "unseeded": (offering(changed(noisy)), {"determinism"}),
-    "remembers-videos": (made(lambda context: Remembers()), {"fresh-start"}),
-    "trips-over-the-last-video": (made(lambda context: Trips()), {"fresh-start"}),
+    "goes-by-the-name": (offering(change_card(mark_if_named)), {"names"}),
+    "unseeded": (offering(change_card(noisy)), {"determinism"}),
+    "remembers-videos": (make_card(lambda context: Remembers()), {"fresh-start"}),
+    "trips-over-the-last-video": (make_card(lambda context: Trips()), {"fresh-start"}),
 }
 
 
 @pytest.mark.parametrize(("card", "expected"), DEPENDS.values(), ids=DEPENDS)
 def test_a_method_that_depends_on_what_it_may_not_is_caught(card, expected, tests_tools):
-    outcomes = judged(card, tests_tools)
-    assert failed(outcomes) == expected
+    outcomes = judge(card, tests_tools)
+    assert list_failed(outcomes) == expected
     assert all("; to mend it: " in outcomes[name].message for name in expected)
 
 
@@ -227,29 +227,29 @@ def turns_prompts(t, mask, video, prompts):
 
 def one_buffer(video, prompts):
     buffer = torch.zeros(video.size, dtype=torch.uint8)
-    for t, mask in enumerate(shown(video, prompts)):
+    for t, mask in enumerate(show(video, prompts)):
         yield buffer.copy_(with_corner(mask, prompts.ids[0] if prompts.ids and t % 2 else 0))
 
 
 def leaks_inference_mode(video, prompts):
     with torch.inference_mode():
-        yield from shown(video, prompts)
+        yield from show(video, prompts)
 
 
 def takes_one_thread(context):
     torch.set_num_threads(3)
-    return type("M", (), {"propagate": lambda self, video, prompts: shown(video, prompts)})()
+    return type("M", (), {"propagate": lambda self, video, prompts: show(video, prompts)})()
 
 
 def works_before_the_clock(video, prompts):
     first = video[0]
-    return (mask + first[0, 0, 0] * 0 for mask in shown(video, prompts))
+    return (mask + first[0, 0, 0] * 0 for mask in show(video, prompts))
 
 
 def hoards(keep):
     def propagate(video, prompts):
         kept = []
-        for mask in shown(video, prompts):
+        for mask in show(video, prompts):
             kept.append(keep(mask))
             yield mask
 
@@ -257,12 +257,12 @@ def hoards(keep):
 
 
 def stage_across_a_yield(video, prompts):
-    for mask in shown(video, prompts):
+    for mask in show(video, prompts):
         with stage("open"):
             yield mask
 
 
-def nested_stages(t, mask, video, prompts):
+def nest_stages(t, mask, video, prompts):
     with stage("outer"), stage("inner"):
         time.sleep(0.002)
     return mask
@@ -276,25 +276,25 @@ def behaves_under_the_clock(t, mask, video, prompts):
 
 
 CARELESS = {
-    "dims-frames": (offering(changed(dims_frames)), {"frames-unchanged"}),
-    "turns-prompts": (offering(changed(turns_prompts)), {"frames-unchanged"}),
+    "dims-frames": (offering(change_card(dims_frames)), {"frames-unchanged"}),
+    "turns-prompts": (offering(change_card(turns_prompts)), {"frames-unchanged"}),
     "one-buffer": (offering(one_buffer), {"masks-unchanged"}),
     "leaks-inference-mode": (offering(leaks_inference_mode), {"modes"}),
-    "sets-threads": (made(takes_one_thread), {"modes"}),
+    "sets-threads": (make_card(takes_one_thread), {"modes"}),
     "returns-a-list": (offering(lambda v, p: [p[0] * 0] * len(v)), {"lazy"}),
     "works-before-the-clock": (offering(works_before_the_clock), {"lazy"}),
     "hoards-masks": (offering(hoards(lambda mask: mask.clone())), {"memory"}),
     "hoards-arrays": (offering(hoards(lambda mask: mask.numpy().copy())), {"memory"}),
     "stage-across-a-yield": (offering(stage_across_a_yield), {"stages"}),
-    "nested-stages": (offering(changed(nested_stages)), {"stages"}),
-    "behaves-under-the-clock": (offering(changed(behaves_under_the_clock)), {"runs"}),
+    "nested-stages": (offering(change_card(nest_stages)), {"stages"}),
+    "behaves-under-the-clock": (offering(change_card(behaves_under_the_clock)), {"runs"}),
 }
 
 
 @pytest.mark.parametrize(("card", "expected"), CARELESS.values(), ids=CARELESS)
 def test_a_careless_method_is_caught(card, expected, tests_tools):
-    outcomes = judged(card, tests_tools)
-    assert failed(outcomes) == expected
+    outcomes = judge(card, tests_tools)
+    assert list_failed(outcomes) == expected
     assert all("; to mend it: " in outcomes[name].message for name in expected)
 
 
@@ -306,7 +306,7 @@ def zero_shot(entry, make, **card):
         for t in range(len(video)):
             yield make(video[t])
 
-    return made(lambda context: type("M", (), {entry: segment})(), **card)
+    return make_card(lambda context: type("M", (), {entry: segment})(), **card)
 
 
 def bright(frame):
@@ -318,11 +318,11 @@ def finder(make):
         masks = [frame.max(-1).values > 95 for frame in video]
         return Tracks([Track(3, make(), masks)])
 
-    return made(lambda c: type("M", (), {"segment_tracks": segment_tracks})(), tasks=("vis",), causality="offline")
+    return make_card(lambda c: type("M", (), {"segment_tracks": segment_tracks})(), tasks=("vis",), causality="offline")
 
 
 SOUND = {
-    "one-shot": offering(shown),
+    "one-shot": offering(show),
     "object-zvos": zero_shot("segment_object", bright, tasks=("object-zvos",)),
     "instance-zvos": zero_shot("segment_instances", lambda f: bright(f) * 20, tasks=("instance-zvos",)),
     "vis": finder(lambda: 0.5),
@@ -333,8 +333,8 @@ SOUND = {
 
 @pytest.mark.parametrize("card", SOUND.values(), ids=SOUND)
 def test_a_sound_method_keeps_every_promise(card, tests_tools):
-    outcomes = judged(card, tests_tools)
-    assert failed(outcomes) == set()
+    outcomes = judge(card, tests_tools)
+    assert list_failed(outcomes) == set()
     assert outcomes["ordinary"].status == outcomes["runs"].status == outcomes["blind"].status == "passed"
 
 
@@ -349,15 +349,15 @@ def test_a_sound_method_keeps_every_promise(card, tests_tools):
     ids=["object-zvos", "instance-zvos", "vis", "vis-unseeded"],
 )
 def test_a_fault_in_another_task_is_caught(card, expected, tests_tools):
-    assert failed(judged(card, tests_tools, quick=True)) == expected
+    assert list_failed(judge(card, tests_tools, quick=True)) == expected
 
 
 @pytest.mark.gpu
 def test_a_hidden_synchronisation_is_caught(tests_tools):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    waits = offering(changed(lambda t, m, v, p: m * int(v[t].sum() > 0)))
-    assert "no-hidden-sync" in failed(judged(waits, tests_tools, device="cuda:0", quick=True))
+    waits = offering(change_card(lambda t, m, v, p: m * int(v[t].sum() > 0)))
+    assert "no-hidden-sync" in list_failed(judge(waits, tests_tools, device="cuda:0", quick=True))
 
 
 PLANTED_ELSEWHERE = {

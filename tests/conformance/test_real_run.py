@@ -52,13 +52,13 @@ def test_what_a_method_is_given_openly_is_no_secret():
     assert list(secrets_in([Handed(SAMPLE.read_prompt(0)), "video-0000", {0: SAMPLE.read_frame(1)}], SAMPLE)) == []
 
 
-def judged_blind():
+def judge_blind():
     check = next(check for check in CHECKS if check.name == "blind")
     return open_subjects("copyfirst", CHECKS, points=POINTS)[0].judge(check)
 
 
 def test_the_runner_hands_over_nothing_that_leads_there():
-    assert judged_blind().status == "passed"
+    assert judge_blind().status == "passed"
 
 
 def test_a_runner_that_hands_over_the_sample_is_caught(monkeypatch):
@@ -68,6 +68,6 @@ def test_a_runner_that_hands_over_the_sample_is_caught(monkeypatch):
         source = SAMPLE
 
     monkeypatch.setattr(conversation, "Video", Leaky)
-    outcome = judged_blind()
+    outcome = judge_blind()
     assert outcome.status == "failed"
     assert "the real name 'conformance-probes-ordinary' at argument 0.source.name" in outcome.message

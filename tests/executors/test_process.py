@@ -42,7 +42,7 @@ BREAKS_SLOWLY = {
 }
 
 
-def broken_run(run_planted, tests_tools, out, tricks, **asked):
+def run_broken(run_planted, tests_tools, out, tricks, **asked):
     """A run whose method does one trick a video, and none in the last."""
     samples = [tests_tools.tiny_sample(name) for name in (*tricks, "well")]
     benchmark = tests_tools.tiny_benchmark(samples)
@@ -65,7 +65,7 @@ def assert_one_video_lost(record, out, trick, expected):
 def broken(run_planted, tests_tools, tmp_path_factory):
     """A run that lost every video but the last, and its folder."""
     out = tmp_path_factory.mktemp("broken")
-    return broken_run(run_planted, tests_tools, out, list(BREAKS)), out
+    return run_broken(run_planted, tests_tools, out, list(BREAKS)), out
 
 
 @pytest.mark.parametrize("trick", BREAKS)
@@ -83,7 +83,7 @@ def test_what_was_printed_before_a_crash_is_in_the_message_and_the_log(broken):
 def slowly_broken(run_planted, tests_tools, tmp_path_factory):
     """The same for what takes its time."""
     out = tmp_path_factory.mktemp("slowly-broken")
-    return broken_run(run_planted, tests_tools, out, list(BREAKS_SLOWLY), workers=2), out
+    return run_broken(run_planted, tests_tools, out, list(BREAKS_SLOWLY), workers=2), out
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_what_a_method_breaks_slowly_costs_one_video(slowly_broken, trick):
 
 
 def test_a_method_that_hangs_is_ended_and_says_where(run_planted, tests_tools, tmp_path):
-    record = broken_run(run_planted, tests_tools, tmp_path, ["hang"])
+    record = run_broken(run_planted, tests_tools, tmp_path, ["hang"])
     assert_one_video_lost(record, tmp_path, "hang", BREAKS_SLOWLY["hang"])
 
 

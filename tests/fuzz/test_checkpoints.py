@@ -54,13 +54,13 @@ class LatePayload(Payload):
 PAYLOADS = [Payload, SystemPayload, LatePayload]
 
 
-def saved(content: object, **options: object) -> bytes:
+def save(content: object, **options: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer, **options)
     return buffer.getvalue()
 
 
-def tarred(pickled: bytes) -> bytes:
+def tar(pickled: bytes) -> bytes:
     """The oldest form of a torch file: a tar with a pickle in it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -80,22 +80,22 @@ def with_pickle(content: bytes, pickled: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def hidden(payload: Payload) -> dict[str, bytes]:
+def hide(payload: Payload) -> dict[str, bytes]:
     """The payload in every form of file that torch can be given."""
     return {
-        "zip": saved({"state_dict": SMALL, "extra": payload}),
-        "zip, as a tensor": saved({"a.weight": payload}),
-        "zip, alone": saved(payload),
-        "zip, another pickle": with_pickle(saved(SMALL), pickle.dumps(payload)),
-        "legacy": saved({"state_dict": SMALL, "extra": payload}, _use_new_zipfile_serialization=False),
+        "zip": save({"state_dict": SMALL, "extra": payload}),
+        "zip, as a tensor": save({"a.weight": payload}),
+        "zip, alone": save(payload),
+        "zip, another pickle": with_pickle(save(SMALL), pickle.dumps(payload)),
+        "legacy": save({"state_dict": SMALL, "extra": payload}, _use_new_zipfile_serialization=False),
         "plain pickle": pickle.dumps(payload),
         "plain pickle, protocol 0": pickle.dumps(payload, protocol=0),
         "pickle behind the magic number": pickle.dumps(0x1950A86A20F9469CFC6C) + pickle.dumps(payload) * 4,
-        "tar": tarred(pickle.dumps(payload)),
+        "tar": tar(pickle.dumps(payload)),
     }
 
 
-FORMS = list(hidden(Payload(Path("x"))))
+FORMS = list(hide(Payload(Path("x"))))
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)
@@ -112,7 +112,7 @@ def test_the_payloads_do_run_where_pickles_are_loaded_plainly(tmp_path, kind):
 def test_a_payload_is_refused_and_never_runs(tmp_path, value_or_refusal, kind, form, ending):
     witness = tmp_path / "witness"
     path = tmp_path / f"weights{ending}"
-    path.write_bytes(hidden(kind(witness))[form])
+    path.write_bytes(hide(kind(witness))[form])
     assert value_or_refusal(lambda: load_checkpoint(path), path, DataError) is None
     assert not witness.exists()
 
@@ -178,7 +178,7 @@ def folder(tmp_path_factory):
 @given(content=CONTENTS, is_zip=st.booleans())
 def test_a_torch_file_of_anything_is_a_state_dict_or_refused(folder, value_or_refusal, content, is_zip):
     path = folder / "weights.pth"
-    path.write_bytes(saved(content, _use_new_zipfile_serialization=is_zip))
+    path.write_bytes(save(content, _use_new_zipfile_serialization=is_zip))
     state = value_or_refusal(lambda: load_checkpoint(path), path, DataError)
     assert state is None or is_sound(state)
 
@@ -213,7 +213,7 @@ OPCODES = st.lists(
 
 
 @FUZZ
-@given(content=st.one_of(spoilt(saved(SMALL)), spoilt(saved(SMALL, _use_new_zipfile_serialization=False)), OPCODES))
+@given(content=st.one_of(spoilt(save(SMALL)), spoilt(save(SMALL, _use_new_zipfile_serialization=False)), OPCODES))
 @pytest.mark.filterwarnings("ignore")
 def test_a_mutated_torch_file_is_a_state_dict_or_refused(folder, value_or_refusal, content):
     path = folder / "weights.pth"
@@ -226,7 +226,7 @@ def test_a_mutated_torch_file_is_a_state_dict_or_refused(folder, value_or_refusa
 @given(opcodes=OPCODES)
 def test_a_mutated_pickle_in_a_torch_file_is_refused(folder, value_or_refusal, opcodes):
     path = folder / "weights.pth"
-    path.write_bytes(with_pickle(saved(SMALL), b"\x80\x02" + opcodes + b"."))
+    path.write_bytes(with_pickle(save(SMALL), b"\x80\x02" + opcodes + b"."))
     state = value_or_refusal(lambda: load_checkpoint(path), path, DataError)
     assert state is None or is_sound(state)
 
@@ -273,7 +273,7 @@ def test_a_mutated_safetensors_file_is_a_state_dict_or_refused(folder, value_or_
     assert state is None or is_sound(state)
 
 
-def rezipped(content: bytes, method: int) -> bytes:
+def rezip(content: bytes, method: int) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(buffer, "w", method) as after:
         for name in before.namelist():
@@ -283,17 +283,17 @@ def rezipped(content: bytes, method: int) -> bytes:
 
 def test_a_torch_file_that_is_compressed_could_be_a_bomb_and_is_refused(tmp_path, value_or_refusal):
     path = tmp_path / "weights.pth"
-    path.write_bytes(rezipped(saved({"a": torch.zeros(1 << 22)}), zipfile.ZIP_DEFLATED))
+    path.write_bytes(rezip(save({"a": torch.zeros(1 << 22)}), zipfile.ZIP_DEFLATED))
     assert path.stat().st_size < 1 << 18
     with pytest.raises(DataError, match="compressed entry"):
         read_state(path)
-    path.write_bytes(rezipped(saved({"a": torch.zeros(4)}), zipfile.ZIP_STORED))
+    path.write_bytes(rezip(save({"a": torch.zeros(4)}), zipfile.ZIP_STORED))
     assert read_state(path)["a"].tolist() == [0, 0, 0, 0]
 
 
 def test_entries_that_share_their_bytes_are_refused(tmp_path):
     path = tmp_path / "weights.pth"
-    content = saved({"a": torch.zeros(1 << 12), "b": torch.zeros(1 << 12)})
+    content = save({"a": torch.zeros(1 << 12), "b": torch.zeros(1 << 12)})
     buffer = io.BytesIO(content)
     with zipfile.ZipFile(buffer, "a") as archive:
         first = next(info for info in archive.infolist() if info.filename.endswith("data/0"))
@@ -335,7 +335,7 @@ def test_weights_of_wrong_shape_or_kind_are_refused(folder, value_or_refusal, ch
         state.pop(name, None) if value == "gone" else state.update({name: TENSORS[value]})
     path = folder / f"weights{ending}"
     if ending == ".pth":
-        path.write_bytes(saved(state))
+        path.write_bytes(save(state))
     else:
         dense = {n: v for n, v in state.items() if v.layout == torch.strided and not v.is_meta and v.numel() < 2**30}
         path.write_bytes(safetensors.torch.save({name: value.contiguous().clone() for name, value in dense.items()}))
@@ -346,5 +346,5 @@ def test_weights_of_wrong_shape_or_kind_are_refused(folder, value_or_refusal, ch
 
 
 def test_a_sound_checkpoint_is_read(tmp_path):
-    (tmp_path / "weights.pth").write_bytes(saved({"state_dict": {f"module.{n}": v for n, v in whole_state().items()}}))
+    (tmp_path / "weights.pth").write_bytes(save({"state_dict": {f"module.{n}": v for n, v in whole_state().items()}}))
     assert network_for(load_checkpoint(tmp_path / "weights.pth")).architecture == "r18"

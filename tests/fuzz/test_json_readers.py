@@ -69,7 +69,7 @@ def places_in(value: object) -> list[tuple[object, object]]:
 
 
 @st.composite
-def mutated(draw: st.DrawFn, document: object) -> bytes:
+def mutate(draw: st.DrawFn, document: object) -> bytes:
     """The document as JSON with up to three places changed, and now and then with broken bytes."""
     root = {"": copy.deepcopy(document)}
     raw: dict[str, str] = {}
@@ -149,7 +149,7 @@ def test_a_mutated_record_is_refused_or_can_be_ranked_compared_and_shown(
 ):
     good = make_record(GOOD, config={"top_k": 5, "sizes": [1.5, "x", {"a": None}]})
     path = tmp_path / "record.json"
-    path.write_bytes(data.draw(mutated(json.loads(good.to_json()))))
+    path.write_bytes(data.draw(mutate(json.loads(good.to_json()))))
     found = value_or_refusal(lambda: read_record(path), path, VerificationFailed)
     if found is None:
         return
@@ -165,7 +165,7 @@ def test_a_mutated_record_is_refused_or_can_be_ranked_compared_and_shown(
 @given(data=st.data())
 def test_a_mutated_paper_is_refused_or_can_be_shown(tmp_path, make_record, value_or_refusal, reports, data):
     path = tmp_path / "ours.json"
-    path.write_bytes(data.draw(mutated(PAPER)))
+    path.write_bytes(data.draw(mutate(PAPER)))
     found = value_or_refusal(lambda: read_published(path), path, VerificationFailed)
     if found is not None:
         reports([make_record(GOOD)], [found])
@@ -193,7 +193,7 @@ def test_a_mutated_result_of_a_video_is_refused_or_not_reused(tmp_path, value_or
     good = result_of_a_video()
     path = tmp_path / "videos" / "a.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data.draw(mutated(json.loads(good.model_dump_json(by_alias=True)))))
+    path.write_bytes(data.draw(mutate(json.loads(good.model_dump_json(by_alias=True)))))
     found = RunFolder(tmp_path).read_result("a")
     assert found is None or found.video == "a"
     for by_video in (False, True):
@@ -206,7 +206,7 @@ def test_a_mutated_result_of_a_video_is_refused_or_not_reused(tmp_path, value_or
 @given(data=st.data())
 def test_a_mutated_plan_is_refused_and_nothing_is_thrown_away(tmp_path, value_or_refusal, data):
     parts = {"plugin": {"name": "tvos", "version": "1"}, "bench": "mini", "seed": 0}
-    (tmp_path / "plan.json").write_bytes(data.draw(mutated(parts)))
+    (tmp_path / "plan.json").write_bytes(data.draw(mutate(parts)))
     (tmp_path / "videos").mkdir(exist_ok=True)
     (tmp_path / "videos" / "a.json").write_text("{}")
     value_or_refusal(lambda: RunFolder(tmp_path).claim(parts, fresh=False), tmp_path, UsageError)
@@ -218,7 +218,7 @@ def test_a_mutated_plan_is_refused_and_nothing_is_thrown_away(tmp_path, value_or
 def test_mutated_predictions_of_tracks_are_tracks_or_refused(tmp_path, tests_tools, value_or_refusal, data, is_subset):
     samples = [tests_tools.tiny_sample("a", 2, extra={"video_id": 1, "category_names": {1: "dog"}})]
     path = tmp_path / "results.json"
-    path.write_bytes(data.draw(mutated([TRACK, TRACK])))
+    path.write_bytes(data.draw(mutate([TRACK, TRACK])))
     kinds = (DataError, IncompletePredictions)
     read = partial(read_all_tracks, path, samples, is_subset=is_subset)
     found = value_or_refusal(read, path, *kinds)
@@ -260,7 +260,7 @@ VOS_TABLE = {"videos": {"a": {"objects": {"1": {"category": "dog", "frames": ["0
 def test_a_mutated_table_of_youtube_vis_gives_samples_or_is_refused(tmp_path, value_or_refusal, data):
     write_frames(tmp_path / "train" / "JPEGImages" / "a", "00000", "00005")
     path = tmp_path / "train.json"
-    path.write_bytes(data.draw(mutated(VIS_TABLE)))
+    path.write_bytes(data.draw(mutate(VIS_TABLE)))
     part = youtube_vis.PARTS[1]
     for sample in value_or_refusal(lambda: youtube_vis.open_part(part, tmp_path, True), tmp_path, DataError) or ():
         assert "/" not in sample.name
@@ -276,7 +276,7 @@ def test_a_mutated_table_of_youtube_vos_gives_samples_or_is_refused(tmp_path, va
     masks.mkdir(parents=True, exist_ok=True)
     for stem in ("00000", "00005"):
         write_mask(masks / f"{stem}.png", np.eye(8, dtype=np.uint8))
-    (tmp_path / "train" / "meta.json").write_bytes(data.draw(mutated(VOS_TABLE)))
+    (tmp_path / "train" / "meta.json").write_bytes(data.draw(mutate(VOS_TABLE)))
     youtube_vos.read_seen_categories.cache_clear()
     part = youtube_vos.PARTS[2]
     for sample in value_or_refusal(lambda: youtube_vos.open_part(part, tmp_path, True), tmp_path, DataError) or ():

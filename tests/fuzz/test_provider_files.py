@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     return place
 
 
-def mutated(content: bytes, mutations: list[tuple[int, bytes]]) -> bytes:
+def mutate(content: bytes, mutations: list[tuple[int, bytes]]) -> bytes:
     """``content`` with bytes put over it here and there; empty ones cut it."""
     for at, put in mutations:
         content = content[:at] + put + content[at + len(put) :] if put else content[:at]
@@ -57,7 +57,7 @@ def original(path, write) -> bytes:
 def test_mutated_flow_is_flow_of_the_frame_or_refused(folder, value_or_refusal, suffix, mutations):
     write = write_flo if suffix == ".flo" else np.save
     path = folder / "dog" / f"0_1{suffix}"
-    only(path, mutated(original(path, lambda path: write(path, np.ones((2, 5, 6), np.float32))), mutations))
+    only(path, mutate(original(path, lambda path: write(path, np.ones((2, 5, 6), np.float32))), mutations))
     provider = flow_provider(f"files:{folder}")
     flow = value_or_refusal(lambda: provider.between(FRAME, FRAME, (HERE, NEXT)), path, DataError)
     assert flow is None or (flow.shape == (2, 5, 6) and flow.dtype == torch.float32 and flow.isfinite().all())
@@ -72,7 +72,7 @@ def test_mutated_saliency_is_in_0_to_1_or_refused(folder, value_or_refusal, suff
     write = (
         (lambda path: Image.fromarray(grey).save(path)) if suffix == ".png" else lambda path: np.save(path, grey / 255)
     )
-    only(path, mutated(original(path, write), mutations))
+    only(path, mutate(original(path, write), mutations))
     provider = saliency_provider(f"files:{folder}")
     rated = value_or_refusal(lambda: provider.rate(FRAME, HERE), path, DataError)
     assert rated is None or (rated.shape == (5, 6) and 0 <= rated.min() <= rated.max() <= 1)
@@ -83,7 +83,7 @@ def test_mutated_saliency_is_in_0_to_1_or_refused(folder, value_or_refusal, suff
 def test_mutated_proposals_are_masks_of_the_frame_or_refused(folder, value_or_refusal, mutations):
     code = RunLength.encode(np.eye(5, 6, dtype=bool))
     entry = {"score": 0.5, "segmentation": {"size": [5, 6], "counts": code.counts.decode()}}
-    path = only(folder / "dog" / "0.json", mutated(json.dumps([entry, entry]).encode(), mutations))
+    path = only(folder / "dog" / "0.json", mutate(json.dumps([entry, entry]).encode(), mutations))
     provider = proposal_provider(f"files:{folder}")
     found = value_or_refusal(lambda: provider.propose(FRAME, place=HERE), path, DataError)
     assert found is None or all(each.mask.shape == (5, 6) and np.isfinite(each.score) for each in found)

@@ -76,7 +76,7 @@ def ground(tmp_path_factory):
     return tmp_path_factory.mktemp("ground")
 
 
-def emptied(folder: Path) -> Path:
+def empty_out(folder: Path) -> Path:
     """The folder to find_predictions into, empty."""
     place = folder / "one" / "two" / "data"
     for path in sorted(place.rglob("*"), reverse=True) if place.exists() else ():
@@ -96,7 +96,7 @@ def outside(folder: Path) -> list[str]:
 def test_a_mutated_zip_is_unpacked_inside_or_refused(ground, value_or_refusal, content, strip):
     archive = ground / "archive.zip"
     archive.write_bytes(content)
-    place = emptied(ground)
+    place = empty_out(ground)
     before = outside(ground)
     kinds = (DataError, VerificationFailed)
     written = value_or_refusal(lambda: extract(archive, place, strip=strip), archive, *kinds)
@@ -124,7 +124,7 @@ def test_a_mutated_zip_of_predictions_is_unpacked_inside_or_refused(ground, test
     assert outside(ground) == before
 
 
-def zipped(path: Path, *names: str) -> Path:
+def zip_names(path: Path, *names: str) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             info = zipfile.ZipInfo("name")
@@ -143,7 +143,7 @@ def zipped(path: Path, *names: str) -> Path:
     ],
 )
 def test_two_names_of_one_file_are_refused(tmp_path, first, second):
-    archive = zipped(tmp_path / "a.zip", first, second)
+    archive = zip_names(tmp_path / "a.zip", first, second)
     with pytest.raises(DataError, match="the same name twice"):
         extract(archive, tmp_path / "data")
     assert not list((tmp_path / "data").rglob("*"))
@@ -151,7 +151,7 @@ def test_two_names_of_one_file_are_refused(tmp_path, first, second):
 
 @pytest.mark.parametrize("name", ["DAVIS//etc/passwd", "DAVIS//x", "DAVIS/"])
 def test_what_is_left_of_a_name_without_its_top_folder_cannot_lead_out(tmp_path, name):
-    archive = zipped(tmp_path / "a.zip", name + "/../x" if name == "DAVIS/" else name)
+    archive = zip_names(tmp_path / "a.zip", name + "/../x" if name == "DAVIS/" else name)
     with pytest.raises(DataError, match="leads out"):
         extract(archive, tmp_path / "data", strip="DAVIS/")
 
@@ -159,7 +159,7 @@ def test_what_is_left_of_a_name_without_its_top_folder_cannot_lead_out(tmp_path,
 @pytest.mark.parametrize("name", ["a\x1b[2J.png", "a\u202egnp.exe", "a\u2028b", "a\nb", "a\x7fb"])
 def test_names_that_cannot_be_shown_are_refused(tmp_path, name):
     with pytest.raises(DataError, match="control"):
-        extract(zipped(tmp_path / "a.zip", name), tmp_path / "data")
+        extract(zip_names(tmp_path / "a.zip", name), tmp_path / "data")
 
 
 def test_a_second_name_that_newer_readers_believe_is_checked_too(tmp_path, monkeypatch):
@@ -170,21 +170,21 @@ def test_a_second_name_that_newer_readers_believe_is_checked_too(tmp_path, monke
         infos[0].filename = "../../out.txt"
         return infos
 
-    archive = zipped(tmp_path / "a.zip", "good.txt")
+    archive = zip_names(tmp_path / "a.zip", "good.txt")
     monkeypatch.setattr(zipfile.ZipFile, "infolist", infolist)
     with pytest.raises(DataError, match="leads out"):
         extract(archive, tmp_path / "one" / "two" / "data")
 
 
 def test_a_name_that_is_no_utf_8_is_a_broken_archive(tmp_path):
-    archive = zipped(tmp_path / "a.zip", "\u00e4\u00e4.png")
+    archive = zip_names(tmp_path / "a.zip", "\u00e4\u00e4.png")
     archive.write_bytes(archive.read_bytes().replace("\u00e4\u00e4".encode(), b"\xff\xfe\xff\xfe"))
     with pytest.raises(DataError, match="broken archive"):
         extract(archive, tmp_path / "data")
 
 
 def test_a_size_that_lies_is_a_refusal_and_not_a_full_disk(tmp_path):
-    archive = zipped(tmp_path / "a.zip", "a.png")
+    archive = zip_names(tmp_path / "a.zip", "a.png")
     content = bytearray(archive.read_bytes())
     directory = content.find(b"PK\x01\x02")
     content[directory + 24 : directory + 28] = struct.pack("<I", 2**31)  # unpacked size, of one stored byte

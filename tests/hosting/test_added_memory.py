@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from harness.api.contracts import Method
-from harness.hosting.added_memory import AddedMemory, Building, held_mib
+from harness.hosting.added_memory import AddedMemory, Building, read_held_mib
 from harness.planning.plan import resolve
 from harness.planning.request import Request
 from harness.running.runner import run
 
 MIB = 2**20
-pytestmark = pytest.mark.skipif(held_mib() is None, reason="the C library does not tell what it has handed out")
+pytestmark = pytest.mark.skipif(read_held_mib() is None, reason="the C library does not tell what it has handed out")
 
 
 def block(mib):

@@ -123,7 +123,7 @@ def test_how_far_a_card_may_look(card, ahead):
     assert lookahead(Method("m", ("one-shot",), build=lambda context: None, **card), 9) == ahead
 
 
-def planned(tools, method, **changes):
+def plan_follows(tools, method, **changes):
     card = Method("follows", ("one-shot",), build=lambda context: method, **changes)
     catalog = tools.catalog_of(card)
     return resolve(Request(plugin="follows", bench="tiny"), catalog)
@@ -138,7 +138,7 @@ def test_a_video_is_asked_to_its_end_under_a_made_up_name(tests_tools):
             for _ in range(len(video)):
                 yield prompts[0]
 
-    plan = planned(tests_tools, Names())
+    plan = plan_follows(tests_tools, Names())
     host = Hosted(Names(), "cpu", 0)
     with converse(host, plan, plan.samples[1]) as talk:
         masks = [mask.copy() for mask in talk.ask_masks()]
@@ -150,7 +150,7 @@ def test_a_video_is_asked_to_its_end_under_a_made_up_name(tests_tools):
 
 
 def test_a_part_of_a_video_may_be_asked_for(tests_tools):
-    plan = planned(tests_tools, Follows())
+    plan = plan_follows(tests_tools, Follows())
     sample = plan.samples[0]
     frames = FramesWhenRead(sample, "cpu")
     view = open_view(plan, sample, frames.read, "cpu", name="v")
@@ -166,7 +166,7 @@ def test_a_part_of_a_video_may_be_asked_for(tests_tools):
 
 
 def test_a_prompted_task_needs_a_first_mask(tests_tools):
-    plan = planned(tests_tools, Follows())
+    plan = plan_follows(tests_tools, Follows())
     sample = replace(plan.samples[0], read_prompt=None)
     with pytest.raises(DataError, match="video first of tiny has no first mask"):
         open_view(plan, sample, FramesWhenRead(sample, "cpu").read, "cpu", name="v")
@@ -182,7 +182,7 @@ def test_snapshots_are_checked_like_masks(tests_tools):
         def propagate(self, video, prompts):
             yield
 
-    plan = planned(tests_tools, Shows())
+    plan = plan_follows(tests_tools, Shows())
     with converse(Hosted(Shows(), "cpu", 0), plan, plan.samples[0]) as talk:
         shots = talk.ask_snapshots(2)
         assert next(shots).iteration == 0

@@ -18,7 +18,7 @@ TENTH = {"videos": 1, "frames": 8, "is_warm": True, "model_seconds": 0.8, "model
 GOOD = {"a": [(0.5, 0.75), (1.0, 0.25)], "b": [(0.25, 0.5)], "c": [(1.0, 0.0)]}  # mean J 11 / 16
 
 
-def changed(record, path, value):
+def change(record, path, value):
     """The record's JSON with one field replaced; ``path`` has slashes, numbers index lists."""
     data = json.loads(record.to_json())
     *folders, last = path.split("/")
@@ -29,7 +29,7 @@ def changed(record, path, value):
     return data
 
 
-def written(tmp_path, data):
+def write_record(tmp_path, data):
     path = tmp_path / "record.json"
     path.write_text(data if isinstance(data, str) else json.dumps(data))
     return path
@@ -37,7 +37,7 @@ def written(tmp_path, data):
 
 def test_a_sound_record_is_read_back_equal_and_verifies(make_record, toy_catalog, tmp_path):
     record = make_record(GOOD)
-    path = written(tmp_path, record.to_json())
+    path = write_record(tmp_path, record.to_json())
     assert read_record(path) == record
     verify_record(record, path, toy_catalog)
 
@@ -64,7 +64,7 @@ def test_a_sound_partial_record_verifies(make_record, toy_catalog, tmp_path):
     ],
 )
 def test_what_has_the_wrong_form_is_refused(make_record, tmp_path, field, value, said):
-    path = written(tmp_path, changed(make_record(GOOD), field, value))
+    path = write_record(tmp_path, change(make_record(GOOD), field, value))
     with pytest.raises(VerificationFailed, match=said) as error:
         read_record(path)
     assert str(path) in error.value.message
@@ -87,7 +87,7 @@ def test_what_has_the_wrong_form_is_refused(make_record, tmp_path, field, value,
     ],
 )
 def test_what_is_no_plain_json_is_refused(tmp_path, text, said):
-    path = written(tmp_path, text)
+    path = write_record(tmp_path, text)
     with pytest.raises(VerificationFailed, match=said):
         read_record(path)
 
@@ -151,7 +151,7 @@ def test_a_file_of_100_megabytes_is_refused_without_being_read(tmp_path):
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused(make_record, toy_catalog, tmp_path, field, value, said):
-    path = written(tmp_path, changed(make_record(GOOD), field, value))
+    path = write_record(tmp_path, change(make_record(GOOD), field, value))
     record = read_record(path)
     with pytest.raises(VerificationFailed, match=said) as error:
         verify_record(record, path, toy_catalog, now=dt.datetime(2026, 6, 1, tzinfo=dt.UTC))
@@ -165,9 +165,9 @@ def test_fewer_videos_than_the_benchmark_has_cannot_pass_as_all(make_record, toy
 
 
 def test_a_figure_that_one_video_leaves_undefined_may_be_undefined(make_record, toy_catalog, tmp_path):
-    data = changed(make_record(GOOD), "videos/0/objects/1/J-mean", None)
+    data = change(make_record(GOOD), "videos/0/objects/1/J-mean", None)
     data["scores"]["j_and_f"]["J-mean"] = {"value": None, "low": None, "high": None}
-    path = written(tmp_path, data)
+    path = write_record(tmp_path, data)
     verify_record(read_record(path), path, toy_catalog)
 
 
@@ -235,16 +235,16 @@ def test_a_paper_needs_rows_known_tasks_and_sources(tmp_path):
 
 
 def test_another_rule_may_not_pass_as_the_benchmarks_own(make_record, toy_catalog, tmp_path):
-    claim = changed(make_record(GOOD), "benchmark/scoring", "davis2016-frame-mean/1")
+    claim = change(make_record(GOOD), "benchmark/scoring", "davis2016-frame-mean/1")
     with pytest.raises(VerificationFailed, match=r"benchmark.own_rule: found True, expected False"):
-        verify_record(read_record(written(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
+        verify_record(read_record(write_record(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
 
 
 def test_another_rule_is_verified_by_its_own_way_of_averaging(make_record, toy_catalog, tmp_path):
-    claim = changed(make_record(GOOD), "benchmark/scoring", "davis2016-frame-mean/1")
+    claim = change(make_record(GOOD), "benchmark/scoring", "davis2016-frame-mean/1")
     claim["benchmark"]["own_rule"] = False
     with pytest.raises(VerificationFailed, match=r"benchmark.average: found objects, expected frames"):
-        verify_record(read_record(written(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
+        verify_record(read_record(write_record(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
 
 
 @pytest.mark.parametrize(
@@ -252,13 +252,13 @@ def test_another_rule_is_verified_by_its_own_way_of_averaging(make_record, toy_c
     [("conditions/threads", -2), ("conditions/workers", 0), ("videos/0/frames", -1), ("timing/model/frames", -5)],
 )
 def test_counts_below_nothing_are_refused(make_record, toy_catalog, tmp_path, field, value):
-    path = written(tmp_path, changed(make_record(GOOD, fps=20.0), field, value))
+    path = write_record(tmp_path, change(make_record(GOOD, fps=20.0), field, value))
     with pytest.raises(VerificationFailed, match=rf"frames|threads|workers.*: found {value}, expected"):
         verify_record(read_record(path), path, toy_catalog)
 
 
 def test_a_speed_that_no_clock_can_tell_is_refused(make_record, toy_catalog, tmp_path):
-    path = written(tmp_path, make_record(GOOD, fps=1e99).to_json())
+    path = write_record(tmp_path, make_record(GOOD, fps=1e99).to_json())
     with pytest.raises(VerificationFailed, match=r"timing.model.fps: found 9.9.*, expected at most 1e\+09"):
         verify_record(read_record(path), path, toy_catalog)
 
@@ -268,9 +268,9 @@ def test_a_speed_that_no_clock_can_tell_is_refused(make_record, toy_catalog, tmp
     [({"1": -3}, r"videos a: found -3 scored frames, expected 0 or more"), ({}, r"videos a.scored_frames: found no")],
 )
 def test_frames_that_cannot_be_counted_are_no_weights(make_record, toy_catalog, tmp_path, counts, said):
-    claim = changed(make_record(GOOD), "benchmark/average", "frames")
+    claim = change(make_record(GOOD), "benchmark/average", "frames")
     claim["benchmark"] |= {"scoring": "davis2016-frame-mean/1", "own_rule": False}
     for video in claim["videos"]:
         video["scored_frames"] = dict.fromkeys(video["objects"], 4) | counts if counts else {}
     with pytest.raises(VerificationFailed, match=said):
-        verify_record(read_record(written(tmp_path, claim)), tmp_path / "record.json", toy_catalog)
+        verify_record(read_record(write_record(tmp_path, claim)), tmp_path / "record.json", toy_catalog)

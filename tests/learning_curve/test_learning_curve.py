@@ -136,22 +136,26 @@ def yields(*snapshots, error=None):
     return Yielding
 
 
-def shot(iteration, change=lambda mask: mask, frames=None):
+def take_shot(iteration, change=lambda mask: mask, frames=None):
     return lambda prompt, length: Snapshot(iteration, [change(prompt)] * (frames or length))
 
 
 @pytest.mark.parametrize(
     ("method", "error", "message"),
     [
-        (yields(shot(3)), ContractError, "a snapshot of iteration 3, expected 0"),
-        (yields(shot(0), shot(2), shot(2)), ContractError, "a snapshot of iteration 2, expected one after 2"),
-        (yields(shot(0)), ContractError, "no snapshot after iteration 0"),
+        (yields(take_shot(3)), ContractError, "a snapshot of iteration 3, expected 0"),
+        (
+            yields(take_shot(0), take_shot(2), take_shot(2)),
+            ContractError,
+            "a snapshot of iteration 2, expected one after 2",
+        ),
+        (yields(take_shot(0)), ContractError, "no snapshot after iteration 0"),
         (yields(), ContractError, "no snapshot after iteration -1"),
-        (yields(shot(0, frames=2)), ContractError, "iteration 0: 2 masks, expected one a frame"),
-        (yields(shot(0, lambda mask: mask.float())), ContractError, "dtype torch.float32"),
-        (yields(shot(0, lambda mask: mask * 7)), ContractError, "yielded ids"),
+        (yields(take_shot(0, frames=2)), ContractError, "iteration 0: 2 masks, expected one a frame"),
+        (yields(take_shot(0, lambda mask: mask.float())), ContractError, "dtype torch.float32"),
+        (yields(take_shot(0, lambda mask: mask * 7)), ContractError, "yielded ids"),
         (yields(lambda prompt, length: [prompt] * length), ContractError, "yielded list, expected harness.Snapshot"),
-        (yields(shot(0), error=RuntimeError("no more")), MethodFailed, "after iteration 0: RuntimeError: no more"),
+        (yields(take_shot(0), error=RuntimeError("no more")), MethodFailed, "after iteration 0: RuntimeError: no more"),
     ],
 )
 def test_a_method_that_breaks_its_promise_is_named(tests_tools, method, error, message):

@@ -13,7 +13,7 @@ from harness.models.resnet import Bottleneck, layer
 IMAGES = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def settled(network):
+def settle(network):
     """In evaluation mode and double precision, with batch norms that do something."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():
@@ -25,8 +25,8 @@ def settled(network):
 
 def test_contracted_dilations_give_the_strided_cells_and_those_between():
     """A BasicBlock has no such twin: its second convolution is not dilated."""
-    strided = settled(ResNet("r50", (1, 2, 2)))
-    dilated = settled(ResNet("r50", (1, 2, 1), (1, 1, 2), contract=True))
+    strided = settle(ResNet("r50", (1, 2, 2)))
+    dilated = settle(ResNet("r50", (1, 2, 1), (1, 1, 2), contract=True))
     load_torchvision(dilated, strided.state_dict())
     with torch.inference_mode():
         coarse, whole = strided(IMAGES)[-1], dilated(IMAGES)[-1]
@@ -64,7 +64,7 @@ def test_what_is_missing_or_misfits_is_named():
 
 
 def test_folded_it_gives_the_same():
-    network = settled(ResNet("r50", (1, 2, 1), (1, 1, 2)))
+    network = settle(ResNet("r50", (1, 2, 1), (1, 1, 2)))
     folded = copy.deepcopy(network)
     fold_resnet(folded)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())

@@ -13,9 +13,9 @@ from harness.models import efficientnet_lite
 from harness.models.efficientnet_lite import (
     EfficientNetLite0,
     SameConvolution,
+    find_published_weights,
     fold_lite_norms,
     load_published,
-    published_weights,
     with_imagenet,
 )
 
@@ -35,7 +35,7 @@ def picture(height, width):
     return torch.stack([torch.sin(x / (3 + channel) + y / (7 - channel)) for channel in range(3)])[None]
 
 
-def settled(network):
+def settle(network):
     """The network in evaluation mode, its batch norms far from doing nothing."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():
@@ -63,20 +63,20 @@ def test_a_cut_network_takes_its_part_of_the_file_and_ends_in_the_map_of_the_who
     cut = with_imagenet(EfficientNetLite0(3)).eval().double()
     with torch.inference_mode():
         assert torch.equal(cut(picture(64, 96)), whole.maps(picture(64, 96), (3,))[0])
-    assert published_weights().name == "efficientnet-lite0-57934424.pth"
+    assert find_published_weights().name == "efficientnet-lite0-57934424.pth"
 
 
 @needs_weights
 def test_another_file_in_the_package_is_refused(monkeypatch):
     monkeypatch.setattr(efficientnet_lite, "PACKAGE_SHA256", "0" * 64)
     with pytest.raises(DataError, match="expected sha256 0000"):
-        published_weights()
+        find_published_weights()
 
 
 def test_an_absent_package_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_here")
     with pytest.raises(DataError, match="no-such-package-here, which is not installed") as caught:
-        published_weights()
+        find_published_weights()
     assert "vos-harness[backbones]" in caught.value.hint
 
 
@@ -89,8 +89,8 @@ def test_maps_have_the_published_channels_and_strides():
 
 def test_beyond_the_stride_asked_for_nothing_is_skipped_and_windows_spread():
     """At every other cell the dilated network gives what the strided one does; borders differ in padding."""
-    plain = settled(EfficientNetLite0(5).double())
-    dilated = settled(EfficientNetLite0(5, max_stride=8).double())
+    plain = settle(EfficientNetLite0(5).double())
+    dilated = settle(EfficientNetLite0(5, max_stride=8).double())
     dilated.load_state_dict(plain.state_dict())
     with torch.inference_mode():
         whole, fine = plain(picture(512, 512)), dilated(picture(512, 512))
@@ -113,7 +113,7 @@ def test_cells_of_stride_8_look_at_the_pixel_they_say(centred, centre):
 
 
 def test_folded_it_gives_the_same_without_batch_norms():
-    network = settled(EfficientNetLite0(classes=10).double())
+    network = settle(EfficientNetLite0(classes=10).double())
     folded = copy.deepcopy(network)
     fold_lite_norms(folded)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())

@@ -16,7 +16,7 @@ def frames(items, channels, rows, columns, dtype=torch.float64):
     return torch.randn(items, channels, rows, columns, dtype=dtype, generator=generator)
 
 
-def given(items, channels, rows, columns, radius):
+def make_given(items, channels, rows, columns, radius):
     """Queries, keys and weights that ask for gradients."""
     both = frames(2 * items, channels, rows, columns).chunk(2)
     weights = frames(items, (2 * radius + 1) ** 2, rows, columns)
@@ -25,7 +25,7 @@ def given(items, channels, rows, columns, radius):
 
 @pytest.mark.parametrize(("items", "channels", "rows", "columns", "radius", "dilation"), CASES + LARGER)
 def test_equals_written_out_windows(items, channels, rows, columns, radius, dilation):
-    q, k, weights = given(items, channels, rows, columns, radius)
+    q, k, weights = make_given(items, channels, rows, columns, radius)
     window = torch.stack([windows(item, None, radius, dilation=dilation) for item in k])
     scores = window_scores(q, k, radius, dilation)
     sums = window_sum(weights, k, radius, dilation)
@@ -35,14 +35,14 @@ def test_equals_written_out_windows(items, channels, rows, columns, radius, dila
 
 @pytest.mark.parametrize(("items", "channels", "rows", "columns", "radius", "dilation"), CASES)
 def test_gradients_are_those_of_finite_differences(items, channels, rows, columns, radius, dilation):
-    q, k, weights = given(items, channels, rows, columns, radius)
+    q, k, weights = make_given(items, channels, rows, columns, radius)
     assert torch.autograd.gradcheck(lambda q, k: window_scores(q, k, radius, dilation), (q, k))
     assert torch.autograd.gradcheck(lambda weights, k: window_sum(weights, k, radius, dilation), (weights, k))
 
 
 @pytest.mark.parametrize(("items", "channels", "rows", "columns", "radius", "dilation"), LARGER)
 def test_gradients_are_those_of_written_out_windows(items, channels, rows, columns, radius, dilation):
-    q, k, weights = given(items, channels, rows, columns, radius)
+    q, k, weights = make_given(items, channels, rows, columns, radius)
     window = torch.stack([windows(item, None, radius, dilation=dilation) for item in k])
     plain_scores = torch.einsum("bchw,bcnhw->bnhw", q, window)
     plain_sums = torch.einsum("bnhw,bcnhw->bchw", weights, window)
@@ -59,7 +59,7 @@ def test_gradients_are_those_of_written_out_windows(items, channels, rows, colum
 
 
 def test_only_the_gradients_asked_for_are_made():
-    q, k, weights = given(1, 2, 3, 4, 1)
+    q, k, weights = make_given(1, 2, 3, 4, 1)
     window_scores(q, k.detach(), 1).sum().backward()
     window_sum(weights.detach(), k, 1).sum().backward()
     assert q.grad is not None
@@ -88,7 +88,7 @@ def test_arithmetic_stays_in_the_dtype_of_the_arguments_under_autocast():
 
 
 def test_strides_of_the_arguments_do_not_matter():
-    q, k, weights = (part.detach() for part in given(2, 3, 5, 9, 1))
+    q, k, weights = (part.detach() for part in make_given(2, 3, 5, 9, 1))
     turned = [part.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) for part in (q, k, weights)]
     assert torch.allclose(window_scores(turned[0], turned[1], 1), window_scores(q, k, 1), atol=1e-14)
     assert torch.allclose(window_sum(turned[2], turned[1], 1), window_sum(weights, k, 1), atol=1e-14)
@@ -96,7 +96,7 @@ def test_strides_of_the_arguments_do_not_matter():
 
 @pytest.mark.gpu
 def test_cuda_gives_what_the_cpu_gives():
-    q, k, weights = given(2, 8, 17, 30, 3)
+    q, k, weights = make_given(2, 8, 17, 30, 3)
     here = [window_scores(q, k, 3), window_sum(weights, k, 3)]
     there = [window_scores(q.cuda(), k.cuda(), 3), window_sum(weights.cuda(), k.cuda(), 3)]
     for one, other in zip(here, there, strict=True):

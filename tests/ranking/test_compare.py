@@ -11,11 +11,11 @@ TEN = [f"video-{number}" for number in range(10)]
 BASE = {video: [(0.5, 0.5)] for video in TEN}
 
 
-def shifted(by):
+def shift(by):
     return {video: [(0.5 + by, 0.5 + by)] for video in TEN}
 
 
-def gated(base, head, rules, **options):
+def gate(base, head, rules, **options):
     return compare(base, head, gate_from(rules, "gate.toml"), **options)
 
 
@@ -37,7 +37,7 @@ def test_videos_are_ordered_from_the_greatest_loss(make_record):
 
 @pytest.mark.parametrize(("loss", "passed"), [(0.009, True), (0.011, False)])
 def test_a_loss_passes_up_to_its_limit(make_record, loss, passed):
-    found = gated(make_record(BASE), make_record(shifted(-loss)), {"accuracy": {"J&F": {"max_loss": 0.01}}})
+    found = gate(make_record(BASE), make_record(shift(-loss)), {"accuracy": {"J&F": {"max_loss": 0.01}}})
     assert found.passed is passed
     assert found.rulings[0].rule == "J&F worse by at most 0.01"
 
@@ -45,11 +45,11 @@ def test_a_loss_passes_up_to_its_limit(make_record, loss, passed):
 def test_an_unclear_loss_passes_where_only_clear_ones_count(make_record):
     mixed = {video: [(0.1, 0.1)] if video == "video-0" else [(0.52, 0.52)] for video in TEN}
     rules = {"accuracy": {"J&F": {"max_loss": 0.01, "only_if_clear": True}}}
-    found = gated(make_record(BASE), make_record(mixed), rules)
+    found = gate(make_record(BASE), make_record(mixed), rules)
     assert found.accuracy[0].difference.value == pytest.approx((9 * 0.02 - 0.4) / 10)
     assert found.passed
-    assert not gated(make_record(BASE), make_record(mixed), {"accuracy": {"J&F": {"max_loss": 0.01}}}).passed
-    assert not gated(make_record(BASE), make_record(shifted(-0.02)), rules).passed
+    assert not gate(make_record(BASE), make_record(mixed), {"accuracy": {"J&F": {"max_loss": 0.01}}}).passed
+    assert not gate(make_record(BASE), make_record(shift(-0.02)), rules).passed
 
 
 def test_a_figure_that_is_no_mean_over_videos_is_compared_as_a_whole(make_record):
@@ -59,28 +59,28 @@ def test_a_figure_that_is_no_mean_over_videos_is_compared_as_a_whole(make_record
         return record.model_copy(update={"scores": scores})
 
     rules = {"accuracy": {"AP": {"max_loss": 0.01, "at_worst": 0.4}, "J&F": {"max_loss": 0.01}}}
-    found = gated(whole(0.5), whole(0.45), rules, no_means={"AP", "J&F"})
+    found = gate(whole(0.5), whole(0.45), rules, no_means={"AP", "J&F"})
     assert [(change.column, change.difference.low, change.videos) for change in found.accuracy] == [
         ("AP", None, {}),
         ("J&F", None, {}),  # though its rows, equal in both, are there
     ]
     assert [change.difference.value for change in found.accuracy] == [pytest.approx(-0.05)] * 2
     assert [ruling.passed for ruling in found.rulings] == [True, False, False]
-    assert gated(whole(0.5), whole(0.495), rules, no_means={"AP", "J&F"}).passed
+    assert gate(whole(0.5), whole(0.495), rules, no_means={"AP", "J&F"}).passed
 
 
 def test_no_figure_without_an_interval_passes_because_it_is_unclear(make_record):
     record = make_record(BASE).model_copy(update={"scores": {"track_ap": {"AP": Interval(value=0.5)}}})
     rules = {"accuracy": {"AP": {"max_loss": 0.01, "only_if_clear": True}}}
-    found = gated(record, record, rules, no_means={"AP"})
+    found = gate(record, record, rules, no_means={"AP"})
     assert not found.passed
     assert "leave out only_if_clear" in found.rulings[0].found
 
 
 def test_of_a_decay_more_is_a_loss(make_record):
     rules = {"accuracy": {"J-mean": {"max_loss": 0.01, "at_worst": 0.5}}}
-    more = gated(make_record(BASE), make_record(shifted(0.1)), rules, lower_is_better={"J-mean"})
-    less = gated(make_record(BASE), make_record(shifted(-0.1)), rules, lower_is_better={"J-mean"})
+    more = gate(make_record(BASE), make_record(shift(0.1)), rules, lower_is_better={"J-mean"})
+    less = gate(make_record(BASE), make_record(shift(-0.1)), rules, lower_is_better={"J-mean"})
     assert [ruling.passed for ruling in more.rulings] == [False, False]
     assert [ruling.passed for ruling in less.rulings] == [True, True]
 
@@ -88,11 +88,11 @@ def test_of_a_decay_more_is_a_loss(make_record):
 def test_a_figure_may_not_be_worse_than_its_floor(make_record):
     for floor, passed in ((0.5, True), (0.51, False)):
         rules = {"accuracy": {"J&F": {"at_worst": floor}}}
-        assert gated(make_record(BASE), make_record(BASE), rules).passed is passed
+        assert gate(make_record(BASE), make_record(BASE), rules).passed is passed
 
 
 def test_a_rule_about_a_figure_that_is_not_there_fails(make_record):
-    found = gated(make_record(BASE), make_record(BASE), {"accuracy": {"T": {"max_loss": 0.1}}})
+    found = gate(make_record(BASE), make_record(BASE), {"accuracy": {"T": {"max_loss": 0.1}}})
     assert not found.passed
     assert found.rulings[0].found == "not compared; compared: J&F, J-mean, F-mean"
 
@@ -100,7 +100,7 @@ def test_a_rule_about_a_figure_that_is_not_there_fails(make_record):
 @pytest.mark.parametrize(("fps", "passed"), [(9.2, True), (9.0, False), (20.0, True)])
 def test_speed_may_get_worse_by_its_share(make_record, fps, passed):
     # 10 fps -> 9.2 fps: a frame takes 10 / 9.2 = 1.087 times as long; 10 / 9 is 1.111.
-    found = gated(make_record(BASE), make_record(BASE, fps=fps), {"speed": {"model_fps": {"max_loss": 0.1}}})
+    found = gate(make_record(BASE), make_record(BASE, fps=fps), {"speed": {"model_fps": {"max_loss": 0.1}}})
     assert found.passed is passed
     assert found.speed[0].worse_by == pytest.approx(10 / fps - 1)
 
@@ -129,11 +129,11 @@ def test_memory_and_latency_are_worse_when_higher(make_record):
 def test_speeds_under_other_conditions_are_not_compared(make_record, change, said):
     base, head = make_record(BASE), make_record(BASE, **change)
     rules = {"speed": {"model_fps": {"max_loss": 0.5}}}
-    found = gated(base, head, rules)
+    found = gate(base, head, rules)
     assert found.speed == ()
     assert found.not_comparable == said
     assert not found.passed
-    assert gated(base, head, {**rules, "when_not_comparable": "skip"}).passed
+    assert gate(base, head, {**rules, "when_not_comparable": "skip"}).passed
 
 
 def test_frame_times_are_paired_by_video(make_record):
@@ -222,19 +222,19 @@ def test_what_differs_between_the_runs_is_named(make_record):
 @pytest.mark.parametrize(("fps", "words"), [(5.0, "worse by 100.0 %"), (20.0, "better by 50.0 %"), (10.0, "equal")])
 def test_no_speed_is_worse_by_less_than_nothing(make_record, fps, words):
     rules = {"speed": {"model_fps": {"max_loss": 1.5}}}
-    found = gated(make_record(BASE, fps=10.0), make_record(BASE, fps=fps), rules)
+    found = gate(make_record(BASE, fps=10.0), make_record(BASE, fps=fps), rules)
     assert next(change.words for change in found.speed if change.clock == "model_fps") == words
     assert [(ruling.rule, ruling.found) for ruling in found.rulings] == [("model_fps worse by at most 150 %", words)]
 
 
 @pytest.mark.parametrize(("by", "words"), [(-0.25, "worse by 0.2500"), (0.25, "better by 0.2500"), (0, "equal")])
 def test_no_figure_is_worse_by_less_than_nothing(make_record, by, words):
-    found = gated(make_record(BASE), make_record(shifted(by)), {"accuracy": {"J&F": {"max_loss": 0.5}}})
+    found = gate(make_record(BASE), make_record(shift(by)), {"accuracy": {"J&F": {"max_loss": 0.5}}})
     assert found.rulings[0].found == words
 
 
 def test_a_figure_that_nobody_reports_gets_the_nearest_that_is(make_record):
-    found = gated(make_record(BASE), make_record(BASE), {"accuracy": {"J-men": {"max_loss": 0.5}}})
+    found = gate(make_record(BASE), make_record(BASE), {"accuracy": {"J-men": {"max_loss": 0.5}}})
     assert "did you mean 'J-mean'?" in found.rulings[0].found
     assert not found.passed
 

@@ -34,7 +34,7 @@ def run_on(tools, samples, out, method=None, **options):
     return run(resolve(Request(plugin="copy", bench="tiny", videos=names), catalog), out, catalog, **options)
 
 
-def counted(tools, asked):
+def count(tools, asked):
     """Two videos whose digests are counted."""
 
     def sample(name):
@@ -49,13 +49,13 @@ def counted(tools, asked):
 
 def test_a_fresh_run_hashes_each_video_once(tests_tools, tmp_path):
     asked = Counter()
-    run_on(tests_tools, counted(tests_tools, asked), tmp_path)
+    run_on(tests_tools, count(tests_tools, asked), tmp_path)
     assert asked == {"first": 1, "second": 1}
 
 
 def test_a_resumed_run_hashes_what_a_result_exists_for_and_what_it_stores(tests_tools, tmp_path):
     asked = Counter()
-    samples = counted(tests_tools, asked)
+    samples = count(tests_tools, asked)
     run_on(tests_tools, samples, tmp_path, videos=("first",))
     asked.clear()
     assert run_on(tests_tools, samples, tmp_path).reused == ["first"]
@@ -69,7 +69,7 @@ def test_a_video_that_fails_is_not_hashed(tests_tools, tmp_path):
             yield
 
     asked = Counter()
-    record = run_on(tests_tools, counted(tests_tools, asked), tmp_path, card(lambda context: Fails()))
+    record = run_on(tests_tools, count(tests_tools, asked), tmp_path, card(lambda context: Fails()))
     assert len(record.failures) == 2
     assert asked == {}
 

@@ -47,10 +47,10 @@ def test_the_plan_goes_last_so_that_a_killed_clearing_leaves_a_run_s_folder(tmp_
     fill(tmp_path / "run")
     (tmp_path / "run/record.json").write_text("{}")
 
-    def killed(path, **options):
+    def kill(path, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.running.folder.shutil.rmtree", killed)
+    monkeypatch.setattr("harness.running.folder.shutil.rmtree", kill)
     with pytest.raises(KeyboardInterrupt):
         claim(tmp_path / "run", RUN, fresh=True)
     monkeypatch.undo()
@@ -131,7 +131,7 @@ def test_what_killed_writers_left_is_swept(tmp_path):
     assert not any((tmp_path / "run" / name).exists() for name in left)
 
 
-def stored(path, **changes):
+def store(path, **changes):
     scores = {"m": VideoScores(metric="m", series={"J": {"1": [0.5, None, 1.0]}}, summary={"1": {"J-mean": 0.75}})}
     given = {"video": "a", "key": "", "digest": "", "length": 1, "height": 2, "width": 2, "masks": "masks/a"}
     (path / "masks/a").mkdir(parents=True, exist_ok=True)
@@ -141,13 +141,13 @@ def stored(path, **changes):
 
 
 def test_a_result_is_reused_as_it_was_written(tmp_path):
-    stored(tmp_path)
+    store(tmp_path)
     assert RunFolder(tmp_path).read_result("a").scores["m"].summary == {"1": {"J-mean": 0.75}}
 
 
 @pytest.mark.parametrize("old", ["0.75", "0.5", '"length":1'])
 def test_an_edited_result_is_not_reused(tmp_path, old):
-    path = stored(tmp_path)
+    path = store(tmp_path)
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, old[:-1] + "8"))
     assert RunFolder(tmp_path).read_result("a") is None
@@ -155,20 +155,20 @@ def test_an_edited_result_is_not_reused(tmp_path, old):
 
 @pytest.mark.parametrize("name", ["00000.png", "00001.png"])
 def test_a_result_whose_masks_were_touched_is_not_reused(tmp_path, name):
-    stored(tmp_path)
+    store(tmp_path)
     (tmp_path / "masks/a" / name).write_bytes(b"junk")
     assert RunFolder(tmp_path).read_result("a") is None
 
 
 def test_a_result_whose_summary_contradicts_its_series_is_not_reused(tmp_path):
     scores = {"m": VideoScores(metric="m", series={"J": {"1": [0.5, 1.0]}}, summary={"1": {"J-mean": 0.98}})}
-    stored(tmp_path, scores=scores)
+    store(tmp_path, scores=scores)
     assert RunFolder(tmp_path).read_result("a") is None
 
 
 def test_masks_of_a_result_lie_in_its_own_folder(tmp_path):
     (tmp_path / "mine").mkdir()
-    stored(tmp_path / "run", masks="../mine")
+    store(tmp_path / "run", masks="../mine")
     assert RunFolder(tmp_path / "run").read_result("a") is None
 
 

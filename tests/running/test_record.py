@@ -18,7 +18,7 @@ class Quick:
     tf32: bool = False
 
 
-def told(tests_tools, config: type, overrides: tuple[str, ...] = ()) -> Conditions:
+def tell_conditions(tests_tools, config: type, overrides: tuple[str, ...] = ()) -> Conditions:
     """Conditions of a run without videos."""
     method = Method(name="quick", tasks=("one-shot",), build=lambda context: None, config=config)
     catalog = tests_tools.catalog_of(method)
@@ -28,7 +28,7 @@ def told(tests_tools, config: type, overrides: tuple[str, ...] = ()) -> Conditio
 
 @pytest.mark.parametrize(("overrides", "expected"), [((), False), (("compile=true",), True)])
 def test_the_config_says_whether_the_method_is_compiled(tests_tools, overrides, expected):
-    assert told(tests_tools, Quick, overrides).compiled == expected
+    assert tell_conditions(tests_tools, Quick, overrides).compiled == expected
 
 
 @pytest.mark.parametrize(("overrides", "expected"), [((), False), (("tf32=true",), True)])
@@ -40,12 +40,12 @@ def test_the_config_says_whether_products_are_rounded(tests_tools, monkeypatch, 
         return conditions(device, precision, tf32=tf32, **rest)
 
     monkeypatch.setattr("harness.running.record.conditions", note)
-    assert not told(tests_tools, Quick, overrides).tf32  # on a CPU nothing is
-    assert not told(tests_tools, NoConfig).tf32
+    assert not tell_conditions(tests_tools, Quick, overrides).tf32  # on a CPU nothing is
+    assert not tell_conditions(tests_tools, NoConfig).tf32
     assert asked == [expected, False]
 
 
-def worked(video, laps, warm_up, *, memory=None):
+def work_on(video, laps, warm_up, *, memory=None):
     """The result of a video of 8 frames."""
     timing = VideoTiming(model=laps, e2e=[2 * lap for lap in laps], warm_up=warm_up, added_memory_mib=memory)
     return VideoResult(video=video, key="", digest="", length=8, height=8, width=8, timing=timing)
@@ -53,9 +53,9 @@ def worked(video, laps, warm_up, *, memory=None):
 
 def test_throughput_is_frames_over_all_time_of_the_videos_that_did_not_warm_up():
     results = [
-        worked("a", [40.0], 1, memory=300.0),
-        worked("b", [3.0], 0, memory=20.0),
-        worked("c", [1.0], 0, memory=9.0),
+        work_on("a", [40.0], 1, memory=300.0),
+        work_on("b", [3.0], 0, memory=20.0),
+        work_on("c", [1.0], 0, memory=9.0),
     ]
     timing = timing_of(results, by_video=True)
     found = timing.throughput
@@ -65,13 +65,13 @@ def test_throughput_is_frames_over_all_time_of_the_videos_that_did_not_warm_up()
 
 
 def test_one_video_is_warm_up_and_all_there_is():
-    timing = timing_of([worked("a", [4.0, 1.0, 1.0, 2.0], 3, memory=300.0)], by_video=True)
+    timing = timing_of([work_on("a", [4.0, 1.0, 1.0, 2.0], 3, memory=300.0)], by_video=True)
     assert (timing.throughput.model_fps, timing.throughput.is_warm) == (8 / 8, False)
     assert timing.added_memory_mib == 300.0
 
 
 def test_what_answers_frame_by_frame_has_no_throughput():
-    results = [worked("a", [4.0, 1.0, 1.0, 2.0], 3, memory=300.0), worked("b", [1.0, 2.0], 0, memory=20.0)]
+    results = [work_on("a", [4.0, 1.0, 1.0, 2.0], 3, memory=300.0), work_on("b", [1.0, 2.0], 0, memory=20.0)]
     timing = timing_of(results, by_video=False)
     assert timing.throughput is None
     assert timing.added_memory_mib == 300.0

@@ -114,13 +114,13 @@ def test_what_was_written_after_the_checkpoint_is_written_again_and_once(tiny, t
 def test_ctrl_c_while_validating_stops_at_once_and_is_validated_again(tiny, monkeypatch):
     real, calls = loop.validate, []
 
-    def interrupted_once(*given):
+    def interrupt_once(*given):
         calls.append(given)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
         return real(*given)
 
-    monkeypatch.setattr(loop, "validate", interrupted_once)
+    monkeypatch.setattr(loop, "validate", interrupt_once)
     with pytest.raises(KeyboardInterrupt):
         tiny.train(validate_every=6)
     trained = tiny.train(validate_every=6)
@@ -129,7 +129,7 @@ def test_ctrl_c_while_validating_stops_at_once_and_is_validated_again(tiny, monk
 
 def test_a_second_signal_stops_where_it_stands():
     interruption = Interruption()
-    with interruption.heard(), pytest.raises(KeyboardInterrupt):
+    with interruption.listen(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.asked
         os.kill(os.getpid(), signal.SIGINT)
@@ -248,10 +248,10 @@ def test_a_video_that_fails_in_validation_ends_the_training_with_what_is_learnt(
 def test_the_best_weights_are_those_of_the_best_validation(tiny, monkeypatch):
     real, scores = loop.validate, iter([0.1, 0.9, 0.5])
 
-    def planned(*given):
+    def score_as_planned(*given):
         return type(real(*given))("tiny", "share", next(scores), {}, 2)
 
-    monkeypatch.setattr(loop, "validate", planned)
+    monkeypatch.setattr(loop, "validate", score_as_planned)
     trained = tiny.train(validate_every=6)
     assert (trained.best, trained.best_iteration) == (0.9, 6)
     train_until(tiny, 5, validate="none")

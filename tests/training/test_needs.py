@@ -12,7 +12,7 @@ from harness.api.mask_files import RunLength
 from harness.api.providers import parse_spec
 from harness.api.video import without_truth
 from harness.datasets.mini import TRAIN
-from harness.training.needs import as_needed
+from harness.training.needs import convert_as_needed
 
 
 def track(mask, **changes):
@@ -44,7 +44,7 @@ def test_id_masks_are_tracks_too_each_id_one_of_category_0(tests_tools):
         return None if t == 3 else mask
 
     sample = tests_tools.tiny_sample("first", read_truth=truth)
-    assert as_needed([sample], "tracks", "pixels", "tiny") == [sample]
+    assert convert_as_needed([sample], "tracks", "pixels", "tiny") == [sample]
     square, dot = read_tracks(sample)
     assert (square.category, dot.category) == (0, 0)
     assert square.masks[1].decode().tolist() == (truth(1) == 1).tolist()
@@ -57,7 +57,7 @@ def test_id_masks_are_tracks_too_each_id_one_of_category_0(tests_tools):
 
 def test_the_instances_of_mini_are_tracks_with_categories():
     sample = replace(TRAIN[0], length=2).sample()
-    (needed,) = as_needed([sample], "tracks", "pixels", "mini-train")
+    (needed,) = convert_as_needed([sample], "tracks", "pixels", "mini-train")
     tracks = read_tracks(needed)
     assert len(tracks) == np.unique(sample.read_truth(0)).size - 1
     assert {track.category for track in tracks} <= set(sample.extra["category_names"])
@@ -75,13 +75,13 @@ def test_the_instances_of_mini_are_tracks_with_categories():
 def test_videos_with_less_than_is_needed_are_refused(tests_tools, tracked, needs, reason):
     bare = without_truth(tests_tools.tiny_sample("bare"))
     with pytest.raises(DataError, match=reason):
-        as_needed([tracked, bare], needs, "pixels", "tiny")
+        convert_as_needed([tracked, bare], needs, "pixels", "tiny")
 
 
 def test_exact_flow_is_shown_to_a_training_of_frames_that_names_it_and_to_no_other():
     sample = replace(TRAIN[0], length=2).sample()
-    (blind,) = as_needed([sample], "frames", "pixels", "mini-train", [parse_spec("flow", "dis")])
-    (shown,) = as_needed([sample], "frames", "pixels", "mini-train", [parse_spec("flow", "truth-flow")])
+    (blind,) = convert_as_needed([sample], "frames", "pixels", "mini-train", [parse_spec("flow", "dis")])
+    (shown,) = convert_as_needed([sample], "frames", "pixels", "mini-train", [parse_spec("flow", "truth-flow")])
     assert blind.read_flow is None
     assert shown.read_flow is sample.read_flow
     assert (shown.read_truth, dict(shown.extra)) == (None, {})

@@ -70,20 +70,20 @@ class Placed:
     foot: tuple[float, float, float]
     facing: int
 
-    def seen(self, part: int, x: Any, y: Any) -> tuple[Any, Any]:
+    def find_in_picture(self, part: int, x: Any, y: Any) -> tuple[Any, Any]:
         """Where points of a part at rest are in the picture (column, row)."""
         x, y = self.actor.body.bend.forward(*apply(self.poses[part], x, y), self.gait)
         return apply(self.to_picture, x, y)
 
     def at_rest(self, part: int, column: Any, row: Any) -> tuple[Any, Any]:
-        """Which point of a part at rest is seen at a picture point; the exact inverse of ``seen``."""
+        """Which point of a part at rest is seen at a picture point; the exact inverse of ``find_in_picture``."""
         x, y = self.actor.body.bend.inverse(*apply(self.from_picture, column, row), self.gait)
         return apply(self.rests[part], x, y)
 
     def rim(self, part: int) -> tuple[np.ndarray, np.ndarray]:
         """Picture points (columns, rows) close together round a part, the bulge where limbs blend included."""
         body = self.actor.body
-        return self.seen(part, *rim(body.parts[part].limbs, 0.01 + body.blend / 4))
+        return self.find_in_picture(part, *rim(body.parts[part].limbs, 0.01 + body.blend / 4))
 
     def box(self, part: int) -> Box | None:
         """The rows and columns in which the part can be seen; None out of sight."""

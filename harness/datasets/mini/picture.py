@@ -18,9 +18,9 @@ BODY_TILES = 0.45
 
 def picture(scene: Scene, frame: int) -> np.ndarray:
     """The frame as a camera takes it: (H, W, 3) uint8 RGB."""
-    opened, closed = scene.placed(frame - SHUTTER / 2), scene.placed(frame + SHUTTER / 2)
+    opened, closed = scene.place_all(frame - SHUTTER / 2), scene.place_all(frame + SHUTTER / 2)
     planes = _background(scene, frame)
-    for placed in scene.placed(frame):
+    for placed in scene.place_all(frame):
         _cast_shadow(planes, scene, placed, frame)
     for i in scene.back_to_front(frame):
         _paint(planes, scene, i, frame, (opened[i], closed[i]))

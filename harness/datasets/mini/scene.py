@@ -48,7 +48,7 @@ class Scene:
         """The camera at a frame."""
         return self.camera.at(self.time(frame))
 
-    def placed(self, frame: float) -> list[Placed]:
+    def place_all(self, frame: float) -> list[Placed]:
         """All actors where they are at a frame, in the order of ``actors``."""
         view = self.view(frame)
         return [self.place(actor, view, frame) for actor in self.actors]
@@ -70,12 +70,12 @@ class Scene:
     def flow(self, frame: int) -> np.ndarray:
         """(H, W, 2) float32 (dx, dy): where the surface under each pixel's centre goes until the next frame."""
         owners, pieces = self._trace(frame)
-        now, then = self.placed(frame), self.placed(frame + 1)
+        now, then = self.place_all(frame), self.place_all(frame + 1)
         to_x, to_y = move(self.background, self.view(frame), self.view(frame + 1), self.size)
         for number, (i, part) in enumerate(pieces, 1):
             rows, columns = np.nonzero(owners == number)
             rest = now[i].at_rest(part, columns.astype(np.float64), rows.astype(np.float64))
-            to_x[rows, columns], to_y[rows, columns] = then[i].seen(part, *rest)
+            to_x[rows, columns], to_y[rows, columns] = then[i].find_in_picture(part, *rest)
         columns, rows = grid(self.size, np.float64)
         return np.stack([to_x - columns, to_y - rows], axis=-1).astype(np.float32)
 
@@ -85,7 +85,7 @@ class Scene:
 
     def _trace(self, frame: float) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """Which piece (1, 2, ...; 0: the background) is in front at each pixel, and the pieces."""
-        owners, pieces, placed = np.zeros(self.size, np.int16), self._pieces(frame), self.placed(frame)
+        owners, pieces, placed = np.zeros(self.size, np.int16), self._pieces(frame), self.place_all(frame)
         for number, (i, part) in enumerate(pieces, 1):
             if box := placed[i].box(part):
                 owners[box][placed[i].outline(part, box, np.float64)[2].distance < 0] = number

@@ -54,7 +54,7 @@ class ScoredObjects:
             any_object[0] = 0
             return Slots(any_object, any_object, 1, 1)
         if self._rule.objects == "seen":
-            return self._seen_slots(prediction, truth)
+            return self._find_seen_slots(prediction, truth)
         crossed = self._rule.matching == "hungarian"
         limit = self._rule.max_proposals if crossed else len(self.ids)
         highest = int(prediction.max(initial=0))
@@ -71,7 +71,7 @@ class ScoredObjects:
         proposals = max(limit, len(self.ids))
         return Slots(_identity(proposals), _identity(len(self.ids)), proposals, len(self.ids))
 
-    def _seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
+    def _find_seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
         if self._rule.frames != "annotated":
             self.remember(truth)
             self._number(self._present_ids(prediction))

@@ -52,7 +52,7 @@ class ImageAP:
             group.as_json()
             for frame in range(sample.length)
             if (truths := _true_segments(sample, frame)) is not None
-            for group in image_groups(truths, _detected_segments(tracks, frame))
+            for group in image_groups(truths, _list_detected(tracks, frame))
         ]
         return VideoScores(metric=self.name, evidence={"groups": groups})
 
@@ -148,7 +148,7 @@ def _true_segments(sample: Sample, frame: int) -> list[Segment] | None:
     return [Segment(RunLength.encode(truth == number)) for number in sorted(ids_in(truth) - {0, VOID})]
 
 
-def _detected_segments(tracks: Tracks, frame: int) -> list[Segment]:
+def _list_detected(tracks: Tracks, frame: int) -> list[Segment]:
     """The objects found in a frame; DataError for a malformed code, which pycocotools would read past its end."""
     found = [(track.masks[frame], track.score) for track in tracks]
     segments = [Segment(mask, score=score) for mask, score in found if mask is not None]

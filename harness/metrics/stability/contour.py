@@ -78,13 +78,13 @@ def upsample_richest(inside, rows, columns, top, left, corners, ends, curves, li
             for k in range(length):
                 xs[k], ys[k] = 2.0 * (corners[begin + k, 1] + left), 2.0 * (corners[begin + k, 0] + top)
             xs[length], ys[length] = xs[0], ys[0]
-            is_clockwise = _doubled_area(xs, ys, length + 1) > 0
+            is_clockwise = _double_area(xs, ys, length + 1) > 0
             is_hole = is_clockwise != _has_object_on_its_right(inside, corners, begin)
             count = _simplify(xs, ys, length + 1, FIRST_TOLERANCE, todo)
             count = _simplify(xs, ys, count, TOLERANCE, todo)
             if count >= best:
                 best, is_found = count, True
-                is_reversed = (_doubled_area(xs, ys, count) > 0) == is_hole
+                is_reversed = (_double_area(xs, ys, count) > 0) == is_hole
                 for k in range(count):
                     source = count - 1 - k if is_reversed else k
                     best_xs[k], best_ys[k] = xs[source] / 2.0, ys[source] / 2.0
@@ -94,7 +94,7 @@ def upsample_richest(inside, rows, columns, top, left, corners, ends, curves, li
 
 @LOOPS.inner
 @no_type_check
-def _doubled_area(xs, ys, count):
+def _double_area(xs, ys, count):
     """Twice the signed area of a closed line in float32; above 0 where it runs clockwise on the screen."""
     area = np.float32(0.0)
     for k in range(count - 1):

@@ -60,7 +60,7 @@ def map_file(path: Path) -> Int8[np.ndarray, "P 2 2 h w"]:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def cached_flow(
+def keep_flow(
     samples: Sequence[Sample],
     provider: FlowProvider,
     folder: Path,

@@ -26,7 +26,7 @@ class TruthFlow:
     def between(self, first: Frame, second: Frame, places: tuple[Place, Place] | None = None) -> Float[Tensor, "2 H W"]:
         if places is None:
             raise ValueError("truth-flow looks frames up: it has to be given their places")
-        sample, read_flow = self._known(places[0].video)
+        sample, read_flow = self._find_sample(places[0].video)
         here, there = (sample.frame_names.index(place.frame) for place in places)
         if there == here + 1:
             flow = read_flow(here)
@@ -39,7 +39,7 @@ class TruthFlow:
     def fingerprint(self, video: str) -> str:
         return self.name
 
-    def _known(self, video: str) -> tuple[Sample, Callable[[int], np.ndarray]]:
+    def _find_sample(self, video: str) -> tuple[Sample, Callable[[int], np.ndarray]]:
         sample = self.samples.get(video)
         if sample is None or sample.read_flow is None:
             raise DataError(

@@ -25,9 +25,9 @@ def refine_exactly(
     kernels = []
     if crf.bilateral is not None:
         features = torch.cat([place / crf.bilateral.sxy, colour / crf.bilateral.srgb], 1)
-        kernels.append(crf.bilateral.compat * _normalised(features))
+        kernels.append(crf.bilateral.compat * _normalise(features))
     if crf.smooth is not None:
-        kernels.append(crf.smooth.compat * _normalised(place / crf.smooth.sxy))
+        kernels.append(crf.smooth.compat * _normalise(place / crf.smooth.sxy))
     energies = -unary.reshape(labels, -1).T.double()
     q = energies.softmax(1)
     for _ in range(crf.iterations):
@@ -37,7 +37,7 @@ def refine_exactly(
     return q.T.reshape(labels, height, width)
 
 
-def _normalised(features: Float[Tensor, "N d"]) -> Float[Tensor, "N N"]:
+def _normalise(features: Float[Tensor, "N d"]) -> Float[Tensor, "N N"]:
     """D^-1/2 K D^-1/2 of the Gaussian kernel K, with the sums of its rows in D."""
     kernel = torch.exp(-0.5 * torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist") ** 2)
     scale = kernel.sum(1).rsqrt()

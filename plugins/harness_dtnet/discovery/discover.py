@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from harness_dtnet.config import DiscoveryConfig
 from harness_dtnet.discovery.frames import Normalise
-from harness_dtnet.discovery.grouping import connected_parts, find_centres
+from harness_dtnet.discovery.grouping import find_centres, number_parts
 from harness_dtnet.discovery.network import Answers, DNet
 from harness_dtnet.kernels import group_pixels
 
@@ -75,7 +75,7 @@ class Discoverer:
             most=config.most_proposals,
         )
         if not len(cells):
-            ids = connected_parts(is_object)
+            ids = number_parts(is_object)
             return ids, [config.centre_threshold] * int(ids.max())
         steps = [pixels / cells_there for pixels, cells_there in zip(size, answers.heatmap.shape[1:], strict=True)]
         centres = torch.stack([(cells[:, side] + 0.5) * steps[side] - 0.5 for side in (0, 1)], 1)  # (k, 2) pixels

@@ -36,7 +36,7 @@ class ResNetEncoder(nn.Module):
 
     def mask_stem(self) -> nn.Conv2d:
         """What a mask comes in by: beside the first convolution, nothing at first."""
-        return closed(nn.Conv2d(1, 64, 7, 2, 3, bias=False))
+        return start_at_zero(nn.Conv2d(1, 64, 7, 2, 3, bias=False))
 
     def forward(self, images: Float[Tensor, "B 3 H W"], of_mask: Tensor | None = None) -> Maps:
         trunk = self.trunk
@@ -65,7 +65,7 @@ class LiteEncoder(nn.Module):
 
     def mask_stem(self) -> nn.Conv2d:
         """What a mask comes in by: beside the first convolution, nothing at first."""
-        return closed(nn.Conv2d(1, efficientnet_lite.STEM, 3, 2, 1, bias=False))
+        return start_at_zero(nn.Conv2d(1, efficientnet_lite.STEM, 3, 2, 1, bias=False))
 
     def forward(self, images: Float[Tensor, "B 3 H W"], of_mask: Tensor | None = None) -> Maps:
         trunk = self.trunk
@@ -86,7 +86,7 @@ class LiteEncoder(nn.Module):
 Encoder = ResNetEncoder | LiteEncoder
 
 
-def closed(convolution: nn.Conv2d) -> nn.Conv2d:
+def start_at_zero(convolution: nn.Conv2d) -> nn.Conv2d:
     """The convolution with weights of 0: what it adds to begins as it was."""
     nn.init.zeros_(convolution.weight)
     return convolution

@@ -30,7 +30,7 @@ def find_centres(
     return cells[best], heights[best]
 
 
-def connected_parts(foreground: Bool[Tensor, "H W"]) -> UInt8[Tensor, "H W"]:
+def number_parts(foreground: Bool[Tensor, "H W"]) -> UInt8[Tensor, "H W"]:
     """The parts of a foreground without centres, the largest 255 of them, numbered from 1 by size."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.cpu().numpy().astype(np.uint8))
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:255]

@@ -19,7 +19,7 @@ from torch.nn import functional
 from harness import TrainingContext
 from harness.models.alignment import Alignment, align
 from harness.models.checkpoints import read_state
-from harness.models.efficientnet_lite import published_weights
+from harness.models.efficientnet_lite import find_published_weights
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
 from harness.ops.crf import IMAS as CRF
@@ -272,7 +272,7 @@ def semantics_of(config: TrainingConfig, init: Path | None) -> Features | None:
     if state is None or is_segmenter(state):
         if config.initial != "imagenet":
             return None
-        init = published_weights()
+        init = find_published_weights()
         state = read_state(init)
     floats = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     return Features(config.architecture, floats, str(init))
@@ -296,7 +296,7 @@ def begin(
         torch.manual_seed(seed + 1)
         motion = MotionModel(fresh, config)
     if path is None and config.initial == "imagenet":
-        path = published_weights()
+        path = find_published_weights()
     if path is None:
         return fresh, motion
     state = {name: value.float() if value.is_floating_point() else value for name, value in read_state(path).items()}

@@ -18,7 +18,7 @@ from torch.nn import functional
 from harness import DataError, Sample, Stage, TrainingContext, read_facts, whole_file
 from harness.api.learning import Progress
 from harness.models.flow import flow_provider
-from harness.models.flow.cache import FlowCache, cached_flow
+from harness.models.flow.cache import FlowCache, keep_flow
 from harness.ops.crf import IMAS as CRF
 from harness.ops.crf import refine, unary_of
 from harness_imas.network import OBJECT_CHANNEL, load_segmenter
@@ -62,7 +62,7 @@ def prepare_motion(context: TrainingContext, progress: Progress) -> None:
 
 def build_motion(context: TrainingContext) -> SynergyLearner:
     """The learner of stage 1."""
-    return SynergyLearner(context, open_flow(context), begin_from=context.weights, maps=kept_maps(context))
+    return SynergyLearner(context, open_flow(context), begin_from=context.weights, maps=open_kept_maps(context))
 
 
 def motion_folder(context: TrainingContext) -> Path:
@@ -70,7 +70,7 @@ def motion_folder(context: TrainingContext) -> Path:
     return context.artefacts_of(stages_of(context.config)[0])
 
 
-def kept_maps(context: TrainingContext) -> KeptMaps | None:
+def open_kept_maps(context: TrainingContext) -> KeptMaps | None:
     """The maps of a frozen backbone; None where it learns."""
     return open_maps(context, motion_folder(context)) if context.config.frozen else None
 
@@ -141,7 +141,7 @@ def build_appearance(context: TrainingContext) -> SynergyLearner:
         context,
         open_flow(context),
         begin_from=weights,
-        maps=kept_maps(context),
+        maps=open_kept_maps(context),
         targets=targets,
         object_channel=channel,
         fresh_head=config.fresh_head,
@@ -157,7 +157,7 @@ def open_flow(context: TrainingContext, progress: Progress = lambda done, total:
     provider = flow_provider(context.providers["flow"], context.device, context.samples)
     rows = config.short_side // CELL
     tallest = max((sample.height for sample in context.samples), default=LINES)
-    return cached_flow(
+    return keep_flow(
         context.samples,
         provider,
         motion_folder(context),
@@ -205,15 +205,15 @@ def refine_on_frame(image: Tensor, mask: Tensor, features: Tensor | None, config
     height, width = image.shape[:2]
     frame = shrink(image, (LINES, max(1, round(width * LINES / height))))
 
-    def refined(soft: Tensor, divide: float) -> Tensor:
+    def refine_part(soft: Tensor, divide: float) -> Tensor:
         enlarged = functional.interpolate(soft[None, None], size=frame.shape[:2], mode="bilinear", align_corners=False)
         crf = replace(CRF, bilateral=replace(CRF_KERNEL, sxy=config.crf_sxy))
         return refine(frame[None], unary_of(enlarged[:, 0], divide=divide, stretch=True), crf)[0, 1]
 
-    target = refined(mask, config.crf_divide)
+    target = refine_part(mask, config.crf_divide)
     if features is None:
         return target
-    cut = refined(move_to_cut(features, mask), CUT_DIVIDE)
+    cut = refine_part(move_to_cut(features, mask), CUT_DIVIDE)
     far = ((target > 0.5) != (cut > 0.5)).float().mean()
     return target if config.ncut_far is not None and far > config.ncut_far else target * cut
 

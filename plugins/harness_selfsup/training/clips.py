@@ -40,7 +40,7 @@ class ClipSource:
         """The clips at these places of an iteration's batch: (B, references + 1, S, S, 3), the target last."""
         return np.stack([self._clip(np.random.default_rng((DRAW_CLIP, self.seed, iteration, k))) for k in places])
 
-    def dropped_channel(self, iteration: int) -> int | None:
+    def draw_channel(self, iteration: int) -> int | None:
         """Which channel of Lab nobody sees in this iteration: 1 (a), 2 (b), never 0 (L), or None."""
         rng = np.random.default_rng((DRAW_CHANNEL, self.seed, iteration))
         channel = int(rng.integers(1, 3))

@@ -133,7 +133,7 @@ class ReconstructionLearner:
         """The encoder's input (N, 3, S, S) at the first clips of iteration 0: the same on every process."""
         clips = self.source.clips(0, range(min(4, self.config.batch)))
         lab = to_lab(torch.from_numpy(clips).flatten(0, 1))
-        return without_channel(lab, self.source.dropped_channel(0), self.config.drop_scale)
+        return without_channel(lab, self.source.draw_channel(0), self.config.drop_scale)
 
     @torch.no_grad()
     def _spread(self, network: TrainedEncoder, lab: Tensor) -> float:
@@ -162,7 +162,7 @@ class ReconstructionLearner:
 
         Beside it, in units of Lab: the mean error of the rebuilt colours, and that of copying the reference's.
         """
-        lab, dropped = self._lab(batch.clips), self.source.dropped_channel(iteration)
+        lab, dropped = self._lab(batch.clips), self.source.draw_channel(iteration)
         query, memory = self._features(without_channel(lab, dropped, self.config.drop_scale))
         return self._losses(query, memory, lab, dropped)
 
@@ -206,10 +206,10 @@ class ReconstructionLearner:
     def _encode(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
         """Features (B, K, C, h, w) of the frames, references first; batch norms see them as the config says."""
         if self.config.norms == "apart":
-            return torch.cat([self._encoded_together(encoder, frames) for frames in lab.split(1, 1)], 1)
-        return self._encoded_together(encoder, lab)
+            return torch.cat([self._encode_together(encoder, frames) for frames in lab.split(1, 1)], 1)
+        return self._encode_together(encoder, lab)
 
-    def _encoded_together(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
+    def _encode_together(self, encoder: TrainedEncoder, lab: Tensor) -> Tensor:
         images = lab.flatten(0, 1).contiguous(memory_format=self.layout)
         return encoder(images).float().unflatten(0, lab.shape[:2])
 

@@ -113,7 +113,7 @@ class MixedClips:
         mirror = -1.0 if rng.random() < 0.5 else 1.0
         placed = similarity(zoom, 0.0, mirror, object_point(rng, shapes[0] > 0), aim)
         return [
-            laid_over(crop, image, shape, matrix @ placed)
+            lay_over(crop, image, shape, matrix @ placed)
             for crop, matrix, (image, _), shape in zip(crops, matrices, sources, shapes, strict=True)
         ]
 
@@ -131,7 +131,7 @@ def object_point(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[n
     return np.array([index % mask.shape[1], index // mask.shape[1]], np.float64)
 
 
-def laid_over(
+def lay_over(
     crop: tuple[Image, Image], image: Image, shape: NDArray[np.float32], matrix: Matrix
 ) -> tuple[Image, Image]:
     """A crop and its ids with the part ``shape`` of another image over it, softly at the edge."""

@@ -62,7 +62,7 @@ class PlainClips:
         if most >= CENTROIDS:
             raise DataError(f"found object id {most}; TVOS learns from ids 0 to {CENTROIDS - 1} and void")
         frames = np.stack([resize(image, wanted, Pillow.Resampling.BILINEAR) for image, _ in pairs])
-        masks = np.stack([self._resized_mask(ids, wanted) for _, ids in pairs])
+        masks = np.stack([self._resize_mask(ids, wanted) for _, ids in pairs])
         top, left = (int(rng.integers(0, length - side + 1)) for length in masks.shape[1:3])
         frames, masks = (x[:, top : top + side, left : left + side] for x in (frames, masks))
         for axis, chance in ((2, self.config.flip), (1, self.config.flip_vertically)):
@@ -74,7 +74,7 @@ class PlainClips:
         labels = SHRINK[self.config.labels](masks)
         return Clip(np.ascontiguousarray(frames), labels, nothing, nothing[..., 0].astype(np.bool_))
 
-    def _resized_mask(self, ids: Image, short_side: int) -> Image:
+    def _resize_mask(self, ids: Image, short_side: int) -> Image:
         """The ids, or where the palette decides their colours, which mix at borders as those of frames do."""
         if self.config.labels == "palette":
             return resize(paint(ids), short_side, Pillow.Resampling.BILINEAR)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness import TrainingContext
 from harness.models.checkpoints import read_state
-from harness.models.efficientnet_lite import load_published, published_weights
+from harness.models.efficientnet_lite import find_published_weights, load_published
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
 from harness_tvos.network import (
@@ -159,7 +159,7 @@ def begin_lite(config: TrainingConfig, state: State, seed: int) -> LiteNetwork:
     draw_convolutions(network, seed)
     nn.init.constant_(network.log_temperature, math.log(config.temperature))
     if state or config.imagenet:
-        load_published(network.trunk, state or read_state(published_weights()))
+        load_published(network.trunk, state or read_state(find_published_weights()))
     return network
 
 

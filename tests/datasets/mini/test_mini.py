@@ -172,7 +172,7 @@ def test_what_is_read_belongs_to_the_caller():
 
 def coverage(scene: Scene, frame: int) -> dict[int, np.ndarray]:
     """Object id (0: scenery) -> share of each pixel seen of it, with the soft edges the picture is painted with."""
-    placed = scene.placed(frame)
+    placed = scene.place_all(frame)
     found = {actor.id: np.zeros(scene.size) for actor in scene.actors}
     for one in (placed[i] for i in scene.back_to_front(frame)):
         share = np.zeros(scene.size)
@@ -208,7 +208,7 @@ def test_a_part_lies_wholly_in_its_box(video):
     scene = mini._scene(video)
     everything = (slice(0, video.height), slice(0, video.width))
     for frame in (0, 11):
-        for placed in scene.placed(frame):
+        for placed in scene.place_all(frame):
             for part in range(len(placed.poses)):
                 inside = placed.outline(part, everything, np.float64)[2].distance < 0
                 if box := placed.box(part):
@@ -226,11 +226,11 @@ def test_rest_and_picture_are_exact_inverses(kind):
     placed = scene.place(actor, scene.view(4), 4)
     x, y = np.array([-0.3, 0.1, 0.4]), np.array([-0.9, -0.5, -0.1])
     for part in range(len(placed.poses)):
-        back = placed.at_rest(part, *placed.seen(part, x, y))
+        back = placed.at_rest(part, *placed.find_in_picture(part, x, y))
         np.testing.assert_allclose(back, (x, y), atol=1e-9)
 
 
-def carried(sample, frame: int) -> tuple[np.ndarray, np.ndarray]:
+def carry(sample, frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Where flow lands on the next frame's pixel grid: the ids here, the ids there."""
     flow, here, there = sample.read_flow(frame), sample.read_truth(frame), sample.read_truth(frame + 1)
     rows, columns = np.mgrid[: sample.height, : sample.width]
@@ -242,7 +242,7 @@ def carried(sample, frame: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("sample", SMALL_SAMPLES)
 def test_flow_carries_ids_to_the_next_frame_but_for_what_gets_covered(sample):
     for frame in range(0, sample.length - 1, 4):
-        here, there = carried(sample, frame)
+        here, there = carry(sample, frame)
         assert (here == there).mean() > 0.94
 
 
@@ -250,7 +250,7 @@ def test_flow_alone_explains_an_unoccluded_object():
     """The soft body of `small-deform` is the nearest thing: flow loses only its outline pixels, by rounding."""
     sample = video_named("small-deform").sample()
     for frame in (2, 8, 15):
-        here, there = carried(sample, frame)
+        here, there = carry(sample, frame)
         assert (there[here == 1] == 1).mean() > 0.93
 
 

@@ -17,7 +17,7 @@ def square(size):
     return mask
 
 
-def measured(predicted, true, rule):
+def measure(predicted, true, rule):
     sample = Sample(
         name="toy",
         length=len(true),
@@ -35,8 +35,8 @@ def measured(predicted, true, rule):
 
 
 def test_every_frame_of_every_video_weighs_the_same_first_and_last_included():
-    short = measured([4, 4], [4, 4], DAVIS_2016_FRAME_MEAN)  # J 1, 1
-    long = measured([2, 4, 0, 2], [4, 4, 4, 4], DAVIS_2016_FRAME_MEAN)  # J 1 / 4, 1, 0, 1 / 4
+    short = measure([4, 4], [4, 4], DAVIS_2016_FRAME_MEAN)  # J 1, 1
+    long = measure([2, 4, 0, 2], [4, 4, 4, 4], DAVIS_2016_FRAME_MEAN)  # J 1 / 4, 1, 0, 1 / 4
     figures = JAndF().summarise([short, long], DAVIS_2016_FRAME_MEAN)
     assert figures["J-mean"] == pytest.approx((2 + 1.5) / 6)
     assert figures["J-recall"] == pytest.approx(3 / 6)
@@ -46,17 +46,17 @@ def test_every_frame_of_every_video_weighs_the_same_first_and_last_included():
 
 def test_a_frame_without_object_counts_one_on_davis_and_nothing_on_merged_sets():
     predicted, true = [0, 2, 0], [0, 4, 4]  # J: both empty, 1 / 4, 0
-    davis = measured(predicted, true, DAVIS_2016_FRAME_MEAN)
+    davis = measure(predicted, true, DAVIS_2016_FRAME_MEAN)
     assert davis.series["J"]["1"] == [1, 0.25, 0]
-    merged = measured(predicted, true, MERGED_FRAME_MEAN)
+    merged = measure(predicted, true, MERGED_FRAME_MEAN)
     assert merged.series["J"]["1"] == [None, 0.25, 0]
     assert merged.series["F"]["1"][0] is None
     assert JAndF().summarise([merged], MERGED_FRAME_MEAN)["J-mean"] == pytest.approx(0.25 / 2)
 
 
 def test_a_video_without_any_object_leaves_the_mean_alone():
-    nothing = measured([0, 0], [0, 0], MERGED_FRAME_MEAN)
-    something = measured([2, 4], [4, 4], MERGED_FRAME_MEAN)
+    nothing = measure([0, 0], [0, 0], MERGED_FRAME_MEAN)
+    something = measure([2, 4], [4, 4], MERGED_FRAME_MEAN)
     assert nothing.summary["1"]["J-mean"] is None
     assert JAndF().summarise([nothing, something], MERGED_FRAME_MEAN)["J-mean"] == pytest.approx(1.25 / 2)
     assert JAndF().summarise([nothing], MERGED_FRAME_MEAN)["J&F"] is None
@@ -64,7 +64,7 @@ def test_a_video_without_any_object_leaves_the_mean_alone():
 
 def test_frames_are_not_left_out_where_proposals_are_matched():
     with pytest.raises(ValueError, match="cannot leave out"):
-        measured([4], [4], replace(DAVIS_2017_UNSUPERVISED, both_empty="left-out"))
+        measure([4], [4], replace(DAVIS_2017_UNSUPERVISED, both_empty="left-out"))
 
 
 def test_stability_is_no_mean_of_frames():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.models.flow import flow_provider
-from harness.models.flow.cache import cached_flow
+from harness.models.flow.cache import keep_flow
 
 STEP = 20 / 127
 
@@ -45,7 +45,7 @@ def files(folder):
 
 
 def test_a_pair_is_kept_at_the_centres_of_the_cells_to_half_a_step(tmp_path, sample):
-    cache = cached_flow([sample], Ramp(), tmp_path, grid=(2, 3))
+    cache = keep_flow([sample], Ramp(), tmp_path, grid=(2, 3))
     rows, columns = ((np.arange(n) + 0.5) * side // n for n, side in ((2, sample.height), (3, sample.width)))
     forward, backward = cache.pair(0, 1)
     expected = torch.tensor(np.stack(np.meshgrid(columns - 4, 10 * rows))).clamp(-20, 20)
@@ -59,11 +59,11 @@ def test_a_pair_is_kept_at_the_centres_of_the_cells_to_half_a_step(tmp_path, sam
 
 def test_what_is_there_is_not_made_again_and_progress_reaches_all(tmp_path, sample):
     provider, told = Ramp(), []
-    cached_flow([sample], provider, tmp_path, grid=(2, 3), progress=lambda done, total: told.append((done, total)))
+    keep_flow([sample], provider, tmp_path, grid=(2, 3), progress=lambda done, total: told.append((done, total)))
     assert provider.asked == 2 * (sample.length - 1)
     assert told == [*((t, sample.length) for t in range(1, sample.length)), (sample.length, sample.length)]
     again = Ramp()
-    assert cached_flow([sample], again, tmp_path, grid=(2, 3)).pairs[0] == sample.length - 1
+    assert keep_flow([sample], again, tmp_path, grid=(2, 3)).pairs[0] == sample.length - 1
     assert again.asked == 0
 
 
@@ -71,7 +71,7 @@ def test_another_grid_clamp_or_provider_is_another_file(tmp_path, sample):
     for provider, grid, clamp in [
         (Ramp(), (2, 3), 20.0), (Ramp(), (3, 2), 20.0), (Ramp(), (2, 3), 10.0), (Ramp(word="2"), (2, 3), 20.0),
     ]:  # fmt: skip
-        cached_flow([sample], provider, tmp_path, grid=grid, clamp=clamp)
+        keep_flow([sample], provider, tmp_path, grid=grid, clamp=clamp)
     assert len(files(tmp_path)) == 4
     assert all(name.endswith((".ramp.2x3.npy", ".ramp.3x2.npy")) for name in files(tmp_path))
 
@@ -92,19 +92,19 @@ def damage(content: bytes, how: str) -> bytes:
 
 @pytest.mark.parametrize("how", ["cut", "empty", "a bit", "the seal", "other bytes"])
 def test_a_file_that_is_not_whole_is_made_anew(tmp_path, sample, how):
-    before = cached_flow([sample], Ramp(), tmp_path, grid=(2, 3)).pair(0, 0)
+    before = keep_flow([sample], Ramp(), tmp_path, grid=(2, 3)).pair(0, 0)
     (name,) = files(tmp_path)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(damage(content, how))
     provider = Ramp()
-    after = cached_flow([sample], provider, tmp_path, grid=(2, 3)).pair(0, 0)
+    after = keep_flow([sample], provider, tmp_path, grid=(2, 3)).pair(0, 0)
     assert provider.asked > 0
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert (tmp_path / name).read_bytes() == content
 
 
 def test_a_file_is_an_npy_that_anybody_reads(tmp_path, sample):
-    cached_flow([sample], Ramp(), tmp_path, grid=(2, 3))
+    keep_flow([sample], Ramp(), tmp_path, grid=(2, 3))
     stored = np.load(tmp_path / files(tmp_path)[0])
     assert (stored.shape, stored.dtype) == ((sample.length - 1, 2, 2, 2, 3), np.int8)
 
@@ -113,7 +113,7 @@ def test_a_video_of_one_frame_has_no_pair(tmp_path, tests_tools):
     provider = Ramp()
     one = tests_tools.tiny_sample("first", length=1, frame_names=("00000",))
     for _ in range(2):
-        assert cached_flow([one], provider, tmp_path, grid=(2, 3)).pairs[0] == 0
+        assert keep_flow([one], provider, tmp_path, grid=(2, 3)).pairs[0] == 0
     assert provider.asked == 0
 
 
@@ -125,7 +125,7 @@ def test_a_provider_that_fails_leaves_what_was_whole(tmp_path, sample):
             return super().between(first, second, places)
 
     with pytest.raises(RuntimeError, match="out of luck"):
-        cached_flow([sample], Fails(), tmp_path, grid=(2, 3))
+        keep_flow([sample], Fails(), tmp_path, grid=(2, 3))
     assert files(tmp_path) == []
 
 
@@ -153,7 +153,7 @@ assert all(kept.pair(video, 0)[0].tolist() == [[[1.0]], [[1.0]]] for video in ra
 def test_a_grid_without_cells_is_a_mistake(tmp_path, sample):
     for grid, clamp in (((0, 3), 20.0), ((2, 3), 0.0), ((2, 3), float("nan"))):
         with pytest.raises(ValueError, match="expected one cell or more"):
-            cached_flow([sample], Ramp(), tmp_path, grid=grid, clamp=clamp)
+            keep_flow([sample], Ramp(), tmp_path, grid=grid, clamp=clamp)
 
 
 KILLED = """
@@ -161,12 +161,12 @@ import sys
 from pathlib import Path
 from harness.catalog import Catalog
 from harness.models.flow import flow_provider
-from harness.models.flow.cache import cached_flow
+from harness.models.flow.cache import keep_flow
 
 samples = Catalog.load().benchmarks.get("mini-small").open(None, False)[:2]
 samples = [s for s in samples]
 print("ready", flush=True)
-cached_flow(samples, flow_provider("dis"), Path(sys.argv[1]), grid=(12, 20), progress=lambda d, t: print(d, flush=True))
+keep_flow(samples, flow_provider("dis"), Path(sys.argv[1]), grid=(12, 20), progress=lambda d, t: print(d, flush=True))
 """
 
 
@@ -191,5 +191,5 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
 
 
 def test_a_real_provider_and_a_real_pair(tmp_path, sample):
-    cache = cached_flow([sample], flow_provider("dis"), tmp_path, grid=(4, 5))
+    cache = keep_flow([sample], flow_provider("dis"), tmp_path, grid=(4, 5))
     assert all(flow.shape == (2, 4, 5) and flow.isfinite().all() for flow in cache.pair(0, 0))

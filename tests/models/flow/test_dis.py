@@ -15,7 +15,7 @@ MEAN_ERROR = 0.4
 """Pixels; a sign, an axis or a factor of two that was mistaken is an error of 3 and more."""
 
 
-def moved(dx: int, dy: int, size: tuple[int, int] = (200, 300)) -> tuple[torch.Tensor, torch.Tensor]:
+def make_moved(dx: int, dy: int, size: tuple[int, int] = (200, 300)) -> tuple[torch.Tensor, torch.Tensor]:
     """Two windows on one soft texture: what is at (x, y) of the first is at (x + dx, y + dy) of the second."""
     noise = np.random.default_rng(0).random((size[0] + 40, size[1] + 40, 3)).astype(np.float32)
     wide = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -27,7 +27,7 @@ def moved(dx: int, dy: int, size: tuple[int, int] = (200, 300)) -> tuple[torch.T
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dx", "dy"), [(4, 0), (-6, 0), (0, 3), (-5, 7)])
 def test_a_translation_is_found_in_pixels_right_and_down(name, dx, dy):
-    first, second = moved(dx, dy)
+    first, second = make_moved(dx, dy)
     flow = flow_provider(name).between(first, second)
     inner = flow[:, 20:-20, 20:-20]
     assert flow.dtype == torch.float32
@@ -36,14 +36,14 @@ def test_a_translation_is_found_in_pixels_right_and_down(name, dx, dy):
 
 
 def test_a_frame_of_odd_sides_keeps_its_size_and_its_pixels():
-    first, second = moved(4, -3, size=(161, 235))
+    first, second = make_moved(4, -3, size=(161, 235))
     flow = flow_provider("dis").between(first, second)
     assert flow.shape == (2, 161, 235)
     assert torch.allclose(flow[:, 20:-20, 20:-20].mean((1, 2)), torch.tensor([4.0, -3.0]), atol=0.2)
 
 
 def test_a_small_frame_is_not_halved():
-    first, second = moved(2, 1, size=(48, 64))
+    first, second = make_moved(2, 1, size=(48, 64))
     flow = flow_provider("dis").between(first, second)
     assert torch.allclose(flow[:, 12:-12, 12:-12].mean((1, 2)), torch.tensor([2.0, 1.0]), atol=0.2)
 
@@ -71,7 +71,7 @@ for size in [(1, 1), (2, 2), (7, 9), (1, 300), (300, 1), (13, 300), (24, 300), (
 
 
 def test_equal_frames_give_equal_flow_whatever_the_threads():
-    first, second = moved(3, 2)
+    first, second = make_moved(3, 2)
     before = cv2.getNumThreads()
     try:
         flows = []

@@ -23,7 +23,7 @@ def classifier(name: str = "r18", classes: int = 7) -> dict[str, torch.Tensor]:
     }  # fmt: skip
 
 
-def saved(path, state):
+def save(path, state):
     torch.save(state, path)
     return f"cam:{path}"
 
@@ -31,7 +31,7 @@ def saved(path, state):
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_a_classifier_of_torchvision_s_layout_rates_a_frame(tmp_path, prefix):
     state = {prefix + name: value for name, value in classifier().items()}
-    provider = saliency_provider(saved(tmp_path / "r18.pth", state))
+    provider = saliency_provider(save(tmp_path / "r18.pth", state))
     frame = torch.randint(0, 256, (48, 64, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     rated = provider.rate(frame)
     assert (rated.shape, rated.dtype) == ((48, 64), torch.float32)
@@ -42,7 +42,7 @@ def test_a_classifier_of_torchvision_s_layout_rates_a_frame(tmp_path, prefix):
 
 def test_the_map_is_the_features_weighed_by_the_likeliest_classes(tmp_path, monkeypatch):
     """Two channels, two classes a channel: the channel that is brighter decides which five of six classes are kept."""
-    provider = saliency_provider(saved(tmp_path / "r18.pth", classifier()))
+    provider = saliency_provider(save(tmp_path / "r18.pth", classifier()))
     features = torch.zeros(1, 512, 2, 2)
     features[0, 0, 0, 0], features[0, 1, 1, 1] = 8.0, 2.0
     provider.weight = torch.zeros(6, 512)
@@ -56,7 +56,7 @@ def test_the_map_is_the_features_weighed_by_the_likeliest_classes(tmp_path, monk
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 20)])
 def test_a_frame_of_any_size_is_rated(tmp_path, size):
-    rated = saliency_provider(saved(tmp_path / "r18.pth", classifier())).rate(torch.zeros(*size, 3, dtype=torch.uint8))
+    rated = saliency_provider(save(tmp_path / "r18.pth", classifier())).rate(torch.zeros(*size, 3, dtype=torch.uint8))
     assert rated.shape == size
     assert rated.isfinite().all()
 
@@ -75,7 +75,7 @@ def without(state, *names):
     ],
 )
 def test_a_file_that_is_no_classifier_is_refused(tmp_path, change, told):
-    spec = saved(tmp_path / "odd.pth", change(classifier()))
+    spec = save(tmp_path / "odd.pth", change(classifier()))
     with pytest.raises(DataError) as refused:
         saliency_provider(spec)
     assert told in refused.value.message

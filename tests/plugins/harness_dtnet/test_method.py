@@ -55,7 +55,7 @@ def method(boxes, config=CONFIG, foreground=1.0):
     return DTNet(Told(boxes, config, foreground), TargetView(Colours(), normalise, None), config, 0, Categories())
 
 
-def played(frames, boxes, config=CONFIG, foreground=1.0):
+def play(frames, boxes, config=CONFIG, foreground=1.0):
     video = Video(name="v", length=len(frames), height=SIZE[0], width=SIZE[1], read=frames.__getitem__)
     return torch.stack(list(method(boxes, config, foreground).segment_instances(video)))
 
@@ -70,19 +70,19 @@ def iou(mask, box):
 def test_a_target_that_no_proposal_confirms_is_followed_by_its_own_model(solver):
     places = [(8, 8 + 2 * t, 12, 12) for t in range(10)]
     frames = [frame_of((place, RED)) for place in places]
-    ids = played(frames, [[places[0]], *[[]] * 9], replace(CONFIG, solver=solver))
+    ids = play(frames, [[places[0]], *[[]] * 9], replace(CONFIG, solver=solver))
     assert all(iou(ids[t] == 1, places[t]) > 0.6 for t in range(10))
     assert ids.max() == 1
 
 
 def test_no_proposal_ever_is_background_to_the_end():
-    assert played([frame_of()] * 5, [[]] * 5).max() == 0
+    assert play([frame_of()] * 5, [[]] * 5).max() == 0
 
 
 def test_a_first_object_may_come_late():
     place = (8, 20, 12, 12)
     frames = [frame_of()] * 3 + [frame_of((place, GREEN))] * 3
-    ids = played(frames, [[]] * 3 + [[place]] * 3)
+    ids = play(frames, [[]] * 3 + [[place]] * 3)
     assert ids[:3].max() == 0
     assert all(iou(mask == 1, place) == 1 for mask in ids[3:])
 
@@ -112,7 +112,7 @@ def test_a_target_lost_for_100_frames_keeps_its_id_and_nobody_else_gets_it():
     gone = [frame_of((green, GREEN))] * 100
     frames = [frame_of((red, RED)), *gone, *[frame_of((red, RED), (green, GREEN))] * 3]
     boxes = [[red], *[[green]] * 100, *[[red, green]] * 3]
-    ids = played(frames, boxes)
+    ids = play(frames, boxes)
     assert ids[0].unique().tolist() == [0, 1]
     assert 1 not in ids[50].unique().tolist()
     assert iou(ids[50] == 2, green) == 1
@@ -124,7 +124,7 @@ def test_a_target_lost_for_100_frames_keeps_its_id_and_nobody_else_gets_it():
 def test_twins_keep_apart_by_the_least_difference_and_identical_ones_mix_within_two_ids(other, are_told_apart):
     left, right = [(8, 3 + t, 12, 12) for t in range(6)], [(8, 32 - t, 12, 12) for t in range(6)]
     frames = [frame_of((a, RED), (b, other)) for a, b in zip(left, right, strict=True)]
-    ids = played(frames, [[a, b] for a, b in zip(left, right, strict=True)])
+    ids = play(frames, [[a, b] for a, b in zip(left, right, strict=True)])
     assert ids.max() == 2
     for t in range(6):
         apart = min(iou(ids[t] == 1, left[t]), iou(ids[t] == 2, right[t]))
@@ -135,14 +135,14 @@ def test_of_more_than_twenty_objects_the_first_twenty_are_kept():
     grid = [(1 + 8 * (k // 6), 1 + 8 * (k % 6), 6, 6) for k in range(24)]
     colours = [(60 + 31 * k % 190, 60 + 77 * k % 190, 60 + 13 * k % 190) for k in range(24)]
     frames = [frame_of(*zip(grid, colours, strict=True))] * 3
-    ids = played(frames, [grid] * 3)
+    ids = play(frames, [grid] * 3)
     assert ids[0].unique().tolist() == list(range(21))
     assert ids.max() == 20
 
 
 def test_a_proposal_that_overlaps_a_little_is_neither_verified_nor_new():
     place, beside = (8, 8, 12, 12), (8, 14, 12, 12)  # IoU 6 / 18
-    ids = played([frame_of((place, RED))] * 3, [[place], [beside], [beside]])
+    ids = play([frame_of((place, RED))] * 3, [[place], [beside], [beside]])
     assert ids.max() == 1
     assert iou(ids[2] == 1, place) > 0.6
 
@@ -150,8 +150,8 @@ def test_a_proposal_that_overlaps_a_little_is_neither_verified_nor_new():
 def test_without_foreground_nothing_is_yielded_and_the_target_comes_back():
     place = (8, 8, 12, 12)
     frames = [frame_of((place, RED))] * 3
-    assert (played(frames, [[place], [], []], foreground=0.1)[1:] == 0).all()
-    free = played(frames, [[place], [], []], replace(CONFIG, within_foreground=False), foreground=0.1)
+    assert (play(frames, [[place], [], []], foreground=0.1)[1:] == 0).all()
+    free = play(frames, [[place], [], []], replace(CONFIG, within_foreground=False), foreground=0.1)
     assert iou(free[2] == 1, place) > 0.6
 
 

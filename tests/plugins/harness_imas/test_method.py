@@ -54,7 +54,7 @@ class Painted(torch.nn.Module):
         return logits
 
 
-def painted(sure, **changes):
+def build_painted(sure, **changes):
     method = build(context(replace(SMALL, object_channel=1, **changes)))
     method.network = Painted(sure)
     return method
@@ -72,18 +72,18 @@ def test_an_object_of_40_per_cent_is_seen_by_the_threshold():
     """Logits 0.3, 0, 0: the object's share is .403, the largest; logits -.2: .290, neither."""
     frame = torch.zeros(64, 64, 3, dtype=torch.uint8)
 
-    assert painted(0.3).mask(frame)[:, :24].all()
-    assert not painted(0.3).mask(frame)[:, 40:].any()
-    assert not painted(-0.2).mask(frame).any()
+    assert build_painted(0.3).mask(frame)[:, :24].all()
+    assert not build_painted(0.3).mask(frame)[:, 40:].any()
+    assert not build_painted(-0.2).mask(frame).any()
 
 
 def test_argmax_takes_the_largest_and_the_threshold_the_likely():
     """Logits -.05: the share is .322; with a threshold of .3 it is the object, by argmax it is not."""
     frame = torch.zeros(64, 64, 3, dtype=torch.uint8)
 
-    assert painted(-0.05, threshold=0.3).mask(frame)[:, :24].all()
-    assert not painted(-0.05, decide="argmax").mask(frame).any()
-    assert painted(0.05, decide="argmax").mask(frame)[:, :24].all()
+    assert build_painted(-0.05, threshold=0.3).mask(frame)[:, :24].all()
+    assert not build_painted(-0.05, decide="argmax").mask(frame).any()
+    assert build_painted(0.05, decide="argmax").mask(frame)[:, :24].all()
 
 
 def test_the_crf_follows_the_frame():
@@ -91,7 +91,7 @@ def test_the_crf_follows_the_frame():
     frame = torch.full((64, 64, 3), 90, dtype=torch.uint8)
     frame[:, :36] = torch.tensor([210, 30, 30], dtype=torch.uint8)
 
-    plain, found = painted(3.0).mask(frame), painted(3.0, crf=True).mask(frame)
+    plain, found = build_painted(3.0).mask(frame), build_painted(3.0, crf=True).mask(frame)
 
     assert not plain[:, 34:].any()
     assert found[:, :35].all()

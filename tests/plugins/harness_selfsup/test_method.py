@@ -35,7 +35,7 @@ def selfsup(config: Config = NEAR) -> SelfSup:
     return SelfSup(ColourEncoder(), None, config)
 
 
-def painted(mask: torch.Tensor) -> torch.Tensor:
+def paint(mask: torch.Tensor) -> torch.Tensor:
     """A (H, W, 3) frame that shows each id in its own colour."""
     return COLOURS[mask.long() % len(COLOURS)]
 
@@ -71,8 +71,8 @@ BLOCK[7:22, 11:30] = 1  # around the cells of rows 8..20 and columns 12..28: hal
 
 
 def test_a_static_video_returns_the_first_mask_and_with_mast_a_pixel_and_a_half_late():
-    correct = masks_of(selfsup(), [painted(BLOCK)] * 20, {0: BLOCK})
-    mast = masks_of(selfsup(dataclasses.replace(MAST, radius=2)), [painted(BLOCK)] * 20, {0: BLOCK})
+    correct = masks_of(selfsup(), [paint(BLOCK)] * 20, {0: BLOCK})
+    mast = masks_of(selfsup(dataclasses.replace(MAST, radius=2)), [paint(BLOCK)] * 20, {0: BLOCK})
     assert torch.equal(correct[0], BLOCK)
     assert torch.equal(mast[0], BLOCK)
     for t in range(1, 20):
@@ -88,14 +88,14 @@ def test_an_object_is_followed(preset):
         return torch.roll(squares([1, 2]), (4, 4 * (frame // 4)), (0, 1))
 
     config = dataclasses.replace(PRESETS[preset], radius=2)
-    masks = masks_of(selfsup(config), [painted(at(frame)) for frame in range(24)], {0: at(0)})
+    masks = masks_of(selfsup(config), [paint(at(frame)) for frame in range(24)], {0: at(0)})
     assert all(overlap(masks[23] == value, at(23) == value) > 0.6 for value in (1, 2))
 
 
 def test_with_mast_the_shift_wears_small_objects_away():
     """The pixel of a corner's cell has .625 of the cell each way, .39 in all: background wins, frame after frame."""
     mask = squares([0, 1])
-    frames = [painted(mask)] * 12
+    frames = [paint(mask)] * 12
     worn = masks_of(selfsup(dataclasses.replace(MAST, radius=2)), frames, {0: mask})
     kept = masks_of(selfsup(), frames, {0: mask})
     assert int(worn[11].sum()) < 0.8 * int(worn[1].sum())
@@ -106,7 +106,7 @@ def test_a_long_term_reference_is_found_outside_its_window():
     near, far = squares([0, 0, 0, 1]), squares([1])
     blank = torch.zeros_like(near)
     shown = [near, *[blank] * 21, far, far]
-    frames = [painted(mask) for mask in shown]
+    frames = [paint(mask) for mask in shown]
     config = dataclasses.replace(CORRECT, radius=3, max_dilation=4)
     with_roi = masks_of(selfsup(config), frames, {0: near})[22]
     without = masks_of(selfsup(dataclasses.replace(config, roi=False)), frames, {0: near})[22]
@@ -116,7 +116,7 @@ def test_a_long_term_reference_is_found_outside_its_window():
 
 def test_masks_are_uint8_of_the_videos_size_even_when_odd():
     mask = squares([1], 37, 51)
-    masks = masks_of(selfsup(), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(selfsup(), [paint(mask)] * 3, {0: mask})
     assert [(found.shape, found.dtype) for found in masks] == [((37, 51), torch.uint8)] * 3
     assert overlap(masks[2], mask) > 0.6
 
@@ -124,78 +124,78 @@ def test_masks_are_uint8_of_the_videos_size_even_when_odd():
 def test_masks_come_back_at_the_videos_size_from_another_one():
     mask = squares([0, 0, 0, 1], 64, 96).repeat_interleave(2, 0).repeat_interleave(2, 1)
     config = dataclasses.replace(NEAR, short_side=64)
-    masks = masks_of(selfsup(config), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(selfsup(config), [paint(mask)] * 3, {0: mask})
     assert [found.shape for found in masks] == [(128, 192)] * 3
     assert overlap(masks[2], mask) > 0.7
 
 
 def test_mean_labels_keep_a_static_object_too():
-    masks = masks_of(selfsup(dataclasses.replace(NEAR, labels="mean")), [painted(BLOCK)] * 9, {0: BLOCK})
+    masks = masks_of(selfsup(dataclasses.replace(NEAR, labels="mean")), [paint(BLOCK)] * 9, {0: BLOCK})
     assert overlap(masks[8], BLOCK) > 0.8
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 9)])
 def test_the_smallest_videos(size):
     mask = torch.ones(size, dtype=torch.uint8)
-    masks = masks_of(selfsup(CORRECT), [painted(mask)] * 18, {0: mask})
+    masks = masks_of(selfsup(CORRECT), [paint(mask)] * 18, {0: mask})
     assert all(torch.equal(found, mask) for found in masks)
 
 
 @pytest.mark.parametrize("length", [1, 2])
 def test_the_shortest_videos(length):
     mask = squares([1])
-    assert len(masks_of(selfsup(), [painted(mask)] * length, {0: mask})) == length
+    assert len(masks_of(selfsup(), [paint(mask)] * length, {0: mask})) == length
 
 
 def test_an_object_of_one_pixel_that_no_cell_sees_is_lost_without_trouble():
     mask = torch.zeros(32, 48, dtype=torch.uint8)
     mask[9, 10] = 1  # cells lie on pixels 8 and 12
-    masks = masks_of(selfsup(), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(selfsup(), [paint(mask)] * 3, {0: mask})
     assert [int(found.sum()) for found in masks] == [1, 0, 0]
 
 
 def test_twenty_objects_at_once():
     mask = squares(list(range(1, 21)))
-    masks = masks_of(selfsup(), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(selfsup(), [paint(mask)] * 3, {0: mask})
     assert all(overlap(masks[2] == value, mask == value) > 0.5 for value in range(1, 21))
 
 
 def test_mast_has_seven_classes():
     mask = squares([1, 7])
     with pytest.raises(DataError, match=r"found object id 7 in the prompt of frame 0; expected ids below 7"):
-        masks_of(selfsup(MAST), [painted(mask)] * 2, {0: mask})
+        masks_of(selfsup(MAST), [paint(mask)] * 2, {0: mask})
 
 
 def test_ids_with_gaps_are_kept():
     mask = squares([0, 9, 0, 200])
-    masks = masks_of(selfsup(), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(selfsup(), [paint(mask)] * 3, {0: mask})
     assert masks[2].unique().tolist() == [0, 9, 200]
 
 
 def test_void_in_a_prompt_is_background_even_with_mast():
     mask = squares([1, 0, 255])
-    masks = masks_of(selfsup(MAST), [painted(mask)] * 2, {0: mask})
+    masks = masks_of(selfsup(MAST), [paint(mask)] * 2, {0: mask})
     assert [found.unique().tolist() for found in masks] == [[0, 1], [0, 1]]
 
 
 def test_an_empty_prompt_gives_background_without_looking():
     empty = torch.zeros(32, 48, dtype=torch.uint8)
     model = selfsup()
-    masks = masks_of(model, [painted(squares([1]))] * 3, {0: empty})
+    masks = masks_of(model, [paint(squares([1]))] * 3, {0: empty})
     assert all(torch.equal(found, empty) for found in masks)
     assert model.phi_q.calls == 0
 
 
 def test_background_before_the_first_prompt():
     mask = squares([0, 1])
-    masks = masks_of(selfsup(), [painted(mask)] * 5, {2: mask})
+    masks = masks_of(selfsup(), [paint(mask)] * 5, {2: mask})
     assert [int(found.any()) for found in masks] == [0, 0, 1, 1, 1]
     assert overlap(masks[4], mask) > 0.6
 
 
 def test_a_later_object_joins_those_followed():
     both = squares([1, 0, 2])
-    frames = [painted(squares([1]))] * 3 + [painted(both)] * 3
+    frames = [paint(squares([1]))] * 3 + [paint(both)] * 3
     masks = masks_of(selfsup(), frames, {0: squares([1]), 3: squares([0, 0, 2])})
     assert 2 not in masks[2]
     assert torch.equal(masks[3] == 2, both == 2)
@@ -204,7 +204,7 @@ def test_a_later_object_joins_those_followed():
 
 def test_an_object_prompted_again_is_taken_as_prompted():
     moved = squares([0, 0, 0, 0, 1])
-    frames = [painted(squares([1]))] * 2 + [painted(squares([1]) + moved)] * 3
+    frames = [paint(squares([1]))] * 2 + [paint(squares([1]) + moved)] * 3
     masks = masks_of(selfsup(), frames, {0: squares([1]), 2: moved})
     assert torch.equal(masks[2], moved)
 
@@ -212,8 +212,8 @@ def test_an_object_prompted_again_is_taken_as_prompted():
 def test_each_frame_is_encoded_once_and_with_a_memory_encoder_once_by_each():
     mask = squares([1])
     shared, query, memory = selfsup(), ColourEncoder(), ColourEncoder()
-    masks_of(shared, [painted(mask)] * 8, {0: mask})
-    masks_of(SelfSup(query, memory, NEAR), [painted(mask)] * 8, {0: mask})
+    masks_of(shared, [paint(mask)] * 8, {0: mask})
+    masks_of(SelfSup(query, memory, NEAR), [paint(mask)] * 8, {0: mask})
     assert (shared.phi_q.calls, query.calls, memory.calls) == (8, 8, 8)
 
 
@@ -225,14 +225,14 @@ def test_references_are_encoded_by_the_memory_encoder():
             return super().forward(images)[..., [1, 0, *range(2, 27)]]
 
     mask = squares([1])
-    (_, found) = masks_of(SelfSup(ColourEncoder(), Swapped(), NEAR), [painted(mask)] * 2, {0: mask})
+    (_, found) = masks_of(SelfSup(ColourEncoder(), Swapped(), NEAR), [paint(mask)] * 2, {0: mask})
     assert found[6, 6] == 0
     assert found[6, 15] == 1
 
 
 def test_no_frame_beyond_the_one_asked_for_is_read():
     horizon = Horizon(last=0)
-    video = video_of([painted(squares([1]))] * 3, horizon)
+    video = video_of([paint(squares([1]))] * 3, horizon)
     masks = selfsup().propagate(video, Prompts({0: squares([1])}, horizon=horizon))
     next(masks)
     with pytest.raises(CausalityError):

@@ -14,7 +14,7 @@ from harness_selfsup.frames.lab import lab_by_table, to_lab
 from harness_selfsup.network import Encoder, Encoders, build_encoder, for_inference, load_checkpoint, state_of
 
 
-def settled(encoder: Encoder, seed: int = 0) -> Encoder:
+def settle(encoder: Encoder, seed: int = 0) -> Encoder:
     """The encoder in evaluation mode, with batch norms that do something."""
     generator = torch.Generator().manual_seed(seed)
     for module in encoder.modules():
@@ -60,7 +60,7 @@ def test_two_encoders_of_one_seed_are_equal_and_leave_the_global_generator_alone
 
 
 def test_folding_changes_no_feature():
-    encoder = settled(build_encoder())
+    encoder = settle(build_encoder())
     image = to_lab(torch.randint(0, 256, (1, 30, 41, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
     with torch.inference_mode():
         plain, folded = encoder(image)[0].permute(1, 2, 0), for_inference(encoder)(image)[0]
@@ -70,7 +70,7 @@ def test_folding_changes_no_feature():
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_half_precision_features_are_near(precision, dtype):
-    encoder = settled(build_encoder())
+    encoder = settle(build_encoder())
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features, exact = for_inference(encoder, precision=precision)(image), for_inference(encoder)(image)
@@ -103,7 +103,7 @@ def test_lab_of_floats_in_unit_range_is_that_of_bytes():
 
 @pytest.mark.parametrize("form", ["bare", "wrapped", "module", "halves", "uncounted", "safetensors"])
 def test_a_file_of_mast_loads_strictly(tmp_path, form):
-    encoder = settled(build_encoder(5))
+    encoder = settle(build_encoder(5))
     state, path = dict(encoder.state_dict()), tmp_path / "mast.pt"
     if form == "module":
         state = {f"module.{name}": value for name, value in state.items()}
@@ -126,7 +126,7 @@ def test_a_file_of_mast_loads_strictly(tmp_path, form):
 
 
 def test_the_memory_encoder_comes_back_under_its_own_names(tmp_path):
-    query, memory = settled(build_encoder(1)), settled(build_encoder(2), seed=2)
+    query, memory = settle(build_encoder(1)), settle(build_encoder(2), seed=2)
     safetensors.torch.save_file(state_of(Encoders(query, memory)), tmp_path / "both.safetensors")
     loaded = load_checkpoint(tmp_path / "both.safetensors")
     assert loaded.memory is not None

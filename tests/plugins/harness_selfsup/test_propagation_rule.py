@@ -159,7 +159,7 @@ def masks_on(device: str, precision: str) -> torch.Tensor:
     return found.cpu()
 
 
-def decided() -> tuple[torch.Tensor, torch.Tensor]:
+def decide() -> tuple[torch.Tensor, torch.Tensor]:
     """The masks of the rule in double, and where their lead is beyond what single precision may change."""
     frames, first = scene()
     encoder = sharp_encoder(frames[0])
@@ -172,14 +172,14 @@ def decided() -> tuple[torch.Tensor, torch.Tensor]:
 def test_in_single_precision_masks_are_those_of_the_rule_but_for_ties(table, monkeypatch):
     if table:  # Lab as a GPU has it
         monkeypatch.setattr("harness_selfsup.frames.lab._by_opencv", lab_by_table)
-    masks, is_sure = decided()
+    masks, is_sure = decide()
     assert is_sure.double().mean() > 0.95
     assert torch.equal(masks_on("cpu", "fp32")[is_sure], masks[is_sure])
 
 
 @pytest.mark.gpu
 def test_masks_of_a_gpu_are_those_of_the_rule_but_for_ties():
-    masks, is_sure = decided()
+    masks, is_sure = decide()
     assert torch.equal(masks_on("cuda", "fp32")[is_sure], masks[is_sure])
 
 

@@ -32,7 +32,7 @@ def tvos(config: Config = OFFICIAL) -> TVOS:
     return TVOS(ColourNetwork(), config, "cpu")
 
 
-def painted(mask: torch.Tensor) -> torch.Tensor:
+def paint(mask: torch.Tensor) -> torch.Tensor:
     """A (H, W, 3) frame that shows each id in its own colour."""
     return COLOURS[mask.long() % len(COLOURS)]
 
@@ -116,7 +116,7 @@ def test_priors_are_narrow_until_frame_15_and_wide_for_far_references_after():
 def test_a_static_video_returns_the_first_mask_up_to_the_grid():
     mask = torch.zeros(64, 96, dtype=torch.uint8)
     mask[16:48, 24:72] = 1
-    masks = masks_of(tvos(), [painted(mask)] * 20, {0: mask})
+    masks = masks_of(tvos(), [paint(mask)] * 20, {0: mask})
     assert torch.equal(masks[0], mask)
     assert all(overlap(found, mask) > 0.9 for found in masks)
 
@@ -125,13 +125,13 @@ def test_an_object_is_followed():
     def at(frame: int) -> torch.Tensor:
         return torch.roll(squares([1], 64, 96), (8, 8 * frame), (0, 1))
 
-    masks = masks_of(tvos(), [painted(at(frame)) for frame in range(8)], {0: at(0)})
+    masks = masks_of(tvos(), [paint(at(frame)) for frame in range(8)], {0: at(0)})
     assert all(overlap(found, at(frame)) > 0.8 for frame, found in enumerate(masks))
 
 
 def test_masks_are_uint8_of_the_videos_size_even_when_odd():
     mask = squares([1], 37, 51)
-    masks = masks_of(tvos(), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(tvos(), [paint(mask)] * 3, {0: mask})
     assert [(found.shape, found.dtype) for found in masks] == [((37, 51), torch.uint8)] * 3
     assert overlap(masks[2], mask) > 0.8
 
@@ -140,8 +140,8 @@ def test_masks_are_uint8_of_the_videos_size_even_when_odd():
 def test_masks_come_back_at_the_videos_size_from_another_one(size, short_side, grid):
     mask = squares([0, 1, 2], *size)
     model = tvos(Config(short_side=short_side))
-    masks = masks_of(model, [painted(mask)] * 3, {0: mask})
-    assert len(model.embed(painted(mask))) == grid
+    masks = masks_of(model, [paint(mask)] * 3, {0: mask})
+    assert len(model.embed(paint(mask))) == grid
     assert [(found.shape, found.dtype) for found in masks] == [(size, torch.uint8)] * 3
     assert all(overlap(masks[2] == value, mask == value) > 0.8 for value in (1, 2))
 
@@ -149,45 +149,45 @@ def test_masks_come_back_at_the_videos_size_from_another_one(size, short_side, g
 @pytest.mark.parametrize("length", [1, 2])
 def test_the_shortest_videos(length):
     mask = squares([1])
-    assert len(masks_of(tvos(), [painted(mask)] * length, {0: mask})) == length
+    assert len(masks_of(tvos(), [paint(mask)] * length, {0: mask})) == length
 
 
 def test_twelve_objects_at_once():
     mask = squares(list(range(1, 13)))
-    masks = masks_of(tvos(), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(tvos(), [paint(mask)] * 3, {0: mask})
     assert all(overlap(masks[2] == value, mask == value) > 0.7 for value in range(1, 13))
 
 
 def test_ids_with_gaps_are_kept():
     mask = squares([0, 9, 0, 200])
-    masks = masks_of(tvos(), [painted(mask)] * 3, {0: mask})
+    masks = masks_of(tvos(), [paint(mask)] * 3, {0: mask})
     assert masks[2].unique().tolist() == [0, 9, 200]
     assert overlap(masks[2] == 200, mask == 200) > 0.7
 
 
 def test_void_in_a_prompt_is_background():
     mask = squares([1, 0, 255])
-    masks = masks_of(tvos(), [painted(mask)] * 2, {0: mask})
+    masks = masks_of(tvos(), [paint(mask)] * 2, {0: mask})
     assert [found.unique().tolist() for found in masks] == [[0, 1], [0, 1]]
 
 
 def test_an_empty_prompt_gives_background_without_looking():
     empty = torch.zeros(48, 64, dtype=torch.uint8)
     model = TVOS(nn.Sequential(nn.Linear(1, 1)), OFFICIAL, "cpu")  # would fail on an image
-    masks = masks_of(model, [painted(squares([1]))] * 3, {0: empty})
+    masks = masks_of(model, [paint(squares([1]))] * 3, {0: empty})
     assert all(torch.equal(found, empty) for found in masks)
 
 
 def test_background_before_the_first_prompt():
     mask = squares([0, 1])
-    masks = masks_of(tvos(), [painted(mask)] * 5, {2: mask})
+    masks = masks_of(tvos(), [paint(mask)] * 5, {2: mask})
     assert [int(found.any()) for found in masks] == [0, 0, 1, 1, 1]
     assert overlap(masks[4], mask) > 0.8
 
 
 def test_a_later_object_joins_those_followed():
     both = squares([1, 0, 2])
-    frames = [painted(squares([1]))] * 3 + [painted(both)] * 3
+    frames = [paint(squares([1]))] * 3 + [paint(both)] * 3
     masks = masks_of(tvos(), frames, {0: squares([1]), 3: squares([0, 0, 2])})
     assert 2 not in masks[2]
     assert torch.equal(masks[3] == 2, both == 2)
@@ -197,7 +197,7 @@ def test_a_later_object_joins_those_followed():
 
 def test_an_object_prompted_again_is_taken_as_prompted():
     moved = squares([0, 0, 0, 1])
-    frames = [painted(squares([1]))] * 2 + [painted(squares([1]) + moved)] * 3
+    frames = [paint(squares([1]))] * 2 + [paint(squares([1]) + moved)] * 3
     masks = masks_of(tvos(), frames, {0: squares([1]), 2: moved})
     assert torch.equal(masks[2], moved)
 
@@ -215,7 +215,7 @@ def test_the_prompt_stays_soft_and_history_is_hard(monkeypatch):
     )
     mask = torch.zeros(16, 16, dtype=torch.uint8)
     mask[:4, :8] = 1  # the centre rows 3 and 4 of the first block: one of two is object
-    masks_of(tvos(), [painted(mask)] * 2, {0: mask})
+    masks_of(tvos(), [paint(mask)] * 2, {0: mask})
     assert written[0].tolist() == [[[1 / 2, 1], [1, 1]], [[1 / 2, 0], [0, 0]]]
     assert set(written[1].unique().tolist()) <= {0.0, 1.0}
     assert written[1].sum(0).unique().tolist() == [1.0]
@@ -226,7 +226,7 @@ def test_scores_sum_to_at_most_one_and_to_one_where_renormalised():
     sums = {}
     for name, config in (("official", OFFICIAL), ("paper", PAPER)):
         model = tvos(config)
-        features = model.embed(painted(mask))
+        features = model.embed(paint(mask))
         memory = Memory(9, (6, 8), features)
         memory.write(0, features, torch.ones(1, 6, 8))
         sums[name] = model.scores(memory, features, (0,), (8.0,)).sum(0)
@@ -238,7 +238,7 @@ def test_scores_sum_to_at_most_one_and_to_one_where_renormalised():
 def test_no_future_frame_is_read_and_none_is_held_back():
     mask = squares([1])
     horizon = Horizon(0)
-    video, prompts = video_of([painted(mask)] * 4, horizon), Prompts({0: mask, 2: mask}, horizon=horizon)
+    video, prompts = video_of([paint(mask)] * 4, horizon), Prompts({0: mask, 2: mask}, horizon=horizon)
     masks = tvos().propagate(video, prompts)
     for frame in range(4):
         horizon.last = frame
@@ -248,9 +248,7 @@ def test_no_future_frame_is_read_and_none_is_held_back():
 
 def test_frames_are_read_only_when_asked_for():
     horizon = Horizon(0)
-    masks = tvos().propagate(
-        video_of([painted(squares([1]))] * 3, horizon), Prompts({0: squares([1])}, horizon=horizon)
-    )
+    masks = tvos().propagate(video_of([paint(squares([1]))] * 3, horizon), Prompts({0: squares([1])}, horizon=horizon))
     next(masks)
     with pytest.raises(CausalityError):
         next(masks)

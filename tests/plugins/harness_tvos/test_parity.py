@@ -36,7 +36,7 @@ def network() -> nn.Module:
             module.momentum = None
     images, _ = moving_squares(21, 72, 104)
     with torch.no_grad():
-        made(torch.cat([normalised(images[t]).float() for t in (0, 10, 20)]))
+        made(torch.cat([normalise(images[t]).float() for t in (0, 10, 20)]))
         made.bn256.weight.fill_(0.46)
     return made.double().eval()
 
@@ -75,14 +75,14 @@ def are_equal_but_for_ties(found: list[np.ndarray], expected: list[np.ndarray]) 
 
 def features_of(network: nn.Module, image: np.ndarray) -> torch.Tensor:
     with torch.no_grad():
-        return network(normalised(image))
+        return network(normalise(image))
 
 
-def normalised(image: np.ndarray) -> torch.Tensor:
+def normalise(image: np.ndarray) -> torch.Tensor:
     return (((torch.from_numpy(image).double() / 255) - MEAN) / STD).permute(2, 0, 1)[None]
 
 
-def chosen(t: int) -> list[int]:
+def choose(t: int) -> list[int]:
     if t <= 9:
         return list(range(t))
     return [*np.linspace(max(t - 4 - 40, 0), t - 4, 6).astype(int).tolist(), t - 3, t - 2, t - 1]
@@ -96,40 +96,40 @@ def prior(height: int, width: int, sigma: float) -> torch.Tensor:
 
 def scores_of(history: torch.Tensor, target: torch.Tensor, labels: torch.Tensor, t: int, sigmas) -> torch.Tensor:
     """``history`` (T, C, h, w), ``labels`` (K, T, N): columns of the similarity are the target's pixels."""
-    count, (_, height, width) = len(chosen(t)), target.shape
-    references = history[chosen(t)].permute(0, 2, 3, 1).reshape(-1, len(target))  # (R*N, C)
+    count, (_, height, width) = len(choose(t)), target.shape
+    references = history[choose(t)].permute(0, 2, 3, 1).reshape(-1, len(target))  # (R*N, C)
     similarity = (references @ target.flatten(1)).softmax(0).view(count, height * width, height * width)
     widths = [sigmas[1]] * (count - 4) + [sigmas[0]] * 4 if t > 15 else [sigmas[0]] * count
     similarity = torch.stack([part * prior(height, width, w) for part, w in zip(similarity, widths, strict=True)])
-    return labels[:, chosen(t)].flatten(1) @ similarity.flatten(0, 1)  # (K, N)
+    return labels[:, choose(t)].flatten(1) @ similarity.flatten(0, 1)  # (K, N)
 
 
 def one_hot(ids: torch.Tensor, classes: int) -> torch.Tensor:
     return nn.functional.one_hot(ids.long(), classes).movedim(-1, 0).double()
 
 
-def resized(planes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def resize(planes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return nn.functional.interpolate(planes[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
-def released_davis(network: nn.Module, images: list[np.ndarray], first: np.ndarray) -> list[np.ndarray]:
+def run_released_davis(network: nn.Module, images: list[np.ndarray], first: np.ndarray) -> list[np.ndarray]:
     """One-hot history that grows by concatenation; masks up-sampled bilinearly, then the highest score."""
     height, width = first.shape
     grid = (int(np.ceil(height / 8)), int(np.ceil(width / 8)))
     classes = int(first.max()) + 1
     history = features_of(network, images[0])
-    labels = resized(one_hot(torch.from_numpy(first), classes), grid).flatten(1)[:, None]  # (K, 1, N)
+    labels = resize(one_hot(torch.from_numpy(first), classes), grid).flatten(1)[:, None]  # (K, 1, N)
     masks = [first]
     for t in range(1, len(images)):
         features = features_of(network, images[t])
         scores = scores_of(history, features[0], labels, t, (8.0, 21.0))
         labels = torch.cat([labels, one_hot(scores.argmax(0), classes)[:, None]], 1)
         history = torch.cat([history, features])
-        masks.append(resized(scores.view(classes, *grid), (height, width)).argmax(0).numpy().astype(np.uint8))
+        masks.append(resize(scores.view(classes, *grid), (height, width)).argmax(0).numpy().astype(np.uint8))
     return masks
 
 
-def released_youtube(network, images, annotations: dict[int, np.ndarray], short_side: int) -> list[np.ndarray]:
+def run_released_youtube(network, images, annotations: dict[int, np.ndarray], short_side: int) -> list[np.ndarray]:
     """Ids instead of shares, one width of the prior, and what the branch does by accident with later annotations."""
     original = annotations[0].shape[::-1]  # as Pillow counts: width, height
 
@@ -164,7 +164,7 @@ def released_youtube(network, images, annotations: dict[int, np.ndarray], short_
         else:
             masks_classes = classes
         labels, history = torch.cat([labels, new[None]]), torch.cat([history, features])
-        mask = resized(scores.view(masks_classes, *grid), (height, width)).argmax(0).numpy().astype(np.uint8)
+        mask = resize(scores.view(masks_classes, *grid), (height, width)).argmax(0).numpy().astype(np.uint8)
         masks.append(np.array(Image.fromarray(mask).resize(original, Image.Resampling.NEAREST)))
     return masks
 
@@ -172,7 +172,7 @@ def released_youtube(network, images, annotations: dict[int, np.ndarray], short_
 def test_the_official_preset_gives_the_first_masks_of_the_released_loop(network, tmp_path):
     images, truths = moving_squares(12, 72, 104)
     found = ours(network, PRESETS["official"], images, {0: truths[0]}, tmp_path)
-    expected = released_davis(network, images, truths[0])
+    expected = run_released_davis(network, images, truths[0])
     assert are_equal_but_for_ties(found, expected)
     assert found[11].any()
 
@@ -181,7 +181,7 @@ def test_the_official_preset_gives_the_first_masks_of_the_released_loop(network,
 def test_the_official_preset_gives_the_masks_of_the_released_loop(network, tmp_path):
     images, truths = moving_squares(52, 72, 104)
     found = ours(network, PRESETS["official"], images, {0: truths[0]}, tmp_path)
-    expected = released_davis(network, images, truths[0])
+    expected = run_released_davis(network, images, truths[0])
     assert are_equal_but_for_ties(found, expected)
     assert {1, 2, 3} & set(np.unique(found[51]).tolist())  # something is still followed when frame 0 has dropped out
 
@@ -195,7 +195,7 @@ def test_the_branchs_preset_gives_the_masks_of_the_released_branch(network, tmp_
     annotations[12] = np.where(truths[12] == 1, 5, 0).astype(np.uint8)
     config = dataclasses.replace(PRESETS["youtube-vos-official"], short_side=72)
     found = ours(network, config, images, annotations, tmp_path)
-    expected = released_youtube(network, images, annotations, 72)
+    expected = run_released_youtube(network, images, annotations, 72)
     assert are_equal_but_for_ties(found, expected)
     assert 5 in found[13]
     assert not any(4 in mask for mask in found)

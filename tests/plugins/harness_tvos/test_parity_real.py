@@ -19,7 +19,7 @@ FRAMES = 4
 GRID, SIZE = (60, 107), (480, 854)
 
 
-def settled_network(image: torch.Tensor, sharpness: float) -> EmbeddingNetwork:
+def settle_network(image: torch.Tensor, sharpness: float) -> EmbeddingNetwork:
     """Batch norms have seen the image; products of features with themselves are ``sharpness`` on average."""
     network = build_network("r50", seed=0).train()
     for module in network.modules():
@@ -45,7 +45,7 @@ def test_masks_of_real_frames_are_those_of_the_released_form(shared, sharpness, 
         pytest.skip(f"{folder} has not the frames of DAVIS 2016 at 480p")
     frames = [torch.from_numpy(cv2.imread(str(file))[..., ::-1].copy()) for file in files]
     truth = cv2.imread(str(files[0]).replace("JPEGImages", "Annotations").replace(".jpg", ".png"), cv2.IMREAD_GRAYSCALE)
-    model = TVOS(for_inference(settled_network(frames[0], sharpness)), OFFICIAL, "cpu")
+    model = TVOS(for_inference(settle_network(frames[0], sharpness)), OFFICIAL, "cpu")
     other = found = 0
     with torch.inference_mode():
         memory = model.begin(frames[0], torch.from_numpy(truth).gt(0).byte(), FRAMES)

@@ -28,7 +28,7 @@ def tvos(config: Config) -> TVOS:
     return TVOS(ColourNetwork(), config, "cpu")
 
 
-def painted(mask: torch.Tensor) -> torch.Tensor:
+def paint(mask: torch.Tensor) -> torch.Tensor:
     """A (H, W, 3) frame that shows each id in its own colour."""
     return COLOURS[mask.long() % len(COLOURS)]
 
@@ -88,7 +88,7 @@ def late(frames: int, prompts: dict[int, list[int]], config: Config) -> list[tor
         return torch.where(torch.isin(every, torch.tensor(ids, dtype=torch.uint8)), every, 0)
 
     shown = [only([value for t, ids in prompts.items() if t <= frame for value in ids]) for frame in range(frames)]
-    return masks_of(tvos(config), [painted(mask) for mask in shown], {t: only(ids) for t, ids in prompts.items()})
+    return masks_of(tvos(config), [paint(mask) for mask in shown], {t: only(ids) for t, ids in prompts.items()})
 
 
 def ids_of(mask: torch.Tensor) -> list[int]:
@@ -122,7 +122,7 @@ def test_annotations_are_counted_with_the_first_that_shows_an_object_wherever_it
 def test_prompted_labels_are_hard_on_the_branch_and_shares_otherwise():
     mask = torch.zeros(64, 64, dtype=torch.uint8)
     mask[:44, :20] = 1  # through the middle of blocks: shares of a half, and of a quarter at the corner
-    branch, code = (tvos(config).begin(painted(mask), mask, 2).labels[0].unique() for config in (BRANCH, OFFICIAL))
+    branch, code = (tvos(config).begin(paint(mask), mask, 2).labels[0].unique() for config in (BRANCH, OFFICIAL))
     assert branch.tolist() == [0, 1]
     assert code.tolist() == [0, 1 / 4, 1 / 2, 3 / 4, 1]
 
@@ -130,8 +130,8 @@ def test_prompted_labels_are_hard_on_the_branch_and_shares_otherwise():
 def test_masks_of_the_branch_are_nearest_pixels_of_the_working_size():
     mask = squares([1, 2], 48, 64)
     config = dataclasses.replace(BRANCH, short_side=24)
-    (_, found) = masks_of(tvos(config), [painted(mask)] * 2, {0: mask})
+    (_, found) = masks_of(tvos(config), [paint(mask)] * 2, {0: mask})
     assert found.shape == (48, 64)
     assert torch.equal(found, found[::2, ::2].repeat_interleave(2, 0).repeat_interleave(2, 1))
-    (_, direct) = masks_of(tvos(dataclasses.replace(config, upsample="direct")), [painted(mask)] * 2, {0: mask})
+    (_, direct) = masks_of(tvos(dataclasses.replace(config, upsample="direct")), [paint(mask)] * 2, {0: mask})
     assert not torch.equal(direct, direct[::2, ::2].repeat_interleave(2, 0).repeat_interleave(2, 1))

@@ -6,7 +6,7 @@ import torch
 from harness_dtnet.config import DiscoveryConfig
 from harness_dtnet.discovery.discover import Discoverer
 from harness_dtnet.discovery.frames import Normalise
-from harness_dtnet.discovery.grouping import connected_parts, find_centres
+from harness_dtnet.discovery.grouping import find_centres, number_parts
 from harness_dtnet.discovery.network import SMALL, Answers, DNet
 from harness_dtnet.kernels import group_pixels, group_plain
 
@@ -46,7 +46,7 @@ def test_pixels_follow_their_offsets_and_the_first_of_equally_near_centres():
 def test_parts_are_numbered_by_size():
     foreground = torch.zeros(5, 9, dtype=torch.bool)
     foreground[0, 0] = foreground[2:4, 5:8] = True
-    parts = connected_parts(foreground)
+    parts = number_parts(foreground)
     assert (parts[0, 0], parts[2, 5], parts[4, 4]) == (2, 1, 0)
 
 

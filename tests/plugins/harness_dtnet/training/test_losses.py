@@ -76,21 +76,21 @@ def test_an_object_of_no_known_category_is_any_of_them():
         assert foreground_loss(logits, classes).item() == pytest.approx(-math.log(share))
 
 
-def told(heatmap, offsets, is_told, is_object):
+def make_targets(heatmap, offsets, is_told, is_object):
     return Targets(torch.tensor([heatmap]), torch.tensor([offsets]), torch.tensor([is_told]), torch.tensor([is_object]))
 
 
 def test_centres_cost_their_squared_error_where_they_are_told():
-    targets = told([[1.0, 0.0, 0.0]], [[[0.0] * 3]] * 2, [[True, True, False]], [[False] * 3])
+    targets = make_targets([[1.0, 0.0, 0.0]], [[[0.0] * 3]] * 2, [[True, True, False]], [[False] * 3])
     found = centre_loss(torch.tensor([[[0.5, 0.25, 9.0]]]), targets)
     assert found.item() == pytest.approx((1 / 4 + 1 / 16) / 2)
 
 
 def test_offsets_cost_their_absolute_error_on_objects_alone():
-    targets = told([[0.0] * 3], [[[3.0, -1.0, 0.0]], [[0.0, 2.0, 0.0]]], [[True] * 3], [[True, True, False]])
+    targets = make_targets([[0.0] * 3], [[[3.0, -1.0, 0.0]], [[0.0, 2.0, 0.0]]], [[True] * 3], [[True, True, False]])
     found = offset_loss(torch.tensor([[[[1.0, -1.0, 50.0]], [[0.0, 5.0, 50.0]]]]), targets)
     assert found.item() == pytest.approx((2 + 0 + 0 + 3) / 4)
-    nothing = told([[0.0]], [[[0.0]], [[0.0]]], [[True]], [[False]])
+    nothing = make_targets([[0.0]], [[[0.0]], [[0.0]]], [[True]], [[False]])
     assert offset_loss(torch.ones(1, 2, 1, 1), nothing).item() == 0
 
 

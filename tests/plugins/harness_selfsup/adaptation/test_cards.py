@@ -12,7 +12,7 @@ from harness_selfsup.config import PRESETS
 CARDS = {card.name: card for card in harness_methods()}
 
 
-def built(card: Method):
+def build_card(card: Method):
     fields = {"task": "one-shot", "config": card.presets["smoke"], "device": "cpu", "precision": "fp32"}
     return card.build(BuildContext(**fields, weights=None, seed=0))
 
@@ -24,7 +24,7 @@ def test_what_a_form_has_seen_is_on_its_card():
 
 
 def test_only_the_form_with_a_whole_video_to_learn_from_shows_itself_learning():
-    adapted, causal = (built(CARDS[name]) for name in ("selfsup-adapted", "selfsup-causal"))
+    adapted, causal = (build_card(CARDS[name]) for name in ("selfsup-adapted", "selfsup-causal"))
     assert isinstance(adapted, OneShotVOS)
     assert isinstance(causal, OneShotVOS)
     assert isinstance(adapted, LearnsAtTestTime)
@@ -37,7 +37,7 @@ def test_forms_run_over_the_real_propagation(name):
     mask[8:20, 8:20] = 1
     frames = torch.randint(256, (3, 32, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     video = Video(name="v", length=3, height=32, width=40, read=frames.__getitem__)
-    masks = list(built(CARDS[name]).propagate(video, Prompts({0: mask})))
+    masks = list(build_card(CARDS[name]).propagate(video, Prompts({0: mask})))
     assert torch.equal(masks[0], mask)
     assert [tuple(found.shape) for found in masks] == [(32, 40)] * 3
 

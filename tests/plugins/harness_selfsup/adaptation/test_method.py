@@ -31,7 +31,7 @@ def context(form: type, **changes) -> BuildContext:
     return BuildContext(**{**fields, "seed": 0, **changes})
 
 
-def adapted(form: type = Adapted, **changes):
+def adapt(form: type = Adapted, **changes):
     return form(Shifting(), context(form, **changes))
 
 
@@ -58,7 +58,7 @@ def masks_of(method, length: int, prompts: dict[int, torch.Tensor], size: tuple[
 @pytest.mark.parametrize(("ids", "size"), [((1,), (24, 32)), ((2, 7, 200), (33, 57))])
 def test_masks_have_the_size_and_the_ids_of_the_prompt(form, ids, size):
     prompt = prompt_of(ids, *size)
-    masks = masks_of(adapted(form), 3, {0: prompt}, size)
+    masks = masks_of(adapt(form), 3, {0: prompt}, size)
     assert torch.equal(masks[0], prompt)
     for mask in masks:
         assert mask.shape == size
@@ -71,33 +71,33 @@ def test_a_video_of_one_frame_is_its_prompt_without_void(form):
     prompt = prompt_of((3,), 24, 32)
     given = prompt.clone()
     given[-1] = VOID
-    (mask,) = masks_of(adapted(form), 1, {0: given})
+    (mask,) = masks_of(adapt(form), 1, {0: given})
     assert torch.equal(mask, prompt)
 
 
 @pytest.mark.parametrize("form", [Adapted, CausallyAdapted])
 def test_nothing_named_nothing_found(form):
-    masks = masks_of(adapted(form), 3, {0: torch.zeros(24, 32, dtype=torch.uint8)})
+    masks = masks_of(adapt(form), 3, {0: torch.zeros(24, 32, dtype=torch.uint8)})
     assert [int(mask.max()) for mask in masks] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("form", [Adapted, CausallyAdapted])
 def test_a_later_object_is_not_there_before_and_is_as_prompted_then(form):
     late = prompt_of((0, 0, 9), 24, 32)
-    masks = masks_of(adapted(form), 4, {0: prompt_of((1,), 24, 32), 2: late})
+    masks = masks_of(adapt(form), 4, {0: prompt_of((1,), 24, 32), 2: late})
     assert [int((mask == 9).sum()) for mask in masks[:2]] == [0, 0]
     assert torch.equal(masks[2] == 9, late == 9)
 
 
 def test_equal_seeds_give_equal_masks_also_after_another_video():
     prompt = {0: prompt_of((1, 2), 24, 32)}
-    first, second = adapted(), adapted()
+    first, second = adapt(), adapt()
     masks_of(second, 2, {0: prompt_of((4,), 33, 57)}, (33, 57))
     assert all(torch.equal(a, b) for a, b in zip(masks_of(first, 3, prompt), masks_of(second, 3, prompt), strict=True))
 
 
 def test_snapshots_begin_with_what_is_learnt_and_end_with_the_answer():
-    method = adapted()
+    method = adapt()
     assert isinstance(method, LearnsAtTestTime)
     video, prompts = video_of(3), Prompts({0: prompt_of((1, 2), 24, 32)})
     shots = list(method.snapshots(video, prompts, 1))
@@ -110,13 +110,13 @@ def test_snapshots_begin_with_what_is_learnt_and_end_with_the_answer():
 
 
 def test_snapshots_of_a_video_in_which_nothing_is_named_are_empty():
-    shots = adapted().snapshots(video_of(2), Prompts({0: torch.zeros(24, 32, dtype=torch.uint8)}), 1)
+    shots = adapt().snapshots(video_of(2), Prompts({0: torch.zeros(24, 32, dtype=torch.uint8)}), 1)
     assert {int(mask.max()) for shot in shots for mask in shot.masks} == {0}
 
 
 def test_adaptation_is_a_stage_of_the_first_mask():
     watch = Stopwatch("cpu")
-    masks = adapted().propagate(video_of(3), Prompts({0: prompt_of((1,), 24, 32)}))
+    masks = adapt().propagate(video_of(3), Prompts({0: prompt_of((1,), 24, 32)}))
     readings = []
     for _ in range(3):
         with watch.lap():
@@ -129,13 +129,13 @@ def test_the_causal_form_reads_no_later_frame():
     horizon = Horizon(last=0)
     video = video_of(3, horizon=horizon)
     prompts = Prompts({0: prompt_of((1,), 24, 32), 2: prompt_of((0, 5), 24, 32)}, horizon=horizon)
-    masks = adapted(CausallyAdapted).propagate(video, prompts)
+    masks = adapt(CausallyAdapted).propagate(video, prompts)
     for frame in range(3):
         horizon.last = frame
         assert next(masks).shape == (24, 32)
     horizon.last = 0
     with pytest.raises(CausalityError):
-        next(adapted().propagate(video, prompts))
+        next(adapt().propagate(video, prompts))
 
 
 def test_the_causal_form_learns_after_a_prompt_and_before_each_frame(monkeypatch):
@@ -147,7 +147,7 @@ def test_the_causal_form_learns_after_a_prompt_and_before_each_frame(monkeypatch
         "learn",
         lambda self, video, lessons, iterations, *, frames: learnt.append((iterations, sorted(lessons.maps), frames)),
     )
-    masks_of(adapted(CausallyAdapted), 4, {0: prompt_of((1,), 24, 32), 2: prompt_of((0, 5), 24, 32)})
+    masks_of(adapt(CausallyAdapted), 4, {0: prompt_of((1,), 24, 32), 2: prompt_of((0, 5), 24, 32)})
     assert learnt == [
         (2, [0], 1),
         (1, [0], 1),

@@ -15,7 +15,7 @@ from harness_selfsup.training.config import MEMORY, PAIRWISE, PRESETS, TrainingC
 TINY = replace(PAIRWISE, batch=4, size=16, jitter=0.0)
 
 
-def numbered(length: int, height: int = 24, width: int = 40, name: str = "numbered") -> Sample:
+def make_numbered(length: int, height: int = 24, width: int = 40, name: str = "numbered") -> Sample:
     """Frame t is all of value 10 t; there is no truth to read."""
 
     def read(t: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def test_a_clip_has_the_frames_of_its_numbers_and_one_crop() -> None:
     clips = ClipSource([still], replace(TINY, references=3, flip=0.5), seed=0).clips(0, range(4))
     assert clips.shape == (4, 4, 16, 16, 3)
     assert all(np.array_equal(clip[0], frame) for clip in clips for frame in clip)
-    numbers = ClipSource([numbered(20)], TINY, seed=0).clips(0, range(4))[..., 0, 0, 0] // 10
+    numbers = ClipSource([make_numbered(20)], TINY, seed=0).clips(0, range(4))[..., 0, 0, 0] // 10
     assert set((numbers[:, 1] - numbers[:, 0]).tolist()) <= {2, 5, 8}
 
 
@@ -113,13 +113,13 @@ def test_an_image_becomes_a_moving_clip() -> None:
 
 
 def test_stills_take_always_the_same_frame_of_a_video() -> None:
-    source = ClipSource([numbered(20)], replace(TINY, stills=True), seed=0)
+    source = ClipSource([make_numbered(20)], replace(TINY, stills=True), seed=0)
     values = {int(value) for iteration in range(6) for value in np.unique(source.clips(iteration, range(4)))}
     assert len(values) == 1
 
 
 def test_videos_limits_what_is_learnt_from() -> None:
-    samples = [numbered(20, name=str(k)) for k in range(10)]
+    samples = [make_numbered(20, name=str(k)) for k in range(10)]
     chosen = ClipSource(samples, replace(TINY, videos=3), seed=0).samples
     assert len(chosen) == 3
     assert chosen == ClipSource(samples, replace(TINY, videos=3), seed=0).samples
@@ -130,12 +130,12 @@ def test_videos_limits_what_is_learnt_from() -> None:
 
 
 def test_lightness_is_never_dropped() -> None:
-    source = ClipSource([numbered(20)], replace(TINY, drop=1.0), seed=0)
-    drawn = [source.dropped_channel(iteration) for iteration in range(200)]
+    source = ClipSource([make_numbered(20)], replace(TINY, drop=1.0), seed=0)
+    drawn = [source.draw_channel(iteration) for iteration in range(200)]
     assert set(drawn) == {1, 2}
     assert 70 < drawn.count(1) < 130
-    half = ClipSource([numbered(20)], TINY, seed=0)
-    assert {half.dropped_channel(iteration) for iteration in range(200)} == {None, 1, 2}
+    half = ClipSource([make_numbered(20)], TINY, seed=0)
+    assert {half.draw_channel(iteration) for iteration in range(200)} == {None, 1, 2}
 
 
 def test_jitter_of_strength_zero_changes_nothing_and_hue_keeps_grey() -> None:

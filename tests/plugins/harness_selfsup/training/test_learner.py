@@ -150,7 +150,7 @@ def test_the_hidden_channel_of_the_target_reaches_nothing_but_the_loss() -> None
     """Change the hidden colours of all frames: the attention must not move."""
     trained = learner(replace(PAIRS, jitter=0.0))
     batch = trained.batch(0)
-    dropped = trained.source.dropped_channel(0)
+    dropped = trained.source.draw_channel(0)
     lab = to_lab(batch.clips.flatten(0, 1))
     other = lab.clone()
     other[:, dropped] += 0.3

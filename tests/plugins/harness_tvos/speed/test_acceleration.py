@@ -169,7 +169,7 @@ class PretendedCuda:
         self.stream = self.main
 
 
-def begun_graph() -> tuple[TVOS, Memory, torch.Tensor, Schedule, FrameGraph]:
+def begin_graph() -> tuple[TVOS, Memory, torch.Tensor, Schedule, FrameGraph]:
     frames, prompt = frames_and_prompt(3)
     model = TVOS(for_inference(build_network("r18", seed=2)), Config(cuda_graph=True), "cpu")
     memory = model.begin(frames[0], prompt, 3)
@@ -180,7 +180,7 @@ def begun_graph() -> tuple[TVOS, Memory, torch.Tensor, Schedule, FrameGraph]:
 
 def test_a_capture_minds_its_own_thread_alone_and_holds_no_marks(monkeypatch):
     cuda = PretendedCuda(monkeypatch, fails=False)
-    *_, graph = begun_graph()
+    *_, graph = begin_graph()
     watch = Stopwatch("cpu")
     with watch.lap():
         mask = graph._run_and_capture()
@@ -192,7 +192,7 @@ def test_a_capture_minds_its_own_thread_alone_and_holds_no_marks(monkeypatch):
 
 def test_a_capture_that_fails_leaves_frames_as_they_are_on_the_stream_they_were(monkeypatch):
     cuda = PretendedCuda(monkeypatch, fails=True)
-    _, memory, image, schedule, graph = begun_graph()
+    _, memory, image, schedule, graph = begin_graph()
     with pytest.warns(UserWarning, match="without a CUDA graph, its capture failed: operation not permitted"):
         mask = graph._run_and_capture()
     assert cuda.stream is cuda.main

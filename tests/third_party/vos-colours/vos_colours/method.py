@@ -47,10 +47,10 @@ class Colours:
             scores = likelihood(cells, histograms)  # (N, H, W)
         with stage("reach"):
             was_here = (mask == ids[:, None, None]).float()
-            near = self.widened(was_here[None])[0]  # (N, H, W)
+            near = self.widen(was_here[None])[0]  # (N, H, W)
         return ids[(scores * near).argmax(dim=0)]
 
-    def widened(self, masks: torch.Tensor) -> torch.Tensor:
+    def widen(self, masks: torch.Tensor) -> torch.Tensor:
         """(1, N, H, W), each mask grown by the reach in all directions: rows first, then columns."""
         reach = self.config.reach
         rows = max_pool2d(masks, (2 * reach + 1, 1), stride=1, padding=(reach, 0))

@@ -1,0 +1,118 @@
+"""Words of the house style that a test can hold: a participle is no function name, and a rule is called a rule."""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("harness", "plugins", "benchmarks", ".ci", "tests")
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+
+# Past participles that do not end in "ed". Those that are verbs as well (read, run, set, put, cut, hit) are not here.
+PARTICIPLES = """
+begun bent bitten bound broken brought built burnt caught chosen dealt done drawn driven eaten fallen fed
+flown forgotten found frozen given gone grown heard held hidden kept known laid learnt led left lent lit lost
+made meant met mistaken overlaid paid proven rebuilt redrawn rewritten said seen sent shot shown sold sought
+spelt spent spoken stolen stood struck stuck sunk swept sworn swung taken taught thought thrown told torn
+understood undone withheld won worn wound woven written
+"""
+IRREGULAR = frozenset(PARTICIPLES.split())
+NO_PARTICIPLES = {
+    "bed",
+    "biped",
+    "bleed",
+    "breed",
+    "embed",
+    "exceed",
+    "feed",
+    "need",
+    "proceed",
+    "quadruped",
+    "seed",
+    "speed",
+}
+ALLOWED = {
+    "clustered_interval": "statistics call it so",
+    "paired_difference": "statistics call it so",
+    "untimed": "reads as the state that holds inside: `with untimed():`",
+}
+ARE_READ_AS_FIELDS = ("property", "cached_property", "fixture")
+
+
+@functools.cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def is_participle(word: str) -> bool:
+    return word in IRREGULAR or (word.endswith("ed") and word not in NO_PARTICIPLES)
+
+
+def is_read_as_a_field(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Properties and fixtures are fields to whoever uses them: adjectives and nouns, as fields have."""
+    names = [node for decorator in function.decorator_list for node in ast.walk(decorator)]
+    found = [node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in names]
+    return any(name in ARE_READ_AS_FIELDS for name in found)
+
+
+def list_participles(tree: ast.AST) -> Iterator[str]:
+    """Functions whose first word is a past participle, each with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in ALLOWED:
+            word = next(iter(node.name.strip("_").split("_")))
+            if is_participle(word) and not is_read_as_a_field(node):
+                yield f"line {node.lineno}: {node.name}"
+
+
+def test_functions_are_verbs_and_not_participles():
+    found = {path: list(list_participles(parse(path))) for path in FILES}
+    assert {str(path.relative_to(ROOT)): names for path, names in found.items() if names} == {}
+
+
+def test_what_is_allowed_is_there():
+    names = {node.name for path in FILES for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef)}
+    assert set(ALLOWED) - names == set()
+
+
+def test_a_rule_is_called_nothing_else():
+    found = {
+        str(path.relative_to(ROOT)): node.name
+        for path in FILES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ClassDef) and node.name.strip("_").startswith("Scoring")
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def measured(): ...",
+        "def _told(x): ...",
+        "def kept_or_compiled(): ...",
+        "async def sent(): ...",
+        "class A:\n    def placed(self): ...",
+        "def f():\n    def drawn_by(): ...",
+        "@contextmanager\ndef timed(): ...",
+    ],
+)
+def test_a_participle_is_refused(source):
+    assert len(list(list_participles(ast.parse(source)))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def measure_masks_found(): ...",
+        "def read(): ...",
+        "def seed(): ...",
+        "def is_told(): ...",
+        "class A:\n    @property\n    def measured(self): ...",
+        "@pytest.fixture(scope='module')\ndef broken(): ...",
+    ],
+)
+def test_verbs_claims_fields_and_fixtures_pass(source):
+    assert list(list_participles(ast.parse(source))) == []
