@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that are made from the program: the floors, and the options of every command.
+"""Writes the parts of docs/ that are made from the program: the floors, the options of every command, the reference.
 
 python .ci/make_docs.py writes them; tests/test_docs.py holds that they are what it would write.
 """
@@ -6,11 +6,15 @@ python .ci/make_docs.py writes them; tests/test_docs.py holds that they are what
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reference import fill
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTHING = click.Command("not-there")
@@ -24,7 +28,8 @@ def make_pages() -> dict[Path, str]:
     text = commands.read_text(encoding="utf-8")
     for name, command in all_commands().items():
         text = put(text, f"options: {name}", options_table(command))
-    return made | {commands: text}
+    reference = ROOT / "docs" / "reference.md"
+    return made | {commands: text, reference: fill(reference.read_text(encoding="utf-8"))}
 
 
 def put(page: str, name: str, body: str) -> str:

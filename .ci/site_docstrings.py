@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import griffe
 
-EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\s*$).*)*", re.MULTILINE)
-
-
-def fence_examples(text: str) -> str:
-    """A docstring with each doctest, up to the next empty line, inside a fence."""
-    return EXAMPLE.sub(lambda match: f"\n```pycon\n{match[0]}\n```", text)
+sys.path.insert(0, str(Path(__file__).parent))
+from reference import fence_examples
 
 
 class Examples(griffe.Extension):

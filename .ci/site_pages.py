@@ -5,8 +5,12 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\((?!\w+:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
@@ -77,4 +81,5 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Put links and fences right."""
-    return for_site(markdown, page.file.src_uri, pages(), config.extra["repository"])
+    text = reference.for_site(markdown) if page.file.src_uri == "reference.md" else markdown
+    return for_site(text, page.file.src_uri, pages(), config.extra["repository"])

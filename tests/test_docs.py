@@ -23,7 +23,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT /
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 COPY = re.compile(r"<!-- file: (?P<path>\S+) -->\n```\w+\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
-DIRECTIVES = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+DIRECTIVES = re.findall(r"^<!-- ::: (\S+) -->$", (ROOT / "docs/reference.md").read_text(encoding="utf-8"), re.MULTILINE)
 HOOKS = [name for name, value in vars(hookspecs).items() if name.startswith("harness_") and callable(value)]
 
 
