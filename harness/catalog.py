@@ -13,7 +13,7 @@ import importlib.util
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,8 +22,8 @@ import pluggy
 
 from harness.api import hookspecs
 from harness.api.contracts import Benchmark, Executor, Method, Metric, Reporter, TrackMetric
-from harness.api.errors import PluginError, UsageError
-from harness.api.foreign import describe_error, describe_traceback, is_interrupt
+from harness.api.errors import MethodFailed, PluginError, UsageError
+from harness.api.foreign import blame, describe_error, describe_traceback, is_interrupt
 from harness.cards import check_card
 
 T = TypeVar("T")
@@ -117,6 +117,25 @@ class Shelf(Generic[T]):
         self._entries.setdefault(name, []).append(Entry(thing, source))
 
 
+class Benchmarks(Shelf[Benchmark]):
+    """Benchmarks; ``NAME:CHOICE`` is one that takes any tree, over what is chosen in it."""
+
+    def entry(self, name: str) -> Entry[Benchmark]:
+        """The benchmark with its source; UsageError where nothing can be chosen in it."""
+        name, _, choice = name.partition(":")
+        found = super().entry(name)
+        if not choice:
+            return found
+        if found.thing.choose is None:
+            raise UsageError(
+                f"{name} has videos of its own: found the choice {choice!r:.200}, expected {name} alone",
+                hint=f"benchmarks over any tree: {', '.join(bench.name for bench in self if bench.choose is not None)}",
+            )
+        with blame(f"benchmark {name}, choice {choice!r:.200}", MethodFailed):
+            chosen = found.thing.choose(choice)
+        return replace(found, thing=replace(chosen, choice=choice))
+
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")  # names become folders
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "harness_methods": ("method", (Method,)),
@@ -134,7 +153,8 @@ class Catalog:
         self._broken: list[Broken] = []
         self._sources: list[Source] = []
         self._shelves: dict[str, Shelf[Any]] = {
-            hook: Shelf(kind, self._broken, self._load_rest) for hook, (kind, _) in _KINDS.items()
+            hook: (Benchmarks if kind == "benchmark" else Shelf)(kind, self._broken, self._load_rest)
+            for hook, (kind, _) in _KINDS.items()
         }
         self._waiting: list[EntryPoint] = []
         self._filled: set[str] = set()

@@ -175,6 +175,9 @@ YOUTUBE_VOS = Rule(
     objects="seen",
     note="by the published definition; the server's evaluator is not public, so not verified against it",
 )
+YOUTUBE_VOS_OBJECTS = replace(
+    YOUTUBE_VOS, version="youtube-vos-objects/1", metrics=("j_and_f",), note="seen and unseen categories as one"
+)
 YOUTUBE_VIS = Rule(
     version="youtube-vis/1", metrics=("track_ap",), frames="all", objects="seen", matching="none", average="objects"
 )
@@ -211,6 +214,7 @@ RULES: dict[str, Rule] = {
     "vos-benchmark": VOS_BENCHMARK,
     "vos-benchmark-all-frames": VOS_BENCHMARK_ALL_FRAMES,
     "youtube-vos": YOUTUBE_VOS,
+    "youtube-vos-objects": YOUTUBE_VOS_OBJECTS,
     "youtube-vis": YOUTUBE_VIS,
     "youtube-vis-class-agnostic": replace(
         YOUTUBE_VIS,
@@ -244,6 +248,8 @@ class Benchmark:
     before any data is read: fewer than these make a record partial. ``needs_root`` is False for embedded data.
     ``size`` is the official number of videos where only the data name them.
     ``scored`` is False where the truth is not public (masks are written for a server).
+
+    With ``choose`` it takes any tree of a layout; ``NAME:CHOICE`` is ``choose(CHOICE)`` (a list, a part, a first mask).
     """
 
     name: str
@@ -261,6 +267,14 @@ class Benchmark:
     archives: tuple[Archive, ...] = ()
     """What ``harness data fetch`` downloads; empty where a person has to register first (``manual`` says how)."""
     manual: str = ""
+    choose: Callable[[str], Benchmark] | None = None
+    choice: str = ""
+    """What was chosen, as typed."""
+
+    @property
+    def full_name(self) -> str:
+        """The name with what was chosen, as a command takes it."""
+        return f"{self.name}:{self.choice}" if self.choice else self.name
 
     @property
     def videos_expected(self) -> int:

@@ -180,6 +180,10 @@ class BenchmarkInfo(_Record):
     """Which data were used, and by which rule they were scored."""
 
     name: Name
+    choice: Text = ""
+    """Of a benchmark over any tree: what was chosen in it, a list or a part, as typed behind ``NAME:``."""
+    tree: Sha256 = ""
+    """Of such a benchmark: SHA-256 over names, lengths and sizes of all videos of the tree; empty for fixed ones."""
     task: Name
     fingerprint: Sha256
     scoring: Text
@@ -192,6 +196,11 @@ class BenchmarkInfo(_Record):
     scored: bool
     videos_expected: Whole
     videos_done: Whole
+
+    @property
+    def full_name(self) -> str:
+        """The name with what was chosen, as a command takes it."""
+        return f"{self.name}:{self.choice}" if self.choice else self.name
 
 
 class Conditions(_Record):

@@ -89,6 +89,9 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
     target, had = add_record(record, records, suffix, catalog, replace=replace)
     where = "" if to == Path("leaderboard") else f" --records {records} --out {to}"
     say(f"{'replaced' if had else 'added'} {target}\n  next: harness leaderboard build{where}", err=True)
+    if record.benchmark.tree:
+        words = f"{record.benchmark.name} is any tree: ranked only beside records of the same videos, never with others"
+        say(f"note: {words} (data {record.benchmark.fingerprint[:12]})", err=True)
     if as_json:
         say(json.dumps({"record": str(target), "replaced": had, "partial": record.partial}))
 

@@ -33,7 +33,7 @@ def videos_table(record: RunRecord) -> str:
 
 def scores_table(record: RunRecord) -> str:
     """The overall figures with their intervals."""
-    bench = one_line(f"{record.benchmark.name} ({record.benchmark.task}, rule {record.benchmark.scoring})")
+    bench = one_line(f"{record.benchmark.full_name} ({record.benchmark.task}, rule {record.benchmark.scoring})")
     if not record.scores:
         why = (
             "no video was scored" if record.benchmark.scored else "no public truth: masks were written, nothing scored"

@@ -32,7 +32,7 @@ def open_videos(root: Path | None, partial: bool) -> list[Sample]:
         )
 
     def open_one(name: str) -> Sample:
-        return _open_folder(root / name) if entries[name].is_dir() else open_video_file(root / name)
+        return open_folder(root / name) if entries[name].is_dir() else open_video_file(root / name)
 
     return _open_each(videos, open_one, root)
 
@@ -49,7 +49,8 @@ def _open_each(names: Sequence[str], open_one: Callable[[str], Sample], root: Pa
     return open_all(names, lambda name: None, open_one, root, partial=False)
 
 
-def _open_folder(folder: Path) -> Sample:
+def open_folder(folder: Path) -> Sample:
+    """The video whose frames are the images of a folder, in the order of their numbers."""
     frames = list_images(folder, IMAGES, f"the frames of {folder.name!r}")
     check_names(frames, folder)
     return _sample(folder.name, list(frames.values()))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import cv2
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm")
+EXTRACT = (
+    "extract its frames into a folder and give that: mkdir frames && ffmpeg -i '{}' -start_number 0 frames/%05d.jpg"
+)
 KEPT_OPEN = 4
 """Files that stay open in one process."""
 
@@ -33,7 +36,7 @@ def open_video_file(path: Path) -> Sample:
         first = reader.read(0)
         if first is None or first.shape[0] * first.shape[1] > MAX_PIXELS:
             found = "no frame that OpenCV can decode" if first is None else f"frames of {first.shape[:2]}"
-            raise DataError.at(path, found=found, expected="a video", hint="extract its frames: one folder of images")
+            raise DataError.at(path, found=found, expected="a video", hint=EXTRACT.format(path))
         return VideoFile(path, reader.length(), first.shape[:2]).sample()
     finally:
         reader.close()

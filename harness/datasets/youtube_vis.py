@@ -6,7 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,17 @@ LICENCE = "CC BY 4.0 for the annotations; the videos belong to their owners on Y
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the data: its folder of frames, where its JSON may lie, how many videos it has."""
+    """One part of the data: its folder of frames, where its JSON may lie, how many videos it has.
+
+    ``has_truth`` is None where the table tells: it has annotations or not.
+    """
 
     benchmark: str
     folder: str
     tables: tuple[str, ...]
     size: int
-    has_truth: bool
+    has_truth: bool | None
+    suffixes: tuple[str, ...] = (".jpg",)
 
     @property
     def layout(self) -> str:
@@ -74,6 +78,8 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
     if path is None:
         raise DataError.at(root, found="no table of videos", expected=" or ".join(part.tables), hint=part.layout)
     table = _Table.read(path, part)
+    if part.has_truth is None:
+        part = replace(part, has_truth=any(table.annotations.values()))
     folder = root / part.folder / "JPEGImages"
 
     def absence(name: str) -> DataError | None:
@@ -101,7 +107,7 @@ class _Table:
             videos = {_folder_of(video): _with_numbers(video) for video in content["videos"]}
             categories = {int(item["id"]): str(item["name"]) for item in content["categories"]}
             annotations: dict[int, list[Mapping[str, Any]]] = {video["id"]: [] for video in videos.values()}
-            for item in (content.get("annotations") or ()) if part.has_truth else ():
+            for item in (content.get("annotations") or ()) if part.has_truth is not False else ():
                 annotations[int(item["video_id"])].append(item)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
             expected = '{"videos": [...], "categories": [...], "annotations": [...]} as YouTube-VIS writes it'
@@ -129,7 +135,7 @@ def _with_numbers(video: Mapping[str, Any]) -> dict[str, Any]:
 def _open_video(part: Part, root: Path, table: _Table, name: str) -> Sample:
     entry = table.videos[name]
     folder = root / part.folder / "JPEGImages" / name
-    there = list_images(folder, (".jpg",), f"the frames of {name!r}")
+    there = list_images(folder, part.suffixes, f"the frames of {name!r}")
     stems = [Path(str(file)).stem for file in entry["file_names"]]
     lost = [stem for stem in stems if stem not in there]
     if lost:
@@ -203,7 +209,7 @@ def harness_benchmarks() -> list[Benchmark]:
             rules={"vis": YOUTUBE_VIS},
             open=functools.partial(open_part, part),
             size=part.size,
-            scored=part.has_truth,
+            scored=bool(part.has_truth),
             licence=LICENCE,
             homepage="https://youtube-vos.org/dataset/vis/",
             layout=part.layout,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,17 @@ LICENCE = "CC BY 4.0 for the annotations; the videos belong to their owners on Y
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the data: the folder of frames, the folder with masks and meta.json, how many videos it has."""
+    """One part of the data: the folder of frames, the folder with masks and meta.json, how many videos it has.
+
+    ``has_truth`` is None where each video's masks tell: more than those in which objects enter are a truth.
+    """
 
     benchmark: str
     frames: str
     masks: str
     size: int
-    has_truth: bool
+    has_truth: bool | None
+    suffixes: tuple[str, ...] = (".jpg",)
 
     @property
     def layout(self) -> str:
@@ -77,7 +81,7 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
     """The videos that meta.json lists, sorted by name; DataError for everything that is missing or malformed."""
     root = open_root(root, part.benchmark, part.layout)
     path = root / part.masks / "meta.json"
-    videos = _videos_of(path)
+    videos = list_videos(path)
     seen = read_seen_categories(root)
     folder = root / part.frames / "JPEGImages"
 
@@ -85,12 +89,13 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
         return None if (folder / name).is_dir() else absent(folder / name, f"the frames of {name!r}")
 
     def open_one(name: str) -> Sample:
-        return _open_video(part, root, name, entrances(path, name, videos[name]), seen)
+        return open_video(part, root, name, entrances(path, name, videos[name]), seen)
 
     return open_all(sorted(videos), absence, open_one, root, partial=partial, size=part.size)
 
 
-def _videos_of(path: Path) -> Mapping[str, Any]:
+def list_videos(path: Path) -> Mapping[str, Any]:
+    """The entries of a meta.json by video."""
     content = read_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict) or not videos:
@@ -129,17 +134,20 @@ def read_seen_categories(root: Path) -> frozenset[str]:
     path = root / "train" / "meta.json"
     if not path.is_file():
         return frozenset()
-    videos = _videos_of(path)
+    videos = list_videos(path)
     return frozenset(e.category for name, entry in videos.items() for e in entrances(path, name, entry)) - {""}
 
 
-def _open_video(part: Part, root: Path, name: str, objects: list[Entrance], seen: frozenset[str]) -> Sample:
+def open_video(part: Part, root: Path, name: str, objects: list[Entrance], seen: frozenset[str]) -> Sample:
+    """One video of a part, from the first frame in which an object enters."""
     folder = root / part.frames / "JPEGImages" / name
     mask_folder = root / part.masks / "Annotations" / name
-    frames = list_images(folder, (".jpg",), f"the frames of {name!r}")
+    frames = list_images(folder, part.suffixes, f"the frames of {name!r}")
     masks = list_images(mask_folder, (".png",), f"the masks of {name!r}")
     starts = sorted({entrance.first for entrance in objects}, key=natural_key)
     needed = starts
+    if part.has_truth is None:
+        part = replace(part, has_truth=len(masks.keys() - set(starts)) > 0)
     if part.has_truth:
         needed = sorted({stem for entrance in objects for stem in entrance.frames}, key=natural_key)
     for stem in needed:
@@ -166,7 +174,7 @@ def _open_video(part: Part, root: Path, name: str, objects: list[Entrance], seen
         truths={place[stem]: (masks[stem],) for stem in masks if stem in place} if part.has_truth else {},
         prompts={place[stem]: (masks[stem],) for stem in starts},
         prompt_ids=enter,
-        has_truth=part.has_truth,
+        has_truth=bool(part.has_truth),
         extra=extra,
         facts=json.dumps([enter, extra], sort_keys=True),
     ).sample()
@@ -198,7 +206,7 @@ def harness_benchmarks() -> list[Benchmark]:
             rules={"one-shot": YOUTUBE_VOS},
             open=functools.partial(open_part, part),
             size=part.size,
-            scored=part.has_truth,
+            scored=bool(part.has_truth),
             licence=LICENCE,
             homepage="https://youtube-vos.org/dataset/vos/",
             layout=part.layout,

@@ -143,6 +143,9 @@ def _verify_benchmark(record: RunRecord, path: Path, catalog: Catalog) -> None:
     )
     _expect(path, "failures", len(record.failures), record.partial or not record.failures, "none in a whole run")
     _expect(path, "benchmark.scored", claimed.scored, claimed.scored == benchmark.scored, str(benchmark.scored))
+    told = claimed.tree[:12] or "no tree"
+    expected_tree = "the digest of its tree" if benchmark.choose is not None else "none: its videos are fixed"
+    _expect(path, "benchmark.tree", told, bool(claimed.tree) == (benchmark.choose is not None), expected_tree)
     if size := benchmark.videos_expected:
         _expect(path, "benchmark.videos_expected", expected, expected == size, f"{size}, the videos of {claimed.name}")
     if benchmark.expected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -60,6 +60,8 @@ class Trial:
     samples: Sequence[Sample]
     videos_expected: int
     partial_reason: str
+    tree: str = ""
+    """Which tree the videos are of, where the benchmark takes any: SHA-256 over what lies in it."""
     elsewhere: Elsewhere | None = None
 
     @functools.cached_property
@@ -95,6 +97,8 @@ class Trial:
             "seed": self.request.seed,
             "torch": self.elsewhere.torch if self.elsewhere else version("torch"),
         }
+        if self.tree:
+            parts["tree"] = self.tree
         if self.request.workers > 1:
             parts["workers"] = self.request.workers
         if self.providers:
@@ -145,7 +149,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
         request=request,
         method=method,
         plugin=plugin.model_copy(update={"supervision": supervision}),
-        benchmark=benchmark,
+        benchmark=videos.benchmark,
         task=task,
         rule=rule,
         config=config,
@@ -155,6 +159,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
         samples=videos.samples,
         videos_expected=videos.expected,
         partial_reason=videos.partial_reason,
+        tree=videos.tree,
         entry_point=source.entry_point,
         module=source.module,
         elsewhere=elsewhere,
@@ -196,23 +201,37 @@ def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:
 
 
 class Videos(NamedTuple):
-    """The videos that were asked for, how many the whole benchmark has, and why these are not all of them."""
+    """The videos that were asked for, how many the whole benchmark has, and why these are not all of them.
 
+    ``benchmark`` is the one that was opened: a tree of somebody's own may turn out to have no truth. ``tree`` says
+    which tree that was.
+    """
+
+    benchmark: Benchmark
     samples: Sequence[Sample]
     expected: int
     partial_reason: str
+    tree: str = ""
 
 
 def open_videos(benchmark: Benchmark, request: Request, catalog: Catalog) -> Videos:
     """Open the benchmark's data and choose the videos; DataError or UsageError where they are not there."""
-    command = f"harness run --bench {benchmark.name}"
+    command = f"harness run --bench {benchmark.full_name}"
     root = find_data_root(benchmark, request.data_root, catalog)
     everything = open_data(benchmark, root, allow_partial=request.allow_partial, command=command)
     samples, subset_reason = _choose(everything, request)
     expected = max(benchmark.videos_expected, len(everything))
     missing = expected - len(everything)
     reasons = [f"{missing} of {expected} videos are not in the data"] if missing else []
-    return Videos(samples, expected, "; ".join([*reasons, *subset_reason]))
+    tree = ""
+    if benchmark.choose is not None:
+        tree = digest_of([[sample.name, sample.length, sample.height, sample.width] for sample in everything])
+        benchmark = replace(benchmark, scored=benchmark.scored and any(map(_has_truth, everything)))
+    return Videos(benchmark, samples, expected, "; ".join([*reasons, *subset_reason]), tree)
+
+
+def _has_truth(sample: Sample) -> bool:
+    return sample.read_truth is not None or "tracks" in sample.extra
 
 
 def open_data(benchmark: Benchmark, root: Path | None, *, allow_partial: bool, command: str) -> Sequence[Sample]:
@@ -222,7 +241,7 @@ def open_data(benchmark: Benchmark, root: Path | None, *, allow_partial: bool, c
     """
     if benchmark.needs_root and root is None:
         raise DataError(
-            f"benchmark {benchmark.name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
+            f"benchmark {benchmark.full_name} needs its data: no --data-root was given. Expected: {benchmark.layout}",
             hint=f"{command} --data-root DIR, or set HARNESS_DATA, or name it once in {config_file()}",
         )
     samples = open_guarded(benchmark, root, partial=allow_partial)

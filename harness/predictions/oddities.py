@@ -27,7 +27,7 @@ def find_oddities(folder: Path, trial: Trial) -> Iterator[tuple[str, Oddity]]:
         shift = find_shift(stems, sample.frame_names)
         if shift:
             yield sample.name, _tell_shift(shift)
-        elif others:
+        elif others and not sample.extra.get("masks_only"):  # where frames are not known, others may well be
             advice = "they are not scored; name masks as the frames are named"
             yield sample.name, Oddity("masks of frames that the video has not", advice, some(others))
         if trial.rule.objects == "single":

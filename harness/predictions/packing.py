@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.api.contracts import RULES, Benchmark, Rule
 from harness.api.errors import DataError, IncompletePredictions, UsageError, VerificationFailed
-from harness.api.mask_files import encode_mask, ids_in, read_prediction
+from harness.api.mask_files import encode_mask, ids_in
 from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
 from harness.api.track_json import track_to_json
@@ -23,8 +23,9 @@ from harness.files import digest_of_bytes, scratch_folder
 from harness.leaderboard.verification import TOLERANCE, read_record
 from harness.planning.plan import Trial
 from harness.predictions.found import RESULTS, SHOWN, find_predictions, read_all_tracks
-from harness.predictions.scoring import look_over, mask_path, plan_scoring, score
+from harness.predictions.scoring import look_over, plan_scoring, score
 from harness.predictions.servers import Server
+from harness.predictions.video_masks import VideoMasks
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can hold; equal predictions make equal bytes."""
@@ -109,10 +110,11 @@ def _record_of(run: Path) -> RunRecord | None:
 def _benchmark_of(
     run: Path, server: Server, record: RunRecord | None, catalog: Catalog, bench: str, *, force: bool
 ) -> Benchmark:
-    if record is not None and bench not in ("", record.benchmark.name):
+    if record is not None and bench.partition(":")[0] not in ("", record.benchmark.name):
         raise UsageError(f"{run} is a run on {record.benchmark.name}, not on --bench {bench}", hint="leave out --bench")
-    name = bench or (record.benchmark.name if record is not None else server.benchmarks[0])
-    benchmark = catalog.benchmarks.get(name)
+    told = server.benchmarks[0] if record is None else record.benchmark.full_name
+    benchmark = catalog.benchmarks.get(bench or told)
+    name = benchmark.name
     task = record.benchmark.task if record is not None else server.task
     if task != server.task or server.task not in benchmark.tasks:
         tasks = task if record is not None else ", ".join(benchmark.tasks)
@@ -194,10 +196,10 @@ def _encode_members(folder: Path, server: Server, trial: Trial) -> Iterator[_Mem
 
 def _encoder(folder: Path, server: Server, sample: Sample) -> Callable[[int], _Member]:
     allowed = server.ids(sample)
+    masks = VideoMasks.find(folder, sample)
 
     def encode(frame: int) -> _Member:
-        path = mask_path(folder, sample, frame)
-        mask = read_prediction(path, (sample.height, sample.width))
+        path, mask = masks.where(frame), masks.read(frame)
         extra = sorted(ids_in(mask) - allowed - {0})
         if extra:
             expected = f"0 and the ids {sorted(allowed)} that server {server.name} takes"
@@ -280,11 +282,11 @@ def _read_again(path: Path, contents: _Contents, server: Server, trial: Trial, c
 
 def _read_masks_again(folder: Path, contents: _Contents, server: Server, trial: Trial) -> None:
     for sample in trial.samples:
+        masks = VideoMasks.find(folder, sample)
         for frame in server.frames(sample):
-            path = mask_path(folder, sample, frame)
-            mask = read_prediction(path, (sample.height, sample.width))
+            path = masks.where(frame)
             name = f"{server.folder}{sample.name}/{path.name}"
-            if hashlib.sha256(mask.tobytes()).hexdigest() != contents.masks[name]:
+            if hashlib.sha256(masks.read(frame).tobytes()).hexdigest() != contents.masks[name]:
                 raise VerificationFailed(f"{path}: found another mask than was packed")
 
 

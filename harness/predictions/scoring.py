@@ -6,16 +6,16 @@ No torch, no frames, no method: what ``harness score`` does for PNGs and results
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.api.contracts import Benchmark, Rule
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
 from harness.api.file_names import find_alike
-from harness.api.mask_files import read_mask_header, read_prediction
+from harness.api.mask_files import read_mask_header
 from harness.api.records import PluginInfo, RunRecord, VideoResult, WeightsInfo
 from harness.api.tasks import TASKS, Task
 from harness.api.video import Sample
@@ -25,9 +25,11 @@ from harness.planning.provenance import NO_WEIGHTS, code_digest
 from harness.planning.request import Request
 from harness.planning.rules import choose_rule
 from harness.predictions.found import find_predictions, read_all_tracks
+from harness.predictions.objects_apart import measure_apart, objects_of
 from harness.predictions.oddities import find_oddities, find_shift
+from harness.predictions.video_masks import VideoMasks
 from harness.running.digests import OnNote, hash_video, ignore_note
-from harness.running.measure import make_result, measure_tracks, measure_video, metrics_of
+from harness.running.measure import Evaluation, make_result, measure_tracks, measure_video, metrics_of
 from harness.running.oddities import Oddities
 from harness.running.record import record_of
 from harness.version import __version__
@@ -63,7 +65,7 @@ def plan_scoring(
     """What scoring the predictions on a benchmark takes; by ``rule``, or by the benchmark's own for the task."""
     request = Request(
         plugin=MADE_ELSEWHERE,
-        bench=benchmark.name,
+        bench=benchmark.full_name,
         task=task or benchmark.tasks[0],
         videos=videos,
         data_root=data_root,
@@ -84,7 +86,7 @@ def plan_scoring(
             supervision="unknown (masks made elsewhere)",
             replays=True,
         ),
-        benchmark=benchmark,
+        benchmark=found.benchmark,
         task=chosen,
         rule=rule,
         config=PredictionsConfig(
@@ -96,6 +98,7 @@ def plan_scoring(
         samples=found.samples,
         videos_expected=found.expected,
         partial_reason=found.partial_reason,
+        tree=found.tree,
     )
 
 
@@ -126,8 +129,7 @@ def score(
     score of a part that was not asked for. ``on_note`` is told where predictions were found, and what they lack.
     """
     if not trial.benchmark.scored:
-        hint = "harness pack makes the zip its server takes"
-        raise DataError(f"{trial.benchmark.name} has no public truth: predictions are scored by a server", hint=hint)
+        raise _no_truth(trial.benchmark)
     results = []
     oddities = Oddities()
     for sample in trial.samples:
@@ -152,6 +154,13 @@ def score(
     return record_of(trial, catalog, results, []), results
 
 
+def _no_truth(benchmark: Benchmark) -> DataError:
+    if benchmark.choose is not None:
+        return DataError(f"{benchmark.full_name} has no truth: found first masks at most", hint="add masks to score by")
+    hint = "harness pack makes the zip its server takes"
+    return DataError(f"{benchmark.name} has no public truth: predictions are scored by a server", hint=hint)
+
+
 Evaluate = Callable[[Sample], VideoResult]
 
 
@@ -160,23 +169,46 @@ def _cores() -> int:
 
 
 def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:
-    metrics = metrics_of(trial.rule, catalog, "masks")
-    look_over(folder, trial.samples, lambda sample: list_scored_frames(sample, trial.rule))
+    rule = trial.rule
+    metrics = metrics_of(rule, catalog, "masks")
+    look_over(folder, trial.samples, lambda sample: _list_frames(VideoMasks.find(folder, sample), rule), rule=rule)
     for video, oddity in find_oddities(folder, trial):
         oddities.add(video, [oddity])
-    binary = trial.rule.objects == "single"
 
     def evaluate(sample: Sample) -> VideoResult:
+        masks = VideoMasks.find(folder, sample)
         if sample.read_truth is None:
-            raise DataError(f"video {sample.name} of {trial.benchmark.name} has no truth")
-        paths = {frame: mask_path(folder, sample, frame) for frame in list_scored_frames(sample, trial.rule)}
-        size = (sample.height, sample.width)
-        masks = ((frame, read_prediction(path, size, binary=binary)) for frame, path in paths.items())
-        found = measure_video(sample, masks, metrics, trial.rule, where=paths.__getitem__)
+            if trial.benchmark.choose is None:
+                raise DataError(f"video {sample.name} of {trial.benchmark.name} has no truth")
+            found = Evaluation({}, [])
+        elif apart := objects_of(sample, rule):
+            frames = {number: list_scored_frames(one, rule) for number, one in apart.items()}
+            found = measure_apart(sample, masks, frames, metrics, rule)
+        else:
+            found = _measure_maps(masks, metrics, rule)
         oddities.add(sample.name, found.oddities)
         return make_result(trial, sample, found, hash_video(sample, on_note))
 
     return evaluate
+
+
+def _measure_maps(masks: VideoMasks, metrics: Mapping[str, Any], rule: Rule) -> Evaluation:
+    """Measure the id maps of a video, read one at a time."""
+    binary = rule.objects == "single"
+    pairs = ((frame, masks.read(frame, binary=binary)) for frame in _list_frames(masks, rule))
+    return measure_video(masks.sample, pairs, metrics, rule, where=masks.where)
+
+
+def _list_frames(masks: VideoMasks, rule: Rule) -> list[int]:
+    """The frames whose predictions are opened: those with a truth, and of the others those that are there."""
+    frames = () if masks.sample.read_truth is None else list_scored_frames(masks.sample, rule)
+    return [frame for frame in frames if masks.is_there(frame) or _has_truth(masks.sample, frame)]
+
+
+def _has_truth(sample: Sample, frame: int) -> bool:
+    if sample.truth_frames is not None:
+        return frame in sample.truth_frames
+    return sample.read_truth is not None and sample.read_truth(frame) is not None
 
 
 def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:
@@ -200,16 +232,21 @@ def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNot
 
 
 def look_over(
-    folder: Path, samples: Sequence[Sample], frames_of: Callable[[Sample], Iterable[int]], *, hint: str = SUBSET_HINT
+    folder: Path,
+    samples: Sequence[Sample],
+    frames_of: Callable[[Sample], Iterable[int]],
+    *,
+    rule: Rule | None = None,
+    hint: str = SUBSET_HINT,
 ) -> None:
     """Check that every frame asked for of every video has a mask of the right size, from the files' headers alone.
 
     Raises IncompletePredictions that counts what is missing and names the first few, or DataError for the first file
-    that is no id map or has another size.
+    that is no id map or has another size. ``rule``: objects that it takes one by one are asked for one by one.
     """
     if not folder.is_dir():
         raise DataError.at(folder, found="no such folder", expected="one folder of PNG masks a video")
-    wanted = [(sample, mask_path(folder, sample, frame)) for sample in samples for frame in frames_of(sample)]
+    wanted = [(sample, path) for sample in samples for path in _list_wanted(folder, sample, frames_of, rule)]
     missing = [path for _, path in wanted if not path.is_file()]
     if missing:
         raise _incomplete(folder, samples, missing, hint)
@@ -224,16 +261,23 @@ def look_over(
             )
 
 
+def _list_wanted(
+    folder: Path, sample: Sample, frames_of: Callable[[Sample], Iterable[int]], rule: Rule | None
+) -> Iterator[Path]:
+    masks = VideoMasks.find(folder, sample)
+    apart = {} if rule is None else objects_of(sample, rule)
+    for number, one in apart.items():
+        frames = () if rule is None else list_scored_frames(one, rule)
+        yield from (masks.path_of_object(number, one.frame_names[frame]) for frame in frames)
+    for frame in () if apart else frames_of(sample):
+        yield from masks.list_paths(frame)
+
+
 def list_scored_frames(sample: Sample, rule: Rule) -> Sequence[int]:
-    """The frames whose predictions are opened: those with a truth; all but first and last where the rule says so."""
+    """The frames a rule looks at: those with a truth; all but first and last where the rule says so."""
     if rule.frames == "inner":
         return range(1, sample.length - 1)
     return range(sample.length) if sample.truth_frames is None else sample.truth_frames
-
-
-def mask_path(folder: Path, sample: Sample, frame: int) -> Path:
-    """Where the mask of one frame lies in a folder of predictions, in whatever case or spelling of accents."""
-    return find_alike(find_alike(folder, sample.name), f"{sample.frame_names[frame]}.png")
 
 
 def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path], hint: str) -> HarnessError:

@@ -62,6 +62,8 @@ def record_of(
         providers=trial.provider_infos,
         benchmark=BenchmarkInfo(
             name=trial.benchmark.name,
+            choice=trial.benchmark.choice,
+            tree=trial.tree,
             task=trial.task.name,
             fingerprint=fingerprint,
             scoring=trial.rule.version,

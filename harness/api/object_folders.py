@@ -1,0 +1,51 @@
+"""Masks with a folder an object, as SA-V has them and SAM 2 writes them: ``<video>/000/00000.png`` of object 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from harness.api.errors import DataError
+from harness.api.file_names import is_left_behind
+
+HIGHEST_ID = 254
+
+
+def find_object_folders(folder: Path) -> dict[int, Path]:
+    """The folders of a video's objects by number; none where it holds masks itself, or other folders.
+
+    DataError for two of one number (``1`` and ``001``), and for a number that no id can be.
+    """
+    if not folder.is_dir():
+        return {}
+    entries = [path for path in folder.iterdir() if not is_left_behind(path.name)]
+    folders = sorted(path for path in entries if path.is_dir())
+    if not folders or any(path.suffix.lower() == ".png" for path in entries):
+        return {}
+    if not all(path.name.isascii() and path.name.isdigit() for path in folders):
+        return {}
+    found: dict[int, Path] = {}
+    for path in folders:
+        number = int(path.name)
+        if number in found or number > HIGHEST_ID:
+            twice = f"the objects {found[number].name} and {path.name}" if number in found else f"object {path.name}"
+            raise DataError.at(folder, found=twice, expected=f"a folder an object, 0 to {HIGHEST_ID}, each number once")
+        found[number] = path
+    return dict(sorted(found.items()))
+
+
+def merge_objects(masks: Mapping[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """One (H, W) uint8 id map of the masks of several objects; where they overlap the lower id, as SAM 2 has it.
+
+    Ids are the objects' numbers, one more where there is an object 0, which would be background.
+
+    >>> merge_objects({1: np.array([[1, 1, 0]]), 2: np.array([[0, 1, 1]])}, (1, 3)).tolist()
+    [[1, 1, 2]]
+    """
+    merged = np.zeros(size, np.uint8)
+    shift = int(0 in masks)
+    for number in sorted(masks, reverse=True):
+        merged[masks[number] != 0] = number + shift
+    return merged

@@ -1,0 +1,92 @@
+"""The predicted masks of one video where they lie: a PNG a frame, or a folder an object as SAM 2 writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.api.errors import DataError
+from harness.api.file_names import find_alike
+from harness.api.mask_files import read_prediction
+from harness.api.object_folders import find_object_folders, merge_objects
+from harness.api.video import Sample
+
+
+@dataclass(frozen=True)
+class VideoMasks:
+    """Masks by the video's frames; ``objects`` holds the folder of each where they lie apart, and ``begins`` its first.
+
+    Before the first mask of an object there is nothing of it.
+    """
+
+    sample: Sample
+    place: Path
+    objects: Mapping[int, Path]
+    begins: Mapping[int, int]
+
+    @classmethod
+    def find(cls, folder: Path, sample: Sample) -> VideoMasks:
+        """Those of ``sample`` in a folder of predictions, in whatever case or spelling of accents."""
+        place = find_alike(folder, sample.name)
+        objects = find_object_folders(place)
+        begins = {
+            number: next((t for t, name in enumerate(sample.frame_names) if (inner / f"{name}.png").is_file()), 0)
+            for number, inner in objects.items()
+        }
+        return cls(sample, place, objects, begins)
+
+    def list_paths(self, frame: int) -> list[Path]:
+        """The files that make the mask of a frame, there or not."""
+        name = f"{self.sample.frame_names[frame]}.png"
+        if not self.objects:
+            return [find_alike(self.place, name)]
+        begun = [number for number in self.objects if self.begins[number] <= frame] or list(self.objects)
+        return [self.objects[number] / name for number in begun]
+
+    def is_there(self, frame: int) -> bool:
+        """Whether every file of a frame is there."""
+        return all(path.is_file() for path in self.list_paths(frame))
+
+    def where(self, frame: int) -> Path:
+        """What an error about the mask of a frame names."""
+        return self.list_paths(frame)[0]
+
+    def read(self, frame: int, *, binary: bool = False) -> np.ndarray:
+        """The (H, W) id map of a frame; where objects lie apart, the lower id is seen where they overlap."""
+        size = (self.sample.height, self.sample.width)
+        if not self.objects:
+            return read_prediction(self.where(frame), size, binary=binary)
+        if 0 in self.objects and not binary:
+            raise DataError.at(
+                self.objects[0],
+                found="a folder of object 0, which is background in an id map",
+                expected="folders named by ids, 001, 002, ...",
+                hint="the truth lies in id maps: rename the folders to its ids",
+            )
+        apart = {int(path.parent.name): read_prediction(path, size, binary=True) for path in self.list_paths(frame)}
+        merged = merge_objects(apart, size)
+        return (merged != 0).astype(np.uint8) if binary else merged
+
+    def read_object(self, number: int, name: str) -> np.ndarray:
+        """The mask of one object, 0 and 1, in the frame of that name."""
+        size = (self.sample.height, self.sample.width)
+        if self.objects:
+            return read_prediction(self.path_of_object(number, name), size, binary=True)
+        found: np.ndarray = (read_prediction(self.path_of_object(number, name), size) == number).astype(np.uint8)
+        return found
+
+    def path_of_object(self, number: int, name: str) -> Path:
+        """The file with the mask of one object, there or not; DataError for object 0 of an id map."""
+        if self.objects:
+            return self.objects.get(number, self.place / f"{number:03d}") / f"{name}.png"
+        if number == 0:
+            raise DataError.at(
+                self.place,
+                found="id maps",
+                expected=f"a folder an object: the truth of {self.sample.name!r} has an object 0",
+                hint="SAM 2 writes them with --per_obj_png_file",
+            )
+        return find_alike(self.place, f"{name}.png")
