@@ -77,6 +77,8 @@ def test_a_record_of_scores_says_what_it_said_of_a_replay(tests_tools, tmp_path)
         "weights": {"name": "none", "sha256": "", "licence": "", "trained_on": ""},
         "benchmark": {
             "name": "tiny",
+            "choice": "",
+            "tree": "",
             "task": "one-shot",
             "scoring": "tiny/1",
             "own_rule": True,
