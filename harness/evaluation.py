@@ -124,13 +124,17 @@ def run(
     seed: int = 0,
     out: str | Path | None = None,
     resume: Literal["auto", "never"] = "auto",
+    overlay: bool = False,
     watch: Watch = watch_nothing,
 ) -> Outcome:
     """Run method ``plugin`` on benchmark ``bench``, scored and timed, as ``harness run`` with the same options does.
 
     ``constants`` changes constants of the config: ``{"tau": 0.5}``, or the texts of ``--set``. Finished videos of an
     interrupted run into the same folder are reused, unless ``resume`` is ``"never"``. A video that fails costs itself
-    only: the outcome says so (``Outcome.raise_failures``). Raises the HarnessError that the command would print.
+    only: the outcome says so (``Outcome.raise_failures``). ``overlay`` draws the masks over the frames, into
+    ``overlays`` in the folder. Raises the HarnessError that the command would print.
+
+    A video of your own is the benchmark ``"own-video"``, or ``"own-video:first.png"``, with the video as ``data_root``.
     """
     request = Request(
         plugin=plugin,
@@ -171,7 +175,21 @@ def run(
                 on_video=watcher.video,
                 on_note=watcher.note,
             )
+            if overlay:
+                _draw_overlays(plan, folder, record, watcher)
     return Outcome(record, folder)
+
+
+def _draw_overlays(plan: Plan, folder: Path, record: RunRecord, watcher: Watcher) -> None:
+    """Draw the videos that are finished; those of an earlier run are drawn already, unless it was killed at that."""
+    from harness.overlays.write import is_drawn, write_overlay
+    from harness.running.folder import RunFolder
+
+    failed = {failure.video for failure in record.failures}
+    with RunFolder(folder):
+        for sample in plan.samples:
+            if sample.name not in failed and not (sample.name in record.reused and is_drawn(folder, sample)):
+                watcher.note(f"overlay {write_overlay(folder, sample)}")
 
 
 def score(

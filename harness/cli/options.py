@@ -74,6 +74,9 @@ plugin = click.option(
     help="The method; harness ls plugins.",
     shell_complete=completion.methods,
 )
+bench_if_any = click.option(
+    "--bench", metavar="NAME", help="The benchmark; harness ls benches.", shell_complete=completion.benchmarks
+)
 bench = click.option(
     "--bench",
     required=True,

@@ -9,16 +9,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.api.errors import UsageError
+from harness.api.tasks import TASKS
+from harness.catalog import Catalog
 from harness.cli import completion, options
 from harness.cli.terminal import say
 
 if TYPE_CHECKING:
     from harness.evaluation import Outcome
 
+OWN_VIDEO = "own-video"
+"""The benchmark that ``--video`` stands for."""
+
 
 @click.command("run")
 @options.plugin
-@options.bench
+@options.bench_if_any
+@click.option(
+    "--video",
+    type=options.PATH,
+    metavar="PATH",
+    help="In place of a benchmark: a video of your own, a file or a folder of frames; no truth is needed.",
+)
+@click.option(
+    "--first-mask",
+    type=options.PATH,
+    metavar="PATH",
+    help="With --video: the id map that a one-shot method begins with, a PNG of the first frame, or a folder of PNGs "
+    "named as frames are.",
+)
 @options.task
 @options.rule
 @options.preset
@@ -81,13 +100,20 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="The run's folder; default: runs/BENCH/TASK/PLUGIN-KEY, below HARNESS_RUNS where that is set.",
 )
+@click.option(
+    "--overlay",
+    is_flag=True,
+    help="Also draw the masks over the frames, as pictures and one animation; on with --video.",
+)
 @options.seed
 @options.threads
 @options.attributes
 @options.as_json
 def command(
     plugin: str,
-    bench: str,
+    bench: str | None,
+    video: Path | None,
+    first_mask: Path | None,
     task: str | None,
     rule: str | None,
     preset: str,
@@ -106,6 +132,7 @@ def command(
     frame_seconds: float,
     resume: Any,
     out: Path | None,
+    overlay: bool,
     seed: int,
     threads: int | None,
     attributes: bool,
@@ -115,6 +142,9 @@ def command(
 
     Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was.
     """
+    bench, data_root = _choose_what(bench, video, first_mask, data_root)
+    if video is not None and python is None:
+        _refuse_unfit(plugin, first_mask)
     from harness.evaluation import run
 
     outcome = run(
@@ -140,9 +170,40 @@ def command(
         frame_seconds=frame_seconds,
         out=out,
         resume=resume,
+        overlay=overlay or video is not None,
         watch=_watch,
     )
     return finish(outcome, as_json=as_json, attributes=attributes)
+
+
+def _choose_what(
+    bench: str | None, video: Path | None, first_mask: Path | None, data_root: Path | None
+) -> tuple[str, Path | None]:
+    """The benchmark and its root: those given, or the video of one's own."""
+    if (bench is None) == (video is None):
+        found = "neither" if bench is None else "both"
+        raise UsageError(f"--bench or --video: found {found}, expected one", hint="harness ls benches")
+    if bench is not None:
+        if first_mask is not None:
+            raise UsageError("--first-mask belongs to --video: a benchmark has its own", hint="leave it out")
+        return bench, data_root
+    source = click.get_current_context().get_parameter_source("data_root")
+    if source is not None and source.name == "COMMANDLINE":
+        raise UsageError("--video and --data-root: found both, expected one", hint="leave out --data-root")
+    return OWN_VIDEO + (f":{first_mask}" if first_mask else ""), video
+
+
+def _refuse_unfit(plugin: str, first_mask: Path | None) -> None:
+    """UsageError where a method needs a first mask and has none, or the other way round."""
+    tasks = Catalog.load().methods.get(plugin).tasks
+    prompted = [name for name in tasks if TASKS[name].prompted]
+    if first_mask is None and len(prompted) == len(tasks):
+        raise UsageError(
+            f"{plugin} follows the objects of a first mask: found none",
+            hint="--first-mask PNG: 0 background, 1, 2, ... the objects in the first frame",
+        )
+    if first_mask is not None and not prompted:
+        raise UsageError(f"{plugin} ({', '.join(tasks)}) takes no first mask", hint="leave out --first-mask")
 
 
 @contextmanager

@@ -9,20 +9,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.api.errors import UsageError
 from harness.api.records import VideoFailure, VideoResult
 from harness.cli import options
 from harness.cli.loading import keep_for_good
 from harness.cli.terminal import say
 from harness.evaluation import Silence, score
+from harness.planning.rules import choose_task
 from harness.predictions.official_csv import write_official_csv
 
 if TYPE_CHECKING:
     from harness.planning.plan import Trial
 
+TRUTH_FOLDER = "truth-folder"
+"""The benchmark that ``--truth`` stands for."""
+
 
 @click.command("score")
 @click.argument("pred_dir", type=click.Path(path_type=Path))
-@options.bench
+@options.bench_if_any
+@click.option(
+    "--truth",
+    type=options.PATH,
+    metavar="DIR",
+    help="In place of a benchmark: a folder of true masks, of every frame or of some, scored by the --rule named.",
+)
 @click.option("--task", metavar="TASK", help="Where the benchmark scores several; default: its first.")
 @options.videos
 @options.data_root
@@ -46,7 +57,8 @@ if TYPE_CHECKING:
 @options.as_json
 def command(
     pred_dir: Path,
-    bench: str,
+    bench: str | None,
+    truth: Path | None,
     task: str | None,
     videos: tuple[str, ...],
     data_root: Path | None,
@@ -59,15 +71,22 @@ def command(
 ) -> int:
     """Score the masks in PRED_DIR: one folder a video, one PNG a frame, or a zip of that; for tracks a results.json.
 
-    Nothing is scored when a scored frame is missing or malformed; the message names it.
+    A folder an object, as SAM 2 writes them for SA-V, is read too. Nothing is scored when a scored frame is missing or
+    malformed; the message names it.
     """
     with keep_for_good():
         import harness.predictions.scoring  # noqa: F401  what score() would import
         from harness.cli.run import finish
 
+    if (bench is None) == (truth is None):
+        found = "neither" if bench is None else "both"
+        raise UsageError(f"--bench or --truth: found {found}, expected one", hint="harness ls benches")
+    if truth is not None:
+        data_root, task = truth, task or choose_task(rule)
+
     outcome = score(
         pred_dir,
-        bench,
+        bench or TRUTH_FOLDER,
         task=task,
         rule=rule,
         videos=videos,

@@ -37,7 +37,7 @@ def open_video_file(path: Path) -> Sample:
         if first is None or first.shape[0] * first.shape[1] > MAX_PIXELS:
             found = "no frame that OpenCV can decode" if first is None else f"frames of {first.shape[:2]}"
             raise DataError.at(path, found=found, expected="a video", hint=EXTRACT.format(path))
-        return VideoFile(path, reader.length(), first.shape[:2]).sample()
+        return VideoFile(path, reader.length(), first.shape[:2], reader.fps()).sample()
     finally:
         reader.close()
 
@@ -49,6 +49,8 @@ class VideoFile:
     path: Path
     length: int
     size: tuple[int, ...]
+    fps: float = 0.0
+    """Frames a second as the file says; 0 where it does not."""
 
     def sample(self) -> Sample:
         """The video as the rest of the harness knows it."""
@@ -60,6 +62,7 @@ class VideoFile:
             frame_names=tuple(f"{t:05d}" for t in range(self.length)),
             read_frame=self.frame,
             digest=self.digest,
+            extra={"fps": self.fps} if self.fps else {},
         )
 
     def frame(self, index: int) -> np.ndarray:
@@ -117,6 +120,13 @@ class Reader:
         while capture.grab():
             count += 1
         return count
+
+    def fps(self) -> float:
+        """Frames a second as the header says; 0 where that cannot be."""
+        import cv2
+
+        fps = float(self._open().get(cv2.CAP_PROP_FPS))
+        return fps if 0 < fps <= 1000 else 0.0  # NaN is neither
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""

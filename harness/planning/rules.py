@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.api.contracts import RULES, Benchmark, Rule, TrackMetric
 from harness.api.errors import UsageError
-from harness.api.tasks import Task
+from harness.api.tasks import Task, TaskName
 from harness.catalog import Catalog
 
 
@@ -13,6 +13,21 @@ def find_rule(name: str | None) -> Rule | None:
     if name is None or name in RULES:
         return RULES.get(name or "")
     raise UsageError.unknown("rule", name, RULES)
+
+
+def choose_task(name: str | None) -> TaskName:
+    """The task whose masks a rule of that name scores, where truth and rule are all that is known."""
+    rule = find_rule(name)
+    masks = [known for known, one in RULES.items() if one.matching != "none"]
+    if rule is None or rule.matching == "none":
+        found = "none" if rule is None else f"{name}, which is for tracks"
+        raise UsageError(
+            f"--rule, or --protocol: found {found}, expected the rule to score masks by",
+            hint=f"one of {', '.join(masks)}",
+        )
+    if rule.matching == "hungarian":
+        return "instance-zvos"
+    return "object-zvos" if rule.objects == "single" else "one-shot"
 
 
 def choose_rule(asked: Rule | None, benchmark: Benchmark, task: Task, catalog: Catalog) -> Rule:

@@ -32,7 +32,7 @@ from harness.files import (
     write_atomically,
 )
 
-_FOLDERS = ("videos", "masks", "tracks", "logs")
+_FOLDERS = ("videos", "masks", "tracks", "logs", "overlays")
 LARGEST_RESULT = 1 << 28
 """Bytes of one video's result."""
 
@@ -72,8 +72,9 @@ class RunFolder(HeldFolder):
             self.__exit__()
             raise
         sweep(self.path, self.path / "videos", self.path / "tracks")
-        for building in (self.path / "masks").glob(".*.building"):
-            shutil.rmtree(building, ignore_errors=True)
+        for name in ("masks", "overlays"):
+            for building in (self.path / name).glob(".*.building"):
+                shutil.rmtree(building, ignore_errors=True)
         return self
 
     def _refuse_links(self) -> None:
