@@ -21,7 +21,8 @@ from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import ids_in, read_mask
 from harness.api.oddities import MOST_IDS, Oddity, some
 from harness.api.video import Sample
-from harness.datasets.files import VOID, check_size, list_images
+from harness.datasets.files import VOID, list_images
+from harness.datasets.oddities import AS_STORED
 from harness.datasets.own_trees import MANUAL
 from harness.datasets.unlabelled import IMAGES, open_folder
 from harness.datasets.video_files import SUFFIXES, open_video_file
@@ -140,7 +141,14 @@ class Prompt:
 
 def _read_prompt(path: Path, size: tuple[int, int], video: str) -> tuple[Prompt, list[Oddity]]:
     mask = read_mask(path)
-    check_size(path, mask.shape, size, video)
+    if mask.shape != size:
+        hint = "resize the mask with nearest neighbour, which keeps ids"
+        raise DataError.at(
+            path,
+            found=f"{mask.shape[1]} x {mask.shape[0]} pixels",
+            expected=f"{size[1]} x {size[0]}, the size of the frames of {video!r}",
+            hint=AS_STORED if mask.shape == size[::-1] else hint,
+        )
     ids = ids_in(mask)
     objects = ids - {0, VOID}
     if len(objects) > MOST_IDS:

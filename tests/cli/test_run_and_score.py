@@ -141,7 +141,7 @@ def test_the_same_command_again_reuses_and_says_so(capsys, davis, tmp_path):
         (["--plugin", "copyfirst", "--bench", "davis17-val", "--task", "vos"], 2, "no task named 'vos'"),
         (["--plugin", "copyfirst", "--bench", "davis17-val", "--device", "tpu"], 6, "'tpu' is not known"),
         (["--plugin", "copyfirst", "--bench", "davis17-val", "--executor", "magic"], 2, "no executor named"),
-        (["--plugin", "copyfirst"], 2, "Missing option '--bench'"),
+        (["--plugin", "copyfirst"], 2, "--bench or --video: found neither, expected one"),
     ],
 )
 def test_wrong_calls_are_explained_with_their_exit_code(capsys, arguments, code, message):
