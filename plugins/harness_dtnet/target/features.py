@@ -18,7 +18,7 @@ TargetTrunk = Literal["r101", "lite0"]
 
 
 class TargetFeatures(nn.Module):
-    """Images to res4 of a ResNet-101 (paper) or to stage 5 of EfficientNet-Lite0: stride 16."""
+    """Images to res4 of a ResNet-101 (paper), stride 16, or to stage 5 of EfficientNet-Lite0, dilated to stride 8."""
 
     def __init__(self, name: TargetTrunk) -> None:
         super().__init__()
@@ -26,13 +26,13 @@ class TargetFeatures(nn.Module):
         self.mean = efficientnet_lite.MEAN if is_lite else IMAGENET_MEAN
         self.std = efficientnet_lite.STD if is_lite else IMAGENET_STD
         self.channels = (24, 40, 112) if is_lite else (256, 512, 1024)  # of maps
-        self.trunk: nn.Module = EfficientNetLite0(5) if is_lite else ResNet("r101", (1, 2, 2))
+        self.trunk: nn.Module = EfficientNetLite0(5, max_stride=8) if is_lite else ResNet("r101", (1, 2, 2))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         return self.maps(images)[-1]
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """The maps of strides 4, 8 and 16."""
+        """The maps of strides 4, 8 and 16; of EfficientNet-Lite0 4, 8 and 8."""
         trunk = self.trunk
         return (
             trunk.maps(images, (2, 3, 5)) if isinstance(trunk, EfficientNetLite0) else cast(list[Tensor], trunk(images))

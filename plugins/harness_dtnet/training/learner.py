@@ -147,7 +147,19 @@ def begin(config: TrainingConfig, path: Path | None, seed: int, categories: int)
     )
     for encoder in encoders_of(networks) if path is not None else []:
         load_trunk(encoder, path)
+    quieten_answers(networks)
     return networks
+
+
+def quieten_answers(networks: Networks) -> None:
+    """Let the last convolutions of D-Net say nearly nothing at first (Panoptic-DeepLab: deviation .001).
+
+    With He's initialisation half of a short training goes by until the heatmap is as low as one without a peak.
+    """
+    for head in (networks.discovery.foreground_head, networks.discovery.instance_head):
+        nn.init.normal_(head.answer.weight, std=0.001)
+        if head.answer.bias is not None:
+            nn.init.zeros_(head.answer.bias)
 
 
 def is_ours(path: Path) -> bool:

@@ -1,0 +1,1 @@
+"""How the figures of the README were measured, and the shipped weights made."""
