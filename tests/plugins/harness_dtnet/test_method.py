@@ -16,7 +16,16 @@ from harness_dtnet.method import DTNet
 from harness_dtnet.target.view import TargetView
 
 SIZE = (32, 48)
-CONFIG = replace(SMALL, projection=6, first_iterations=(4, 4), later_iterations=4, copies=1, memory=6, least_new=0.0)
+CONFIG = replace(
+    SMALL,
+    projection=6,
+    first_iterations=(4, 4),
+    later_iterations=4,
+    copies=1,
+    memory=6,
+    least_new=0.0,
+    verified_overlap=0.5,
+)
 RED, GREEN = (220, 30, 30), (30, 200, 40)
 
 

@@ -1,4 +1,4 @@
-"""What a frame costs with 1, 3, 10 and 20 targets: python -m harness_dtnet.recipe.growth.
+"""What a frame costs with 1, 3, 10 and 20 targets: python benchmarks/dtnet_growth.py.
 
 Proposals are told, so only T-Net is measured: CPU seconds of one thread, all counts in turn, the least of some frames.
 """
@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import click
 import torch
+from dtnet_association import TrueMasks
 from torch import Tensor
 
 from harness import BuildContext
 from harness_dtnet.config import SMALL
 from harness_dtnet.method import DTNet, build
-from harness_dtnet.recipe.association import TrueMasks
 
 COUNTS = (1, 3, 10, 20)
 GRID = (4, 5)

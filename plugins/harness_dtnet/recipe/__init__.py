@@ -1,1 +1,0 @@
-"""How the figures of the README were measured, and the shipped weights made."""
