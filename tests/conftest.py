@@ -4,6 +4,7 @@ import gc
 import hashlib
 import importlib.util
 import os
+from collections.abc import Generator
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -32,6 +33,16 @@ from harness.ranking.intervals import clustered_interval
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXAMPLE = Path(__file__).parent / "third_party" / "vos-colours"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import and list all tests without looking for garbage: all of it is kept."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)

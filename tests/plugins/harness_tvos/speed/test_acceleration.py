@@ -95,9 +95,9 @@ def test_one_graph_serves_all_frames_and_videos_of_a_size_and_class_count(monkey
     rings = set()
     for given, prompts in (
         (frames, {0: prompt}),
-        (frames[::-1], {0: two}),
+        (frames[5::-1], {0: two}),
         (wide, {0: wide_prompt}),
-        (frames, {2: two}),
+        (frames[:6], {2: two}),
     ):
         expected, found = masks_of(plain, given, prompts), masks_of(model, given, prompts)
         assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
