@@ -3,13 +3,13 @@
 import hashlib
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness.api.contracts import Method
 from harness.api.mask_files import write_mask
+from harness.datasets import files
 from harness.datasets.files import VideoFiles
 from harness.planning.plan import Request, resolve
 from harness.running import digests
@@ -87,8 +87,8 @@ def video_on_disk(tmp_path):
         Image.fromarray(np.full((8, 8, 3), 40 * t, np.uint8)).save(paths[0][t])
         write_mask(paths[1][t], np.eye(8, dtype=np.uint8))
     truth_files = {t: (path,) for t, path in enumerate(paths[1])}
-    files = VideoFiles("shot", tuple(paths[0]), (8, 8), truths=truth_files, prompts={0: (paths[1][0],)})
-    return files.sample(), [*paths[0], *paths[1]]
+    found = VideoFiles("shot", tuple(paths[0]), (8, 8), truths=truth_files, prompts={0: (paths[1][0],)})
+    return found.sample(), [*paths[0], *paths[1]]
 
 
 def test_a_fresh_run_reads_each_file_once_to_decode_it_and_once_to_hash_it(
@@ -96,12 +96,12 @@ def test_a_fresh_run_reads_each_file_once_to_decode_it_and_once_to_hash_it(
 ):
     """The first mask is a prompt besides: it is decoded and hashed as such too."""
     sample, paths = video_on_disk
-    hashed, read_bytes, digest = Counter(), Path.read_bytes, sample.digest
+    hashed, read_plain, digest = Counter(), files.read_plain, sample.digest
     is_hashing = False
 
-    def read(path):
+    def read(path, **limits):
         hashed[path] += is_hashing
-        return read_bytes(path)
+        return read_plain(path, **limits)
 
     def hash_all():
         nonlocal is_hashing
@@ -110,7 +110,7 @@ def test_a_fresh_run_reads_each_file_once_to_decode_it_and_once_to_hash_it(
         is_hashing = False
         return found
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(files, "read_plain", read)
     object.__setattr__(sample, "digest", hash_all)
     decoded = Counter()
     read_frame = sample.read_frame
