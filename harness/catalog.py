@@ -44,11 +44,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin that could not be loaded, or a hook of it that failed."""
+    """A plugin that could not be loaded, or a hook of it that failed; or one card of it that is not what it must be."""
 
     source: Source
     error: str
     traceback: str
+    kind: str = ""
+    """method, benchmark, ..., of a card."""
+    card: str = ""
+    """Its name, where the plugin's other cards can be used; empty: none of the plugin can."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,11 @@ class Shelf(Generic[T]):
             raise PluginError(f"{self.kind} {name!r} is offered twice, by {claims}", hint="pip uninstall one of them")
         self.load_rest()
         for broken in self.broken:
-            if name in (broken.source.entry_point, broken.source.module):
-                source = broken.source
+            source, is_this = broken.source, (broken.kind, broken.card) == (self.kind, name)
+            if is_this or name in (source.entry_point, source.module):
+                what = f"{broken.kind} {broken.card!r}" if broken.card else f"plugin {name!r}"
                 raise PluginError(
-                    f"plugin {name!r} of {source.distribution} {source.version} is broken: {broken.error}",
+                    f"{what} of {source.distribution} {source.version} is broken: {broken.error}",
                     hint="harness doctor shows the traceback",
                 )
         raise self._unknown(name)
@@ -266,7 +271,7 @@ class Catalog:
                 (hook, thing)
                 for hook in _KINDS
                 for implementation in getattr(manager.hook, hook).get_hookimpls()
-                for thing in _check(hook, implementation.function())
+                for thing in _list_offered(hook, implementation.function())
             ]
         except BaseException as error:
             if is_interrupt(error):
@@ -277,7 +282,21 @@ class Catalog:
             if manager.has_plugin(point.name):
                 manager.unregister(name=point.name)
         for hook, thing in offers:
-            self._shelves[hook]._add(thing.name, thing, source)
+            if self._is_sound(hook, thing, source):
+                self._shelves[hook]._add(thing.name, thing, source)
+
+    def _is_sound(self, hook: str, thing: Any, source: Source) -> bool:
+        """Whether a card is what its kind promises; one that is not is broken by itself, its neighbours are not."""
+        kind, card = _KINDS[hook][0], ""
+        try:
+            card = _check_name(hook, thing)
+            check_card(kind, thing)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            self._broken.append(_describe_broken(source, error, kind, card or f"a {kind} without a name"))
+            return False
+        return True
 
 
 _BY_OTHER_WAYS = re.compile(rb"import\s*\(?\s*\*|globals\s*\(|setattr\s*\(|__getattr__|__dict__|vars\s*\(|exec\s*\(")
@@ -297,8 +316,8 @@ def _hooks_named_by(point: EntryPoint) -> Iterable[str]:
     return named if named and not _BY_OTHER_WAYS.search(text) else _KINDS
 
 
-def _describe_broken(source: Source, error: BaseException) -> Broken:
-    return Broken(source, describe_error(error).splitlines()[0], describe_traceback(error))
+def _describe_broken(source: Source, error: BaseException, kind: str = "", card: str = "") -> Broken:
+    return Broken(source, describe_error(error).splitlines()[0], describe_traceback(error), kind, card)
 
 
 def _source(point: EntryPoint) -> Source:
@@ -316,15 +335,18 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
         return "(unreadable metadata)", ""
 
 
-def _check(hook: str, offered: Any) -> list[Any]:
-    kind, types = _KINDS[hook]
+def _list_offered(hook: str, offered: Any) -> list[Any]:
     if not isinstance(offered, list):
-        raise PluginError(f"{hook} returned {type(offered).__name__}, expected a list of {kind}s")
-    for thing in offered:
-        if not isinstance(thing, types):
-            raise PluginError(f"{hook} offered {type(thing).__name__}, expected {kind}s")
-        name = getattr(thing, "name", None)
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise PluginError(f"{hook} offered a {kind} named {name!r}; expected letters, digits and . _ + -")
-        check_card(kind, thing)
+        raise PluginError(f"{hook} returned {type(offered).__name__}, expected a list of {_KINDS[hook][0]}s")
     return offered
+
+
+def _check_name(hook: str, thing: Any) -> str:
+    """The name of what a hook offered; PluginError where it is of another kind, or cannot be a name."""
+    kind, types = _KINDS[hook]
+    if not isinstance(thing, types):
+        raise PluginError(f"{hook} offered {type(thing).__name__}, expected {kind}s")
+    name = getattr(thing, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PluginError(f"{hook} offered a {kind} named {name!r}; expected letters, digits and . _ + -")
+    return name

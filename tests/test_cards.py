@@ -78,3 +78,29 @@ def test_what_is_installed_passes_and_a_broken_card_leaves_the_rest_alone(tests_
     catalog = Catalog.load([tests_tools.point("bad", bad), tests_tools.point("good", good)])
     assert catalog.benchmarks.names() == ["b"]
     assert "benchmark 'b': title is 3" in catalog.broken[0].error
+
+
+class Explodes:
+    """A metric whose every word is a crash."""
+
+    def __getattr__(self, name):
+        raise SystemExit(0)
+
+
+def test_a_broken_card_leaves_its_plugin_s_other_cards_alone(tests_tools):
+    module = tests_tools.plugin_module(
+        "mixed",
+        harness_methods=lambda: [replace(METHOD, name="wrong", summary=3), METHOD, 42, replace(METHOD, name="../up")],
+        harness_benchmarks=lambda: [replace(BENCH, title=3, name="odd"), BENCH],
+        harness_metrics=lambda: [Explodes()],
+    )
+    catalog = Catalog.load([tests_tools.point("mixed", module)])
+    assert catalog.methods.names() == ["m"]
+    assert catalog.benchmarks.names() == ["b"]
+    nameless = ["a method without a name"] * 2
+    assert [broken.card for broken in catalog.broken] == ["wrong", *nameless, "odd", "a metric without a name"]
+    assert {broken.source for broken in catalog.broken} == {catalog.methods.source("m")}
+    with pytest.raises(PluginError, match=r"^method 'wrong' of .* is broken: method 'wrong': summary is 3"):
+        catalog.methods.get("wrong")
+    with pytest.raises(PluginError, match=r"^benchmark 'odd' of .* is broken"):
+        catalog.benchmarks.get("odd")

@@ -38,7 +38,7 @@ _out = click.option("--out", type=options.FILE, metavar="FILE", help="Write the 
 @options.threads
 @click.option(
     "--rounds",
-    type=click.IntRange(min=1),
+    type=options.NUMBER,
     metavar="N",
     help="Timed calls of each form; default: as many as take two seconds, 3 to 50.",
 )
@@ -84,10 +84,10 @@ def kernels(
 
 @command.command("methods")
 @click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="The method; default: all but replays.")
-@click.option("--height", type=int, metavar="N", default=480, show_default=True, help="Rows of the clip.")
-@click.option("--width", type=int, metavar="N", default=854, show_default=True, help="Columns of the clip.")
-@click.option("--frames", type=int, metavar="N", default=30, show_default=True, help="Frames of the clip.")
-@click.option("--objects", type=int, metavar="N", default=1, show_default=True, help="Objects in the clip.")
+@click.option("--height", type=options.SIDE, metavar="N", default=480, show_default=True, help="Rows of the clip.")
+@click.option("--width", type=options.SIDE, metavar="N", default=854, show_default=True, help="Columns of the clip.")
+@click.option("--frames", type=options.NUMBER, metavar="N", default=30, show_default=True, help="Frames of the clip.")
+@click.option("--objects", type=options.NUMBER, metavar="N", default=1, show_default=True, help="Objects in the clip.")
 @options.task
 @options.preset
 @options.overrides

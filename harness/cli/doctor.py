@@ -56,7 +56,10 @@ def command(as_json: bool) -> int:
         "config": _read_config(catalog),
         "entry_points": len(catalog.sources),
         "problems": problems(catalog),
-        "broken": [{"plugin": str(broken.source), "traceback": broken.traceback} for broken in catalog.broken],
+        "broken": [
+            {"plugin": str(broken.source), "card": broken.card, "traceback": broken.traceback}
+            for broken in catalog.broken
+        ],
     }
     say(json.dumps(found, indent=2) if as_json else "\n".join(_lines(found)))
     if found["problems"]:

@@ -18,10 +18,12 @@ from harness.planning.places import runs_folder
 @click.command("learning-curve")
 @options.plugin
 @options.bench
-@click.option("--every", type=int, default=10, show_default=True, metavar="N", help="Iterations between two points.")
+@click.option(
+    "--every", type=options.NUMBER, default=10, show_default=True, metavar="N", help="Iterations between two points."
+)
 @click.option(
     "--seeds",
-    type=int,
+    type=options.NUMBER,
     default=1,
     show_default=True,
     metavar="N",
@@ -69,8 +71,6 @@ def command(
     catalog = Catalog.load()
     catalog.methods.get(plugin)  # wrong names are answered before torch is imported
     catalog.benchmarks.get(bench)
-    if seeds < 1:
-        raise click.UsageError(f"--seeds {seeds} leaves nothing to do; expected 1 or more")
     from harness.learning_curve.measure import learning_curve
     from harness.machine import resolve_device
     from harness.planning.plan import resolve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,29 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 PATH = click.Path(path_type=Path)
 SEED = click.IntRange(-(2**63), 2**64 - 1)
 """What torch takes."""
-COUNT = click.IntRange(max=4096)
-"""Threads and processes of one machine; what is too few says why where it is known."""
+COUNT = click.IntRange(1, 4096)
+"""Threads and processes of one machine."""
+HELPERS = click.IntRange(0, 4096)
+"""Processes beside the one that is there."""
+NUMBER = click.IntRange(1, 10**9)
+"""How many of anything else."""
+SIDE = click.IntRange(1, 1 << 14)
+"""Rows or columns."""
+
+
+class Finite(click.FloatRange):
+    """A number between two ends; NaN, which click lets through, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a usage error beyond the ends."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+SECONDS = Finite(0, 10**6, min_open=True)
+"""Eleven days: what a system's clocks of waiting take."""
 
 
 _COMMA = re.compile(r"(?<!\\),")
@@ -126,7 +148,7 @@ videos = names(
     "--videos",
     "Only these videos, by name; what comes out is partial. May be repeated; a comma in a name is written \\,.",
 )
-limit = click.option("--limit", type=int, metavar="N", help="Only the first N videos; what comes out is partial.")
+limit = click.option("--limit", type=NUMBER, metavar="N", help="Only the first N videos; what comes out is partial.")
 data_root = click.option(
     "--data-root",
     type=PATH,

@@ -37,7 +37,9 @@ from harness.planning.places import runs_folder
 )
 @options.names("--rows", "Only these rows.")
 @options.names("--columns", "Only these columns.")
-@click.option("--seeds", type=int, metavar="N", help="Every cell with seeds 0 to N - 1; default: as the file says.")
+@click.option(
+    "--seeds", type=options.NUMBER, metavar="N", help="Every cell with seeds 0 to N - 1; default: as the file says."
+)
 @options.device
 @options.precision
 @options.threads

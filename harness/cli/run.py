@@ -79,7 +79,7 @@ OWN_VIDEO = "own-video"
 )
 @click.option(
     "--first-frame-seconds",
-    type=float,
+    type=options.SECONDS,
     default=600.0,
     show_default=True,
     metavar="S",
@@ -87,7 +87,7 @@ OWN_VIDEO = "own-video"
 )
 @click.option(
     "--frame-seconds",
-    type=float,
+    type=options.SECONDS,
     default=120.0,
     show_default=True,
     metavar="S",

@@ -30,7 +30,9 @@ from harness.planning.places import runs_folder
 @options.videos
 @options.preset
 @options.overrides
-@click.option("--iterations", type=int, metavar="N", help="Steps of the whole training: short for --set iterations=N.")
+@click.option(
+    "--iterations", type=options.NUMBER, metavar="N", help="Steps of the whole training: short for --set iterations=N."
+)
 @click.option(
     "--init",
     "inits",
@@ -53,7 +55,7 @@ from harness.planning.places import runs_folder
 @options.seed
 @click.option(
     "--workers",
-    type=options.COUNT,
+    type=options.HELPERS,
     metavar="N",
     help="Processes that make batches ahead; default: 0 on a CPU, 4 for a GPU.",
 )
@@ -64,15 +66,18 @@ from harness.planning.places import runs_folder
     help="Benchmark scored on the way, or none; default: the one the card names, where it may choose weights.",
 )
 @click.option(
-    "--validate-every", type=int, metavar="N", help="Iterations between validations; default: a tenth of all."
+    "--validate-every",
+    type=options.NUMBER,
+    metavar="N",
+    help="Iterations between validations; default: a tenth of all.",
 )
 @click.option(
     "--validate-root", type=options.FOLDER, metavar="DIR", help="Where that benchmark lies; default: --data-root."
 )
-@click.option("--validate-limit", type=int, metavar="N", help="Validate on its first N videos only.")
+@click.option("--validate-limit", type=options.NUMBER, metavar="N", help="Validate on its first N videos only.")
 @click.option(
     "--checkpoint-every",
-    type=int,
+    type=options.NUMBER,
     default=200,
     show_default=True,
     metavar="N",
@@ -80,7 +85,7 @@ from harness.planning.places import runs_folder
 )
 @click.option(
     "--log-every",
-    type=int,
+    type=options.NUMBER,
     default=20,
     show_default=True,
     metavar="N",

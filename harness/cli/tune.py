@@ -21,7 +21,7 @@ from harness.cli.terminal import one_line, say, table
 @options.names("--weights", "The candidates: weights by name, or files.", required=True)
 @click.option(
     "--threshold",
-    type=click.FloatRange(-1, 1),
+    type=options.Finite(-1, 1),
     default=0.2,
     show_default=True,
     metavar="COSINE",

@@ -20,8 +20,11 @@ from harness.api.tasks import TaskName
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^,=|\n]+$")]
 """A name that can be typed in a comma-separated list and before a '='."""
-Printed = Annotated[float | None, BeforeValidator(lambda value: None if value != value else value)]
+Printed = Annotated[
+    Annotated[float, Field(ge=-1e6, le=1e6)] | None, BeforeValidator(lambda value: None if value != value else value)
+]
 """A figure as the paper prints it; nan in the file is None."""
+Seeds = Annotated[int, Field(ge=1, le=10_000)]
 Constant = bool | int | float | str | list[bool | int | float | str]
 
 
@@ -57,7 +60,7 @@ class Part(_Table):
     """Another benchmark than the experiment's, where the paper used several."""
     protocol: str = ""
     """Another scoring rule than the experiment's, as ``harness run --protocol`` takes it."""
-    seeds: Annotated[int, Field(ge=1)] | None = None
+    seeds: Seeds | None = None
     note: str = ""
 
 
@@ -73,7 +76,7 @@ class RowTraining(_Table):
     """Constants of the training's config."""
     init: str = ""
     """Another row with a training, whose weights this one begins from, or a file."""
-    seeds: Annotated[int, Field(ge=1)] = 1
+    seeds: Seeds = 1
     """Trainings, with seeds 0, 1, ...: each run of a cell takes the weights of its seed. With 1 all take those of 0."""
 
 
@@ -104,10 +107,10 @@ class Experiment(_Table):
     """The scoring rule of the paper's figures, where it is not the benchmark's own."""
     metrics: Annotated[list[str], Field(min_length=1)]
     """Figures as ``harness ls metrics`` names them, and ``stage:NAME``: seconds a frame in a stage of the method."""
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
+    scale: Annotated[float, Field(gt=0, le=1e6)] = 100.0
     """Measured figures are multiplied by it to stand beside the published ones; 100: per cent."""
     digits: Annotated[int, Field(ge=0, le=6)] = 1
-    seeds: Annotated[int, Field(ge=1)] = 1
+    seeds: Seeds = 1
     note: str = ""
     paper: Paper
     rows: Annotated[list[Row], Field(min_length=1)]

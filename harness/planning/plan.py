@@ -27,6 +27,9 @@ from harness.planning.request import Request
 from harness.planning.rules import choose_rule
 from harness.version import __version__
 
+MOST_AT_ONCE = 4096
+"""Threads and processes of one machine."""
+
 
 @dataclass(frozen=True)
 class Elsewhere:
@@ -181,6 +184,10 @@ def _refuse_contradictions(request: Request) -> None:
         raise UsageError(f"--device {request.device} names a device twice")
     if request.threads is not None and request.threads < 1:
         raise UsageError(f"--threads {request.threads} leaves nothing to compute with; expected 1 or more")
+    if max(request.workers, request.threads or 1) > MOST_AT_ONCE:
+        raise UsageError(f"more than {MOST_AT_ONCE} threads or workers; no machine has as many")
+    if not -(2**63) <= request.seed < 2**64:
+        raise UsageError(f"--seed {request.seed:.3g} is none that torch takes; expected -2**63 to 2**64 - 1")
     if not (request.first_frame_seconds > 0 and request.frame_seconds > 0):  # NaN is neither
         raise UsageError("--first-frame-seconds and --frame-seconds must be more than 0")
 

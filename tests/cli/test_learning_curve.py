@@ -98,8 +98,8 @@ def test_json_is_what_is_written(installed, capsys, tmp_path, monkeypatch):
         (("--plugin", "still", "--bench", "moving"), 2, "still has no snapshots()"),
         (("--plugin", "lerning", "--bench", "moving"), 4, "learning"),
         (("--plugin", "learning", "--bench", "nothing"), 2, "nothing"),
-        (("--plugin", "learning", "--bench", "moving", "--seeds", "0"), 2, "--seeds 0"),
-        (("--plugin", "learning", "--bench", "moving", "--every", "0"), 2, "--every 0"),
+        (("--plugin", "learning", "--bench", "moving", "--seeds", "0"), 2, "'--seeds': 0 is not"),
+        (("--plugin", "learning", "--bench", "moving", "--every", "0"), 2, "'--every': 0 is not"),
         (("--plugin", "learning", "--bench", "moving", "--videos", "three"), 2, "three"),
     ],
 )

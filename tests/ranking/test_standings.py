@@ -3,6 +3,7 @@
 import pytest
 
 from harness.api.records import Conditions
+from harness.ranking import intervals
 from harness.ranking.standings import difference_of, mean_of, standing, standings
 
 TEN = [f"video-{number}" for number in range(10)]
@@ -42,6 +43,19 @@ def test_equal_figures_share_a_rank_and_leave_a_gap(make_record):
     records = [make_record(flat(value), method=name) for name, value in (("x", 0.6), ("y", 0.6), ("z", 0.5))]
     (board,) = standing(records).boards
     assert [(row.label, row.rank) for row in board.rows] == [("x", 1), ("y", 1), ("z", 3)]
+
+
+def test_each_record_of_a_board_is_resampled_once_however_many_there_are(make_record, monkeypatch):
+    resampled = []
+
+    def count(*given):
+        resampled.append(given)
+        return resample(*given)
+
+    resample = intervals._resample_means
+    records = [make_record(flat(0.5 + number / 100), method=f"m{number}") for number in range(7)]
+    monkeypatch.setattr(intervals, "_resample_means", count)
+    assert len(standing(records).boards[0].rows) == len(resampled) == 7
 
 
 def test_one_video_proves_nothing(make_record):
