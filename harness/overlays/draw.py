@@ -19,7 +19,7 @@ def colour_of(number: int) -> tuple[int, int, int]:
     """The colour of object 1, 2, ...; from 22 on they repeat.
 
     >>> colour_of(1), colour_of(22) == colour_of(1)
-    ((191, 0, 0), True)
+    ((128, 0, 0), True)
     """
     red, green, blue = _COLOURS[(number - 1) % _REPEAT + 1].tolist()
     return red, green, blue

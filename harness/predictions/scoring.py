@@ -288,7 +288,7 @@ def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path]
         what = (
             f"{len(missing)} masks are missing in {folder}: {_some(str(path.relative_to(folder)) for path in missing)}"
         )
-        place = missing[0].parent
+        place = next(folder for folder in missing[0].parents if folder.is_dir())
         hint = _advise_names(place, samples) or hint
         known = {f"{name}.png" for sample in samples if sample.name == place.name for name in sample.frame_names}
     others = sorted(child.name for child in place.iterdir() if child.name not in known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -96,7 +97,7 @@ class TrainingPlan:
     @property
     def data(self) -> str:
         """The name of what is learnt from, as a file name may have it."""
-        return "+".join(self.request.data)
+        return "+".join(map(_as_file_name, self.request.data))
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
@@ -277,7 +278,16 @@ def _open(benchmark: Benchmark, request: TrainingRequest, catalog: Catalog) -> S
     command = f"harness train --data {benchmark.name}"
     root = find_data_root(benchmark, request.data_root, catalog)
     samples = open_data(benchmark, root, allow_partial=request.allow_partial, command=command)
-    return samples if len(request.data) == 1 else [_rename(sample, benchmark.name) for sample in samples]
+    return (
+        samples
+        if len(request.data) == 1
+        else [_rename(sample, _as_file_name(benchmark.full_name)) for sample in samples]
+    )
+
+
+def _as_file_name(bench: str) -> str:
+    """``davis17-layout:lists/mine.txt`` as a file name may have it."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", bench)
 
 
 def _rename(sample: Sample, data: str) -> Sample:
