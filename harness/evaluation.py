@@ -123,16 +123,17 @@ def run(
     frame_seconds: float = 120.0,
     seed: int = 0,
     out: str | Path | None = None,
-    resume: Literal["auto", "never"] = "auto",
+    resume: Literal["auto", "never", "elsewhere"] = "auto",
     overlay: bool = False,
     watch: Watch = watch_nothing,
 ) -> Outcome:
     """Run method ``plugin`` on benchmark ``bench``, scored and timed, as ``harness run`` with the same options does.
 
     ``constants`` changes constants of the config: ``{"tau": 0.5}``, or the texts of ``--set``. Finished videos of an
-    interrupted run into the same folder are reused, unless ``resume`` is ``"never"``. A video that fails costs itself
-    only: the outcome says so (``Outcome.raise_failures``). ``overlay`` draws the masks over the frames, into
-    ``overlays`` in the folder. Raises the HarnessError that the command would print.
+    interrupted run into the same folder are reused, unless ``resume`` is ``"never"``; ``"elsewhere"`` also takes those
+    made on another machine, with other threads, workers or another torch, without their clocks. A video that fails
+    costs itself only: the outcome says so (``Outcome.raise_failures``). ``overlay`` draws the masks over the frames,
+    into ``overlays`` in the folder. Raises the HarnessError that the command would print.
 
     A video of your own is the benchmark ``"own-video"``, or ``"own-video:first.png"``, with the video as ``data_root``.
     """
@@ -158,6 +159,8 @@ def run(
         first_frame_seconds=first_frame_seconds,
         frame_seconds=frame_seconds,
     )
+    if resume == "elsewhere" and out is None:
+        raise UsageError("--resume elsewhere names no run to go on with", hint="add --out DIR, the folder of that run")
     catalog = Catalog.load()
     _refuse_unknown(request, catalog)  # wrong names are answered before torch is imported
     from harness.running import runner
@@ -171,6 +174,7 @@ def run(
                 folder,
                 catalog,
                 fresh=resume == "never",
+                elsewhere=resume == "elsewhere",
                 progress=watcher.frame,
                 on_video=watcher.video,
                 on_note=watcher.note,

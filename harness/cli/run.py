@@ -93,7 +93,14 @@ OWN_VIDEO = "own-video"
     metavar="S",
     help="With --executor process: limit to each later mask.",
 )
-@options.resume
+@click.option(
+    "--resume",
+    type=click.Choice(["auto", "never", "elsewhere"]),
+    default="auto",
+    show_default=True,
+    help="auto goes on from what was interrupted; never throws it away; elsewhere goes on from a run on another "
+    "machine, with other threads, workers or torch: masks and scores are kept, the clocks of its videos are not.",
+)
 @click.option(
     "--out",
     type=options.PATH,

@@ -31,6 +31,11 @@ MOST_AT_ONCE = 4096
 """Threads and processes of one machine."""
 
 
+def key_of_video(key: str, video: str, digest: str) -> str:
+    """The key of a video's result, made of the key of its run."""
+    return digest_of([key, video, digest])
+
+
 @dataclass(frozen=True)
 class Elsewhere:
     """A method in another environment: its card without its code, and what its clocks run on there."""
@@ -117,7 +122,7 @@ class Trial:
 
     def video_key(self, sample: Sample, digest: str) -> str:
         """SHA-256 of ``key_parts`` and the video's own digest."""
-        return digest_of([self.key, sample.name, digest])
+        return key_of_video(self.key, sample.name, digest)
 
 
 @dataclass(frozen=True, kw_only=True)

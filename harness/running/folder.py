@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from harness.api.errors import DataError, UsageError
 from harness.api.plain_files import LARGEST_TEXT, read_plain
-from harness.api.records import RunRecord, VideoResult, VideoScores, is_safe_video_name
+from harness.api.records import RunRecord, VideoResult, VideoScores, VideoTiming, is_safe_video_name
 from harness.api.track_json import track_to_json
 from harness.api.video import Tracks
 from harness.files import (
@@ -31,8 +31,11 @@ from harness.files import (
     sweep,
     write_atomically,
 )
+from harness.planning.plan import key_of_video
 
 _FOLDERS = ("videos", "masks", "tracks", "logs", "overlays")
+MACHINE_PARTS = ("machine", "threads", "torch", "workers")
+"""What of a plan may differ when a run goes on elsewhere: clocks depend on it, masks by what last bits decide."""
 LARGEST_RESULT = 1 << 28
 """Bytes of one video's result."""
 
@@ -83,19 +86,39 @@ class RunFolder(HeldFolder):
         for name in _FOLDERS:
             refuse_links(*((self.path / name).iterdir() if (self.path / name).is_dir() else ()))
 
-    def claim(self, parts: Mapping[str, Any], *, fresh: bool) -> None:
+    def claim(self, parts: Mapping[str, Any], *, fresh: bool, elsewhere: bool = False) -> str:
         """Make the folder this run's: write ``plan.json``, or check that the one there says the same.
 
         ``fresh`` throws earlier results away first, and so does a replay: the masks it shows may have changed, which no
-        key tells. Anything that differs, and a folder with files that no run left there, is a UsageError naming it.
+        key tells. Anything that differs, and a folder with files that no run left there, is a UsageError naming it; but
+        ``elsewhere`` lets MACHINE_PARTS differ. The results there are then this run's, without their clocks; returns
+        what was done, in words.
         """
+        told = ""
         if fresh:
             refuse_foreign_files(self.path, self._plan.name, "run")
         else:
-            self._refuse_other_plan(parts)
+            before = self._read_same_plan(parts, may_differ=MACHINE_PARTS if elsewhere else ())
+            told = self._drop_clocks(before, parts) if before else ""
         if fresh or _is_replay(parts):
             self.clear()
         write_atomically(self._plan, (json.dumps(dict(parts), indent=2, sort_keys=True) + "\n").encode())
+        return told
+
+    def _drop_clocks(self, before: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+        """Give the results of a run on another machine this run's key, without their clocks; in words, or nothing."""
+        differs = _differences(before, parts)
+        if not differs:
+            return ""
+        old, new, kept = digest_of(before), digest_of(dict(parts)), 0
+        for path in sorted((self.path / "videos").glob("[!.]*.json")):
+            result = self.read_result(path.stem)
+            if result is not None and result.key == key_of_video(old, result.video, result.digest):
+                key = key_of_video(new, result.video, result.digest)
+                self.append(result.model_copy(update={"key": key, "timing": VideoTiming()}))
+                kept += 1
+        changes = "; ".join(f"{key}: there {before.get(key)!r}, now {parts.get(key)!r}" for key in differs)
+        return f"masks and scores of {kept} videos are kept, their clocks are dropped ({changes})"
 
     def refuse_method_run(self) -> None:
         """Raise UsageError where the folder holds a method's own run, whose masks cost more than their scores."""
@@ -116,19 +139,25 @@ class RunFolder(HeldFolder):
             raise UsageError(f"{self._plan} is not readable: {error}", hint="--resume never starts anew") from error
         return parts
 
-    def _refuse_other_plan(self, parts: Mapping[str, Any]) -> None:
+    def _read_same_plan(self, parts: Mapping[str, Any], may_differ: Collection[str]) -> dict[str, Any] | None:
+        """The plan that lies here, which must say the same but for what may differ; None where there is none."""
         refuse_foreign_files(self.path, self._plan.name, "run")
         if not self._plan.exists():
-            return
+            return None
         before = self._read_plan()
-        differs = sorted(key for key in {*before, *parts} if before.get(key) != parts.get(key))
-        if differs:
-            key = differs[0]
+        differs = _differences(before, parts)
+        if set(differs) - set(may_differ):
+            key = next(key for key in differs if key not in may_differ)
+            ways = ["choose another --out"]
+            if set(differs) <= set(MACHINE_PARTS):
+                ways.append("--resume elsewhere to keep masks and scores without their clocks")
+            ways.append("--resume never to throw the earlier results away")
             raise UsageError(
                 f"{self.path} holds another run: {', '.join(differs)} differ "
                 f"({key}: there {before.get(key)!r}, now {parts.get(key)!r})",
-                hint="choose another --out, or --resume never to throw the earlier results away",
+                hint=", or ".join(ways),
             )
+        return before
 
     def clear(self) -> None:
         """Throw away everything a run wrote here; other files stay. The plan goes last: until then it is a run's."""
@@ -170,6 +199,10 @@ class RunFolder(HeldFolder):
         if not is_safe_video_name(video):
             raise DataError(f"video name {video!r} cannot be a file name; expected no separators and no leading dot")
         return self.path / "videos" / f"{video}.json"
+
+
+def _differences(before: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in {*before, *parts} if before.get(key) != parts.get(key))
 
 
 def _is_replay(parts: Mapping[str, Any]) -> bool:

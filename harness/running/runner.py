@@ -39,22 +39,24 @@ def run(
     catalog: Catalog,
     *,
     fresh: bool = False,
+    elsewhere: bool = False,
     progress: Progress | None = None,
     on_video: OnVideo | None = None,
     on_note: OnNote = ignore_note,
 ) -> RunRecord:
     """Run one method on one benchmark into the folder ``out`` and return the record, which is also written there.
 
-    Finished videos of an interrupted run are reused unless ``fresh``. Failures are in the record; nothing finished
-    is lost. ``on_video`` is called with each outcome and whether it was reused; ``on_note`` is told in words what
-    takes long beside the method.
+    Finished videos of an interrupted run are reused unless ``fresh``; of one ``elsewhere`` without their clocks.
+    Failures are in the record; nothing finished is lost. ``on_video`` is called with each outcome and whether it was
+    reused; ``on_note`` is told in words what takes long beside the method.
     """
     executor = catalog.executors.get(plan.request.executor)
     sessions = Sessions(plan, catalog, out, progress, on_note)
     with RunFolder(out) as folder:
         with tell_if_slow(lambda: "hashing code and the files of providers", on_note):
             parts = plan.key_parts
-        folder.claim(parts, fresh=fresh)
+        if told := folder.claim(parts, fresh=fresh, elsewhere=elsewhere):
+            on_note(told)
         for sample in plan.samples:
             sessions.oddities.add(sample.name, sample.oddities)
         reused = find_finished(plan, folder, on_note)

@@ -7,7 +7,9 @@ import os
 import pytest
 
 from harness.api.errors import EnvironmentProblem, UsageError
-from harness.api.records import VideoResult, VideoScores
+from harness.api.records import VideoResult, VideoScores, VideoTiming
+from harness.files import digest_of
+from harness.planning.plan import key_of_video
 from harness.running.folder import RunFolder
 
 RUN = {"plugin": {"name": "tvos", "replays": False}, "seed": 0}
@@ -177,6 +179,47 @@ def test_a_pipe_in_place_of_the_plan_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "run/plan.json")
     with pytest.raises(UsageError, match="a pipe"):
         claim(tmp_path / "run", RUN)
+
+
+HERE = {**RUN, "machine": "CPU A", "threads": 4, "torch": "2.13.0", "workers": 2}
+THERE = {**RUN, "machine": "CPU B", "threads": 2, "torch": "2.14.0"}
+
+
+def test_a_run_goes_on_elsewhere_with_its_masks_and_scores_and_without_its_clocks(tmp_path):
+    claim(tmp_path, HERE)
+    digest, timing = "d" * 64, VideoTiming(model=[0.5], e2e=[0.75])
+    store(tmp_path, key=key_of_video(digest_of(HERE), "a", digest), digest=digest, timing=timing)
+    with pytest.raises(UsageError, match=r"machine, threads, torch, workers differ .*\n.*--resume elsewhere to keep"):
+        claim(tmp_path, THERE)
+    assert RunFolder(tmp_path).read_result("a").timing == timing
+    with RunFolder(tmp_path) as folder:
+        told = folder.claim(THERE, fresh=False, elsewhere=True)
+        result = folder.read_result("a")
+    assert "1 videos are kept, their clocks are dropped (machine: there 'CPU A', now 'CPU B'; threads: there 4" in told
+    assert result.timing == VideoTiming()
+    assert result.scores["m"].summary == {"1": {"J-mean": 0.75}}
+    assert result.key == key_of_video(digest_of(THERE), "a", digest)
+    claim(tmp_path, THERE)
+    with RunFolder(tmp_path) as folder:
+        assert folder.claim(THERE, fresh=False, elsewhere=True) == ""
+
+
+def test_a_result_of_yet_another_run_is_not_taken_elsewhere(tmp_path):
+    claim(tmp_path, HERE)
+    store(tmp_path, key="b" * 64)
+    with RunFolder(tmp_path) as folder:
+        assert "of 0 videos" in folder.claim(THERE, fresh=False, elsewhere=True)
+        assert folder.read_result("a").key == "b" * 64
+
+
+def test_what_is_not_the_machine_s_may_not_differ_elsewhere_either(tmp_path):
+    claim(tmp_path, HERE)
+    with (
+        RunFolder(tmp_path) as folder,
+        pytest.raises(UsageError, match=r"seed, .* differ \(seed: there 0, now 1") as why,
+    ):
+        folder.claim({**THERE, "seed": 1}, fresh=False, elsewhere=True)
+    assert "elsewhere" not in str(why.value)
 
 
 def lock_that_fails(number):

@@ -32,10 +32,10 @@ def card(build=lambda context: CopyFirst(), **changes):
     return Method(**{"name": "copy", "tasks": ("one-shot",), "build": build, **changes})
 
 
-def run_tiny(tmp_path, tools, method, *, benchmark=None, fresh=False, **asked):
+def run_tiny(tmp_path, tools, method, *, benchmark=None, fresh=False, elsewhere=False, **asked):
     catalog = tools.catalog_of(method, benchmark=benchmark)
     plan = resolve(Request(plugin=method.name, bench="tiny", **asked), catalog)
-    return run(plan, tmp_path / "run", catalog, fresh=fresh)
+    return run(plan, tmp_path / "run", catalog, fresh=fresh, elsewhere=elsewhere)
 
 
 def method_that(propagate, **changes):
@@ -68,6 +68,16 @@ def test_a_video_whose_result_is_missing_or_torn_is_run_again(tmp_path, tests_to
     again = run_tiny(tmp_path, tests_tools, card())
     assert again.reused == []
     assert again.benchmark.videos_done == 2
+
+
+def test_a_record_of_a_run_that_went_on_elsewhere_has_the_clocks_of_here_alone(tmp_path, tests_tools):
+    whole = run_tiny(tmp_path, tests_tools, card(), threads=1)
+    (tmp_path / "run/videos/second.json").unlink()
+    record = run_tiny(tmp_path, tests_tools, card(), threads=2, elsewhere=True)
+    assert record.reused == ["first"]
+    assert record.scores == whole.scores
+    assert (whole.timing.model_first_frame.frames, record.timing.model_first_frame.frames) == (2, 1)
+    assert run_tiny(tmp_path, tests_tools, card(), threads=2).reused == ["first", "second"]
 
 
 def test_changed_data_are_not_reused(tmp_path, tests_tools):
