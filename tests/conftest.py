@@ -4,6 +4,7 @@ import gc
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Generator
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
@@ -33,6 +34,13 @@ from harness.ranking.intervals import clustered_interval
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXAMPLE = Path(__file__).parent / "third_party" / "vos-colours"
+
+
+# Our tensors are small: a second thread of torch costs more than it does. And byte code of the harness is kept where
+# the environment says no as well: without it, each command that a test starts takes a CPU second or two longer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(wrapper=True)

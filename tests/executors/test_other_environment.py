@@ -139,7 +139,9 @@ def is_gone(pid):
         return True
 
 
-@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("blow", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_killed_or_interrupted_leaves_no_process(waiting_run, blow, code):
     process, *others = waiting_run
     assert not any(is_gone(pid) for pid in others)

@@ -138,7 +138,7 @@ def test_work_done_when_the_method_is_called_lies_inside_the_first_lap(tmp_path,
         assert record.timing.stages["all at once"].calls == 2
 
 
-@pytest.mark.parametrize("name", ["offline", "window"])
+@pytest.mark.parametrize("name", ["window", pytest.param("offline", marks=pytest.mark.slow)])
 def test_a_declared_lookahead_is_allowed(tmp_path, run_planted, name):
     assert not run_planted(name, tmp_path).failures
 
@@ -221,7 +221,11 @@ def test_tracks_are_those_of_the_inline_executor(tmp_path, run_planted, tests_to
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("wrong_tracks", "category 'cat'"), ("list", "returned list, expected harness.Tracks")]
+    ("name", "message"),
+    [
+        ("wrong_tracks", "category 'cat'"),
+        pytest.param("list", "returned list, expected harness.Tracks", marks=pytest.mark.slow),
+    ],
 )
 def test_wrong_tracks_are_refused_with_the_same_words(tmp_path, run_planted, tests_tools, name, message):
     messages = []

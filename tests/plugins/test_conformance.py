@@ -8,8 +8,19 @@ from harness.conformance import checks_for
 SLOW = {
     "tvos": {"kernels", "memory", "blind", "runs"},
     "selfsup": {"kernels", "memory"},
-    "selfsup-adapted": {"memory", "causality", "determinism", "fresh-start", "names", "stages", "blind", "runs"},
+    "selfsup-adapted": {
+        "process",
+        "memory",
+        "causality",
+        "determinism",
+        "fresh-start",
+        "names",
+        "stages",
+        "blind",
+        "runs",
+    },
     "selfsup-causal": {
+        "process",
         "memory",
         "horizon",
         "determinism",
@@ -20,8 +31,19 @@ SLOW = {
         "runs",
         "causality",
     },
-    "dtnet": {"kernels", "memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
-    "dnet": {"memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
+    "dtnet": {
+        "process",
+        "kernels",
+        "memory",
+        "horizon",
+        "determinism",
+        "fresh-start",
+        "names",
+        "blind",
+        "runs",
+        "causality",
+    },
+    "dnet": {"process", "memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
     "imas": {"memory", "horizon", "determinism", "fresh-start", "causality"},
 }
 """Checks that take more than 10 seconds on two busy cores, or together too much."""
