@@ -85,7 +85,7 @@ class Real:
         """How many frames a sequence has."""
         return len(list((self._folders[True] / name).glob("*.png")))
 
-    def joined(self, first: int, frame: int, *, is_true: bool) -> np.ndarray:
+    def join(self, first: int, frame: int, *, is_true: bool) -> np.ndarray:
         """Three objects: the masks of three sequences, the one numbered ``first`` in front."""
         ids = np.zeros((480, 854), np.uint8)
         for place in (2, 1, 0):
@@ -107,7 +107,7 @@ def three_objects(folder: Path, real: Real) -> Tree:
     tree = Tree(folder, real.davis, MIXED)
     for number, name in enumerate(MIXED):
         for frame in range(real.length(name)):
-            tree.add(name, frame, *(real.joined(number, frame, is_true=is_true) for is_true in (True, False)))
+            tree.add(name, frame, *(real.join(number, frame, is_true=is_true) for is_true in (True, False)))
     return tree
 
 
@@ -124,9 +124,9 @@ def twenty_proposals(folder: Path, real: Real) -> Tree:
             angle = np.arctan2(y - cy, x - cx)
             rough = 1 + 0.25 * np.sin((3 + number % 5) * angle) + 0.04 * np.sin(29 * angle)
             proposals[np.hypot((y - cy) / ry, (x - cx) / rx) < rough] = number + 1
-        predicted = real.joined(0, frame, is_true=False)
+        predicted = real.join(0, frame, is_true=False)
         proposals = np.where(predicted > 0, predicted * 5, proposals).astype(np.uint8)
-        tree.add("car-shadow", frame, real.joined(0, frame, is_true=True), proposals)
+        tree.add("car-shadow", frame, real.join(0, frame, is_true=True), proposals)
     return tree
 
 
