@@ -1,5 +1,6 @@
 """Masks drawn over frames: each object in its colour, whole pictures and an animation, links left alone."""
 
+import json
 import sys
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from harness.api.errors import UsageError
-from harness.api.mask_files import write_mask
+from harness.api.mask_files import RunLength, write_mask
 from harness.api.video import Sample
 from harness.overlays.draw import colour_of, draw_mask, draw_objects
 from harness.overlays.write import is_drawn, write_overlay
@@ -81,3 +82,21 @@ def test_what_a_link_in_the_folder_leads_to_is_left_alone(tmp_path):
     with pytest.raises(UsageError, match="is a link"):
         write_overlay(tmp_path, sample)
     assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_of_tracks_the_surest_are_drawn_and_lie_on_top(tmp_path):
+    sample = sample_of(1)
+    (tmp_path / "tracks").mkdir()
+    everything, corner = np.ones((5, 7), np.uint8), np.zeros((5, 7), np.uint8)
+    corner[:2, :2] = 1
+    code = {
+        id(mask): {"size": [5, 7], "counts": RunLength.encode(mask).counts.decode()} for mask in (everything, corner)
+    }
+    tracks = [(0.9, corner), (0.6, everything), (0.1, everything)]
+    content = [{"category_id": 1, "score": score, "segmentations": [code[id(mask)]]} for score, mask in tracks]
+    (tmp_path / "tracks" / "a.json").write_text(json.dumps(content))
+    write_overlay(tmp_path, sample)
+    with Image.open(tmp_path / "overlays" / "a" / "00000.jpg") as image:
+        far, near = np.asarray(image).astype(int)[4, 6], np.asarray(image).astype(int)[0, 0]
+    assert far[1] - far[0] > 40  # object 2, green
+    assert near[0] > near[1]  # object 1, red, over it
