@@ -50,6 +50,7 @@ def run(
     Failures are in the record; nothing finished is lost. ``on_video`` is called with each outcome and whether it was
     reused; ``on_note`` is told in words what takes long beside the method.
     """
+    out = out.absolute()  # a method may change the working directory
     executor = catalog.executors.get(plan.request.executor)
     sessions = Sessions(plan, catalog, out, progress, on_note)
     with RunFolder(out) as folder:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,20 @@ def test_a_record_of_a_run_that_went_on_elsewhere_has_the_clocks_of_here_alone(t
     assert record.scores == whole.scores
     assert (whole.timing.model_first_frame.frames, record.timing.model_first_frame.frames) == (2, 1)
     assert run_tiny(tmp_path, tests_tools, card(), threads=2).reused == ["first", "second"]
+
+
+def test_a_method_that_changes_the_working_directory_moves_no_result(tmp_path, tests_tools, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "away").mkdir()
+
+    def build(context):
+        os.chdir(tmp_path / "away")
+        return CopyFirst()
+
+    run_tiny(Path(), tests_tools, card(build))
+    assert (tmp_path / "run/record.json").is_file()
+    assert (tmp_path / "run/masks/second/00004.png").is_file()
+    assert list((tmp_path / "away").iterdir()) == []
 
 
 def test_changed_data_are_not_reused(tmp_path, tests_tools):
