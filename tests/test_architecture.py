@@ -34,6 +34,8 @@ SHELF_MAY_IMPORT = {
 }
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 REFUSED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
+BESIDE_THE_ROOMS = {"plugins", "third_party", "fuzz"}
+"""Folders of tests that are of no room: of plugins, of plugins of strangers, of whatever reads what strangers wrote."""
 LONGEST_FILE = 400
 MOST_FILES = 7
 
@@ -258,6 +260,14 @@ def test_a_plugin_has_at_most_seven_files_at_its_top():
 
 def test_every_room_that_has_a_floor_is_there():
     assert [room for room in FLOORS if room not in MODULES] == []
+
+
+def test_tests_mirror_the_rooms():
+    tests = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
+    rooms = {path.name for path in (ROOT / "harness").iterdir() if (path / "__init__.py").is_file()}
+    assert tests == rooms | BESIDE_THE_ROOMS
+    plugins = {path.name for path in (ROOT / "tests/plugins").iterdir() if any(path.glob("**/test_*.py"))}
+    assert plugins <= {path.name for path in (ROOT / "plugins").iterdir()}
 
 
 def test_the_face_defines_nothing_and_exports_what_it_imports():

@@ -87,6 +87,12 @@ def test_a_rule_is_called_nothing_else():
     assert found == {}
 
 
+def test_what_was_probably_meant_is_guessed_in_one_place():
+    ours = [path for path in FILES if path.relative_to(ROOT).parts[0] in ("harness", "plugins")]
+    found = [path for path in ours if "get_close_matches" in path.read_text(encoding="utf-8")]
+    assert [str(path.relative_to(ROOT)) for path in found] == ["harness/api/errors.py"]
+
+
 @pytest.mark.parametrize(
     "source",
     [

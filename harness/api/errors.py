@@ -52,8 +52,13 @@ class HarnessError(Exception):
 
 def _guess(name: str, known: Sequence[str]) -> str:
     """``'papr' (did you mean 'paper'?)``, or the name alone where none is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    near = find_near(name, known)
+    return f"{name!r}" + (f" (did you mean {near!r}?)" if near else "")
+
+
+def find_near(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant; None where none is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
 
 
 class GateFailed(HarnessError):

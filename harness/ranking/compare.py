@@ -6,12 +6,11 @@ in docs/ci-gate.md.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.api.errors import UsageError
+from harness.api.errors import UsageError, find_near
 from harness.api.records import RunRecord
 from harness.ranking.gate import CLOCKS, Gate
 from harness.ranking.intervals import Difference, paired_difference
@@ -260,8 +259,8 @@ def _rule_accuracy(gate: Gate, changes: Sequence[AccuracyChange]) -> Iterator[Ru
     for column, rule in gate.accuracy.items():
         change = by_column.get(column)
         if change is None or change.head is None or change.difference.value is None:
-            near = difflib.get_close_matches(column, by_column, n=1)
-            known = (f"did you mean {near[0]!r}? " if near else "") + f"compared: {', '.join(by_column) or 'none'}"
+            near = find_near(column, by_column)
+            known = (f"did you mean {near!r}? " if near else "") + f"compared: {', '.join(by_column) or 'none'}"
             yield Ruling(f"{column} is there", False, f"not compared; {known}")
             continue
         sign = 1 if change.higher_is_better else -1
