@@ -47,7 +47,17 @@ SLOW = {
     "imas": {"memory", "horizon", "determinism", "fresh-start", "causality"},
 }
 """Checks that take more than 10 seconds on two busy cores, or together too much."""
-PRESET = {"selfsup-adapted": "smoke", "selfsup-causal": "smoke", "dtnet": "smoke", "dnet": "small", "imas": "smoke"}
+PRESET = {
+    "selfsup-adapted": "smoke",
+    "selfsup-causal": "smoke",
+    "dtnet": "smoke",
+    "dnet": "small",
+    "imas": "smoke",
+    "flow-threshold": "fast",
+    "flow-threshold-online": "fast",
+    "moving-components": "fast",
+    "boundary-saliency": "spectral",
+}
 """Where the default is too much for a CPU: what else the promises are tried with."""
 
 
