@@ -45,6 +45,9 @@ SLOW = {
     },
     "dnet": {"process", "memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
     "imas": {"memory", "horizon", "determinism", "fresh-start", "causality"},
+    "flow-threshold": {"memory"},
+    "flow-threshold-online": {"memory"},
+    "moving-components": {"memory"},
 }
 """Checks that take more than 10 seconds on two busy cores, or together too much."""
 PRESET = {
