@@ -94,12 +94,10 @@ def _choose(
     unknown = [name for name in wish.kernels if name not in names]
     if unknown or not everything:
         cards = ", ".join([*(method.name for method in methods), *([OWNER] if shared else [])])
-        raise UsageError(
-            f"found no kernel {unknown[0]!r} in {cards}; known: {', '.join(sorted(names)) or 'none'}"
-            if unknown
-            else f"{cards}: found no kernel on the card, expected at least one",
-            hint="docs/bench.md says how a card names its kernels",
-        )
+        hint = "docs/bench.md says how a card names its kernels"
+        if unknown:
+            raise UsageError.unknown("kernel", unknown, sorted(names), of=cards, hint=hint)
+        raise UsageError(f"{cards}: found no kernel on the card, expected at least one", hint=hint)
     return (entry for entry in everything.values() if not wish.kernels or entry[1].name in wish.kernels)
 
 

@@ -183,7 +183,7 @@ def test_kernels_of_no_card_come_last_under_a_name_of_their_own(quick):
 
 
 def test_a_name_that_no_card_has_is_refused():
-    with pytest.raises(UsageError, match="found no kernel 'sqare' in toy; known: square"):
+    with pytest.raises(UsageError, match=r"toy has no kernel 'sqare' \(did you mean 'square'"):
         bench_kernels([card(plain_square)], Wish(kernels=("sqare",)))
     empty = Method(name="bare", tasks=("one-shot",), build=lambda context: None)
     with pytest.raises(UsageError, match="bare: found no kernel on the card"):
