@@ -108,7 +108,8 @@ def conditions(
         precision=precision,
         resolutions=resolutions,
         objects=objects,
-        load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        load_average=read_load(),
+        cores=os.cpu_count(),
         executor=executor,
         **(_cuda(device, tf32) if device.startswith("cuda") else _cpu()),
     )
@@ -120,6 +121,25 @@ def _platform() -> str:
         return platform.platform()
     system = os.uname()
     return "-".join([system.sysname, system.release, system.machine, "with", "".join(platform.libc_ver())])
+
+
+def read_load() -> float | None:
+    """How many processes wanted a core, on the average of the last minute; None where the system cannot tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def describe_load(load: float | None, cores: int | None) -> str:
+    """What to know of clocks on a machine that others keep busy; empty where there is nothing.
+
+    >>> describe_load(7.5, 2)
+    'load 7.5 on 2 cores: clocks say as much of what else runs as of the method'
+    >>> describe_load(1.2, 2)
+    ''
+    """
+    if load is None or cores is None or load <= cores:
+        return ""
+    many = f"{cores} core{'s' if cores > 1 else ''}"
+    return f"load {load:.1f} on {many}: clocks say as much of what else runs as of the method"
 
 
 def _cpu() -> dict[str, Any]:
@@ -263,3 +283,39 @@ def resident_mib(field: str = "VmRSS") -> float | None:
         if line.startswith(field + ":"):
             return int(line.split()[1]) / 1024
     return None
+
+
+def free_mib(device: str) -> float | None:
+    """MiB that could be taken now: of a CUDA device, or of this machine within the limit of its container.
+
+    None where the system cannot tell.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()  # what torch holds unused is free too
+        return float(torch.cuda.mem_get_info(device)[0]) / 2**20
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")]
+    return min([*found, *_free_in_groups(Path("/sys/fs/cgroup"))], default=None)
+
+
+def _free_in_groups(root: Path) -> Iterator[float]:
+    """What each control group around this process leaves it (cgroup v2), in MiB."""
+    try:
+        place = Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().splitlines()[-1].partition("::")[2]
+    except (OSError, IndexError):
+        return
+    group = root / place.lstrip("/")
+    for folder in (group, *group.parents):
+        if not folder.is_relative_to(root):
+            return
+        with suppress(OSError, ValueError):  # a group without a limit says "max", the outermost has no files
+            limit = int((folder / "memory.max").read_text())
+            used = int((folder / "memory.current").read_text())
+            lines = (folder / "memory.stat").read_text().splitlines()
+            cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+            yield (limit - used + cached) / 2**20

@@ -165,6 +165,11 @@ class Training:
     """The preset of the method that its new weights are validated with; empty: the default."""
     providers: Mapping[str, ProviderKind] = field(default_factory=dict)
     """Which constants of ``config`` name a provider (``dis``, ``files:DIR``), and of what; an empty one names none."""
+    cpu_preset: str = ""
+    """The preset that ``harness train`` takes on a CPU where none is named; empty: the default, as on a GPU."""
+    memory_mib: Callable[[Any], float] | None = None
+    """MiB that a step with this config takes at its peak, networks and optimiser included, for the whole batch, in fp32
+    on a CPU: an estimate, held against what is free before a training begins. None: nothing is known before."""
 
     def __post_init__(self) -> None:
         if (self.build is None) == (self.stages is None):
@@ -174,6 +179,8 @@ class Training:
                 f"a training has needs {self.needs!r} and choose {self.choose!r}; "
                 f"expected one of {get_args(Needs)} and one of {get_args(Choice)}"
             )
+        if self.cpu_preset and self.cpu_preset not in self.presets:
+            raise ValueError(f"a training has cpu_preset {self.cpu_preset!r}; its presets: {', '.join(self.presets)}")
         check_provider_fields("a training", self.config, self.providers)
 
 

@@ -223,6 +223,9 @@ class Conditions(_Record):
     power_watts: Number | None = None
     clock_mhz: Number | None = None
     load_average: Number | None = None
+    """Of the minute before."""
+    cores: Whole | None = None
+    """Of the machine; None in records of before it was told."""
     executor: Name = "inline"
     workers: Whole = 1
     """How many videos were worked through at the same time."""

@@ -8,7 +8,6 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -21,7 +20,7 @@ from harness.api.timing import Example, Kernel, Stopwatch
 from harness.benching.machine import cache_cooler, counts_processor_time, measure_limits
 from harness.benching.report import Form, KernelReport, Limits, Row, Spread, rates_of
 from harness.hosting.here import kind_of
-from harness.machine import PeakMemory, conditions, work_on
+from harness.machine import PeakMemory, conditions, free_mib, work_on
 from harness.models.precision import DTYPES
 from harness.ops.kernels import OWNER
 from harness.version import __version__
@@ -163,7 +162,7 @@ class _Bench:
     def _exact(self, plain: _Measured | None, notes: list[str]) -> Any:
         """What the reference gives in float64 on the example as it is; None, with a note, where it cannot."""
         needed = 2 * (plain.mib or 0.0) if plain else 0.0
-        free = _free_mib(self.wish.device)
+        free = free_mib(self.wish.device)
         if free is not None and needed > 0.8 * free:
             notes.append(f"no error: the reference in float64 needs some {needed:.0f} MiB, {free:.0f} MiB are free")
             return None
@@ -251,17 +250,6 @@ class ExtraMemory:
         """MiB at the peak since this object was made; None where the system cannot tell."""
         peak = self._peak.read()
         return None if peak is None else max(0.0, peak - self._before)
-
-
-def _free_mib(device: str) -> float | None:
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()  # what torch holds unused is free too
-        return float(torch.cuda.mem_get_info(device)[0]) / 2**20
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def round_arguments(example: Example, dtype: torch.dtype) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -55,6 +55,7 @@ def describe_comparison(found: Comparison) -> str:
     if found.rulings:
         rows = [["pass" if ruling.passed else "FAIL", ruling.rule, ruling.found] for ruling in found.rulings]
         parts.append(table(rows, ["gate", "rule", "found"]))
+    parts.append("\n".join(one_line(note) for note in found.notes))
     return "\n\n".join(part for part in parts if part)
 
 

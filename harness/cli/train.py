@@ -131,9 +131,10 @@ def command(
     train ... --device cuda.
     """
     catalog = Catalog.load()
-    catalog.methods.get(plugin)  # wrong names are answered before torch is imported
+    method = catalog.methods.get(plugin)  # wrong names are answered before torch is imported
     for name in data:
         catalog.benchmarks.get(name)
+    from harness.training.memory import choose_preset
     from harness.training.plan import TrainingRequest, resolve_training
     from harness.training.processes import join
 
@@ -148,7 +149,7 @@ def command(
             data_root=data_root,
             allow_partial=allow_partial,
             videos=videos,
-            preset=preset,
+            preset=choose_preset(method.training, preset, device),
             overrides=overrides,
             iterations=iterations,
             init=init,
@@ -167,7 +168,16 @@ def command(
         )
         plan = resolve_training(request, catalog, world=processes.world)
         folder = out or _default_folder(plan)
+        if processes.is_first and plan.request.preset != preset:
+            say(_tell_preset(plan), err=True)
         return _train(plan, folder, catalog, processes, fresh=resume == "never", as_json=as_json)
+
+
+def _tell_preset(plan: Any) -> str:
+    """That a CPU trains by a preset that was not asked for, and what it has otherwise."""
+    default = next((name for name, config in plan.training.presets.items() if config == plan.training.config()), "")
+    other = f"; --preset {default} is what a GPU has without one" if default else ""
+    return f"preset {plan.request.preset}, {plan.method.name}'s for a CPU{other}"
 
 
 def _split(inits: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
@@ -187,15 +197,21 @@ def _default_folder(plan: Any) -> Path:
 
 def _train(plan: Any, folder: Path, catalog: Catalog, processes: Any, *, fresh: bool, as_json: bool) -> int:
     from harness.cli.train_progress import watch_training
+    from harness.machine import free_mib
     from harness.training.loop import Watch, train
+    from harness.training.memory import describe_memory, estimate_memory
 
     if not processes.is_first:
         train(plan, folder, catalog, processes, fresh=fresh, watch=Watch())
         return 0
     say(f"training folder {folder}: {len(plan.samples)} videos of {plan.data}", err=True)
+    needs, free = estimate_memory(plan), free_mib(processes.device)
+    for line in describe_memory(plan, needs, free):
+        say(line, err=True)
     with watch_training(plan) as watch:
         trained = train(plan, folder, catalog, processes, fresh=fresh, watch=watch)
-    say(json.dumps(_as_json(trained), indent=2) if as_json else _as_table(trained))
+    memory = {"step": needs.step, "frames": needs.frames, "process": needs.process, "free": free}
+    say(json.dumps(_as_json(trained) | {"memory_mib": memory}, indent=2) if as_json else _as_table(trained))
     return 0
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from harness.api.errors import UsageError, find_near
 from harness.api.records import RunRecord
+from harness.machine import describe_load
 from harness.ranking.gate import CLOCKS, Gate
 from harness.ranking.intervals import Difference, paired_difference
 from harness.ranking.sides import Differing, Side, describe_side, list_differences, restrict
@@ -85,6 +86,8 @@ class Comparison:
     not_comparable: str
     frame_time: Difference | None
     rulings: tuple[Ruling, ...]
+    notes: tuple[str, ...] = ()
+    """What to know of the clocks beside them."""
 
     @property
     def passed(self) -> bool:
@@ -111,6 +114,7 @@ def compare(
     UsageError when the runs were scored on other data or by another rule.
     """
     sides, differences = (describe_side(base), describe_side(head)), list_differences(base, head)
+    notes = tuple(_describe_loads(base, head))
     shared = _find_shared(base, head, digests, common=common)
     if shared:
         base, head = (restrict(record, shared, leave_out=no_means) for record in (base, head))
@@ -122,7 +126,15 @@ def compare(
     frame_time = None if other_conditions or frame_ms is None else _frame_time(*frame_ms)
     gate = gate or Gate()
     rulings = (*_rule_accuracy(gate, accuracy), *_rule_speed(gate, speed, not_comparable))
-    return Comparison(*sides, differences, shared, accuracy, speed, not_comparable, frame_time, rulings)
+    return Comparison(*sides, differences, shared, accuracy, speed, not_comparable, frame_time, rulings, notes)
+
+
+def _describe_loads(base: RunRecord, head: RunRecord) -> Iterator[str]:
+    """What to know of the clocks of a run that began on a busy machine."""
+    for name, record in (("base", base), ("head", head)):
+        busy = describe_load(record.conditions.load_average, record.conditions.cores)
+        if busy and record.timing is not None:
+            yield f"note: {name} began at {busy}"
 
 
 def why_not_comparable(base: RunRecord, head: RunRecord) -> str:

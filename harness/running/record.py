@@ -42,8 +42,12 @@ def record_of(
     reused: Sequence[str],
     *,
     machine: Conditions | None = None,
+    load: float | None = None,
 ) -> RunRecord:
-    """The record of a run whose videos ended as ``outcomes``; ``machine`` is what it ran on, None: this process."""
+    """The record of a run whose videos ended as ``outcomes``; ``machine`` is what it ran on, None: this process.
+
+    ``load`` is the load average before it began.
+    """
     results = [outcome for outcome in outcomes if isinstance(outcome, VideoResult)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, VideoFailure)]
     fingerprint = digest_of([(result.video, result.digest) for result in results])
@@ -76,7 +80,7 @@ def record_of(
         partial=len(results) < trial.videos_expected,
         partial_reason="; ".join(reasons),
         seed=trial.request.seed,
-        conditions=_conditions(trial, results, machine),
+        conditions=_conditions(trial, results, machine, load),
         scores=_scores(trial, catalog, results),
         videos=[_row(result, attributes.get(result.video, ())) for result in results],
         timing=timing_of(results, by_video=works_by_video(trial.task.name, trial.plugin.causality)),
@@ -85,7 +89,9 @@ def record_of(
     )
 
 
-def _conditions(trial: Trial, results: Sequence[VideoResult], machine: Conditions | None) -> Conditions:
+def _conditions(
+    trial: Trial, results: Sequence[VideoResult], machine: Conditions | None, load: float | None
+) -> Conditions:
     found = machine or conditions(
         trial.request.devices[0],
         trial.request.precision,
@@ -101,6 +107,7 @@ def _conditions(trial: Trial, results: Sequence[VideoResult], machine: Condition
         "objects": sorted({len(result.objects) for result in results}),
         "executor": trial.request.executor,
         "workers": len(trial.request.devices),
+        "load_average": found.load_average if load is None else load,
     }
     return found.model_copy(update=seen)
 

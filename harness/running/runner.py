@@ -21,6 +21,7 @@ from harness.api.records import Conditions, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
 from harness.hosting.apart import WorkerHost
 from harness.hosting.here import Hosted
+from harness.machine import describe_load, read_load
 from harness.planning.plan import Plan
 from harness.running.digests import OnNote, ignore_note, tell_if_slow
 from harness.running.folder import RunFolder
@@ -53,6 +54,9 @@ def run(
     out = out.absolute()  # a method may change the working directory
     executor = catalog.executors.get(plan.request.executor)
     sessions = Sessions(plan, catalog, out, progress, on_note)
+    load = read_load()
+    if busy := describe_load(load, os.cpu_count()):
+        on_note(f"note: {busy}")
     with RunFolder(out) as folder:
         with tell_if_slow(lambda: "hashing code and the files of providers", on_note):
             parts = plan.key_parts
@@ -71,7 +75,7 @@ def run(
             outcomes[outcome.video] = outcome
             _tell(on_video, outcome, reused=False)
         ended = [outcomes[sample.name] for sample in plan.samples if sample.name in outcomes]
-        record = record_of(plan, catalog, ended, list(reused), machine=sessions.machine())
+        record = record_of(plan, catalog, ended, list(reused), machine=sessions.machine(), load=load)
         folder.write_record(record)
     for note in sessions.oddities.describe():
         on_note(note)

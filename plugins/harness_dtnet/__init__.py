@@ -9,6 +9,7 @@ from harness import BuildContext, Citation, Kernel, Method, Stage, Training, hoo
 from harness_dtnet.config import DISCOVERY_PRESETS, PRESETS, Config, DiscoveryConfig
 from harness_dtnet.training.config import PRESETS as TRAINING_PRESETS
 from harness_dtnet.training.config import TrainingConfig
+from harness_dtnet.training.memory import memory_mib
 
 PAPER = Citation(
     title="Target-Aware Object Discovery and Association for Unsupervised Video Multi-Object Segmentation",
@@ -57,6 +58,8 @@ def harness_methods() -> list[Method]:
         presets=TRAINING_PRESETS,
         needs="tracks",
         inference_preset="small",
+        cpu_preset="small-scratch",
+        memory_mib=memory_mib,
     )
     return [
         Method(

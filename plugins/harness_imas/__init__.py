@@ -9,6 +9,7 @@ from harness import BuildContext, Citation, Kernel, Method, Stage, Training, hoo
 from harness_imas.config import PRESETS, Config
 from harness_imas.training.config import PRESETS as TRAINING_PRESETS
 from harness_imas.training.config import TrainingConfig
+from harness_imas.training.memory import memory_mib
 
 PAPER = Citation(
     title="Improving Unsupervised Video Object Segmentation with Motion-Appearance Synergy",
@@ -62,6 +63,8 @@ def harness_methods() -> list[Method]:
                 metric="J",
                 inference_preset="small",
                 providers={"flow": "flow"},
+                cpu_preset="small-scratch",
+                memory_mib=memory_mib,
             ),
         )
     ]

@@ -11,6 +11,7 @@ from harness_selfsup.adaptation.cards import make_adapted_forms
 from harness_selfsup.config import PRESETS, Config
 from harness_selfsup.training.config import PRESETS as TRAINING_PRESETS
 from harness_selfsup.training.config import TrainingConfig
+from harness_selfsup.training.memory import memory_mib
 
 PAPER = Citation(
     title="Self-supervised Video Object Segmentation",
@@ -76,6 +77,14 @@ def harness_methods() -> list[Method]:
         default_weights=SHIPPED,
         supervision="none (frames only)",
         paper=PAPER,
-        training=Training(build_learner, TrainingConfig, TRAINING_PRESETS, needs="frames", choose="last"),
+        training=Training(
+            build_learner,
+            TrainingConfig,
+            TRAINING_PRESETS,
+            needs="frames",
+            choose="last",
+            cpu_preset="small-pairwise",
+            memory_mib=memory_mib,
+        ),
     )
     return [propagation, *make_adapted_forms(propagation)]

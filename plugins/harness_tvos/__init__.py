@@ -9,6 +9,7 @@ from typing import Any
 from harness import BuildContext, Citation, Kernel, Method, Training, TrainingContext, Weights, hookimpl
 from harness_tvos.config import PRESETS, Config
 from harness_tvos.training import config as training_config
+from harness_tvos.training.memory import memory_mib
 
 SHIPPED = "tvos-lite0-davis240p"
 # The README of the official code (00826da) links these; the repository's code is MIT, the files state no licence.
@@ -77,7 +78,11 @@ def harness_methods() -> list[Method]:
             ),
             default_weights=SHIPPED,
             training=Training(
-                build=build_learner, config=training_config.TrainingConfig, presets=training_config.PRESETS
+                build=build_learner,
+                config=training_config.TrainingConfig,
+                presets=training_config.PRESETS,
+                cpu_preset="small",
+                memory_mib=memory_mib,
             ),
             supervision="ImageNet classes and masks of video frames (DAVIS train, or as the weights say)",
             paper=Citation(
