@@ -94,4 +94,9 @@ def __getattr__(name: str) -> Any:
         import harness.evaluation
 
         return getattr(harness.evaluation, name)
+    if name == "Scoring":
+        from harness.api.earlier_names import warn_of
+
+        warn_of("harness.Scoring", "harness.Rule")
+        return Rule
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from harness.api.earlier_names import take_earlier_fields
 from harness.api.learning import NoConfig, Training, check_provider_fields
 from harness.api.providers import ProviderKind, ProviderSpec
 from harness.api.records import Average, Precision, RunRecord, VideoFailure, VideoResult, VideoScores
@@ -239,6 +240,7 @@ class Archive:
     strip: str = ""
 
 
+@take_earlier_fields(scorings="rules")
 @dataclass(frozen=True)
 class Benchmark:
     """A dataset, a split, and how each task on it is scored.
@@ -246,8 +248,8 @@ class Benchmark:
     ``open(root, partial)`` returns the samples in official order; it raises DataError for anything missing, unless
     ``partial`` (a bool) allows videos to be absent. ``expected`` holds the official video names where they are known
     before any data is read: fewer than these make a record partial. ``needs_root`` is False for embedded data.
-    ``size`` is the official number of videos where only the data name them.
-    ``scored`` is False where the truth is not public (masks are written for a server).
+    ``size`` is the official number of videos where only the data name them. ``scored`` is False where the truth is not
+    public (masks are written for a server).
 
     With ``choose`` it takes any tree of a layout; ``NAME:CHOICE`` is ``choose(CHOICE)`` (a list, a part, a first mask).
     """
@@ -392,8 +394,5 @@ class Reporter(Protocol):
     def report(
         self, records: Sequence[RunRecord], out: Path, published: Sequence[PublishedPaper] = ()
     ) -> Sequence[Path]:
-        """Write into the folder ``out``; return the files written.
-
-        ``published`` holds what papers print: shown as *reported*, never mixed with the measured ``records``.
-        """
+        """Write into the folder ``out``; return the files written. ``published``: what papers print, never mixed."""
         ...
