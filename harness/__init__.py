@@ -95,8 +95,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(harness.evaluation, name)
     if name == "Scoring":
-        from harness.api.earlier_names import warn_of
+        import harness.api.earlier_names
 
-        warn_of("harness.Scoring", "harness.Rule")
+        harness.api.earlier_names.warn_of("harness.Scoring", "harness.Rule")
         return Rule
     raise AttributeError(f"module 'harness' has no attribute {name!r}")
