@@ -24,8 +24,8 @@ class Interruption:
         self.asked = True
 
     @contextmanager
-    def listen(self) -> Iterator[None]:
-        """Listen to the signals; what listened before does so again afterwards. Only a main thread can."""
+    def take_signals(self) -> Iterator[None]:
+        """Take the signals; what took them before does so again afterwards. Only a main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

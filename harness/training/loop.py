@@ -121,7 +121,7 @@ def _learn(plan: TrainingPlan, folder: TrainingFolder, catalog: Catalog, process
         watch.on_note(f"{folder.best} is not what the best validation left: its score is forgotten")
     if processes.is_first:
         cut(folder.log, stages=names, stage=state.stage, iteration=state.iteration, validated=state.validated)
-    with interruption.listen():
+    with interruption.take_signals():
         for stage in plan.stages:
             context = plan.context(processes.device, processes.rank, stage, folder)
             with interruption.at_once():

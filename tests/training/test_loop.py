@@ -129,7 +129,7 @@ def test_ctrl_c_while_validating_stops_at_once_and_is_validated_again(tiny, monk
 
 def test_a_second_signal_stops_where_it_stands():
     interruption = Interruption()
-    with interruption.listen(), pytest.raises(KeyboardInterrupt):
+    with interruption.take_signals(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.asked
         os.kill(os.getpid(), signal.SIGINT)

