@@ -74,8 +74,8 @@ def test_what_the_readme_says_is_not_there_yet_is_not_there():
 
 
 def test_weights_that_the_readme_misses_are_not_there():
-    told = "Trained weights of D-Net / T-Net and IMAS" in (ROOT / "README.md").read_text(encoding="utf-8")
-    cards = [Catalog.load().methods.get(name) for name in ("dnet", "dtnet", "imas")]
+    told = "Trained weights of D-Net / T-Net" in (ROOT / "README.md").read_text(encoding="utf-8")
+    cards = [Catalog.load().methods.get(name) for name in ("dnet", "dtnet")]
     assert told == (not any(card.default_weights for card in cards))
     assert all(card.training for card in cards[1:])
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from harness import BuildContext, Citation, Kernel, Method, Stage, Training, hookimpl
+from harness import BuildContext, Citation, Kernel, Method, Stage, Training, Weights, hookimpl
 from harness_imas.config import PRESETS, Config
 from harness_imas.training.config import PRESETS as TRAINING_PRESETS
 from harness_imas.training.config import TrainingConfig
@@ -16,6 +17,19 @@ PAPER = Citation(
     authors="Long Lian, Zhirong Wu, Stella X. Yu",
     year=2022,
     url="https://arxiv.org/abs/2212.08816",
+)
+
+SHIPPED = "imas-davis-small"
+WEIGHTS = (
+    Weights(
+        name=SHIPPED,
+        licence="CC-BY-NC-4.0 (that of the training data)",
+        path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
+        sha256="b2ccef7eeb48eec3473c8cf3eaf3c1f5881ac9d9e3388306d312362cf9c0e1fe",
+        trained_on="DAVIS 2016 train at 427x240 and ten videos of val, frames only: transductive, as in the paper",
+        preset="small",
+        note="EfficientNet-Lite0 from ImageNet labels, flow by DIS, made by this project; the README says how",
+    ),
 )
 
 
@@ -53,6 +67,7 @@ def harness_methods() -> list[Method]:
             presets=PRESETS,
             kernels=hot_functions,
             supervision="none but what a backbone's file and a flow provider were made with",
+            weights=WEIGHTS,
             paper=PAPER,
             training=Training(
                 stages=plan_stages,

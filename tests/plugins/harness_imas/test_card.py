@@ -21,7 +21,8 @@ def test_training_sees_frames_alone_and_nothing_is_chosen_by_truth():
     assert CARD.training.needs == "frames"
     assert CARD.training.choose == "last"
     assert CARD.training.providers == {"flow": "flow"}
-    assert not CARD.weights
+    assert [entry.preset for entry in CARD.weights] == ["small"]
+    assert "frames only" in CARD.weights[0].trained_on
 
 
 def test_there_are_two_stages_unless_one_has_no_iterations():

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from harness import BuildContext, DataError
 from harness.api.video import Video
-from harness_imas.config import Config
+from harness_imas import WEIGHTS
+from harness_imas.config import PRESETS, Config
 from harness_imas.frames import resize_whole
 from harness_imas.kernels import share, share_plain
 from harness_imas.method import build
@@ -148,3 +151,14 @@ def test_enlarging_one_mask_alone_decides_as_enlarging_all():
         fast, plain = share(logits, channel, (96, 171)), share_plain(logits, channel, (96, 171))
         assert torch.equal(fast > 0.35, plain > 0.35)
         torch.testing.assert_close(fast, plain)
+
+
+def test_the_shipped_weights_find_a_bus_and_a_bear(shared):
+    method = build(context(PRESETS["small"], weights=WEIGHTS[0].path))
+    assert method.channel == 3
+    for name in ("bus", "bear"):
+        folder = shared / "data/DAVIS-train-240p"
+        frame = np.array(Image.open(folder / f"JPEGImages/240p/{name}/00005.jpg"))
+        truth = np.asarray(Image.open(folder / f"Annotations/240p/{name}/00005.png")) > 0
+        mask = method.mask(torch.from_numpy(frame)).numpy() > 0
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.7
