@@ -148,7 +148,7 @@ def test_a_reference_that_falls_back_to_float32_is_noted(quick):
 
 
 def test_a_reference_too_large_for_float64_is_not_started(quick, monkeypatch):
-    monkeypatch.setattr(benching, "_free_mib", lambda device: 1.0)
+    monkeypatch.setattr(benching, "free_mib", lambda device: 1.0)
     monkeypatch.setattr(ExtraMemory, "read", lambda self: 3.0)
     row = only_row(card(plain_square))
     assert row.notes == ["no error: the reference in float64 needs some 6 MiB, 1 MiB are free"]
