@@ -131,14 +131,12 @@ class Rule:
 
     version: str
     metrics: tuple[str, ...] = ("j_and_f",)
-    frames: Literal["inner", "all", "annotated"] = "inner"
-    """inner: all but the first and last (DAVIS one-shot); annotated: annotated frames after an object's first."""
+    frames: Literal["inner", "all", "annotated", "prompted"] = "inner"
+    """inner: all but the first and last (DAVIS one-shot); annotated: those after an object's first; prompted: after its
+    prompt."""
     objects: Literal["first-frame-max", "single", "seen"] = "first-frame-max"
-    """first-frame-max: ids 1..max of frame 0 (DAVIS 2017); single: mask != 0 (2016); seen: every id in the truth.
-
-    seen scores an id from the first frame on which truth or prediction hold it (vos-benchmark), or with annotated
-    frames from the one after (YouTube-VOS).
-    """
+    """first-frame-max: ids 1..max of frame 0 (DAVIS 2017); single: mask != 0 (2016); seen: every id in the truth, from
+    the first frame on which truth or prediction hold it (vos-benchmark), or as ``frames`` says (YouTube-VOS)."""
     matching: Literal["ids", "hungarian", "none"] = "ids"
     void: Literal["background", "ignore", "object"] = "background"
     """What id 255 of the truth is: background, left out of truth and prediction, or an ordinary id."""
@@ -216,6 +214,9 @@ RULES: dict[str, Rule] = {
     "vos-benchmark-all-frames": VOS_BENCHMARK_ALL_FRAMES,
     "youtube-vos": YOUTUBE_VOS,
     "youtube-vos-objects": YOUTUBE_VOS_OBJECTS,
+    "from-prompt": replace(
+        YOUTUBE_VOS_OBJECTS, version="from-prompt/1", frames="prompted", note="nothing before an object's prompt counts"
+    ),
     "youtube-vis": YOUTUBE_VIS,
     "youtube-vis-class-agnostic": replace(
         YOUTUBE_VIS,

@@ -42,6 +42,11 @@ def choose_rule(asked: Rule | None, benchmark: Benchmark, task: Task, catalog: C
             f"({', '.join(rule.metrics)}), and {task.name} returns {task.returns}",
             hint=f"rules for {task.returns}: {', '.join(known)}",
         )
+    if rule.frames == "prompted" and not task.prompted:
+        raise UsageError(
+            f"rule {rule.version} scores objects after their prompts, and {task.name} has none",
+            hint="name another rule, or the task one-shot",
+        )
     return rule
 
 

@@ -274,10 +274,13 @@ def _list_wanted(
 
 
 def list_scored_frames(sample: Sample, rule: Rule) -> Sequence[int]:
-    """The frames a rule looks at: those with a truth; all but first and last where the rule says so."""
+    """The frames a rule looks at: those with a truth; all but first and last, or after a prompt, where it says so."""
     if rule.frames == "inner":
         return range(1, sample.length - 1)
-    return range(sample.length) if sample.truth_frames is None else sample.truth_frames
+    frames = range(sample.length) if sample.truth_frames is None else sample.truth_frames
+    if rule.frames == "prompted":
+        return [frame for frame in frames if frame > min(sample.prompt_frames, default=sample.length)]
+    return frames
 
 
 def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path], hint: str) -> HarnessError:

@@ -38,3 +38,10 @@ def test_a_rule_that_measures_something_else_is_refused_and_those_that_fit_are_n
     fits = "coco-class-agnostic" if task == "vis" else "merged-frame-mean"
     assert fits in refused.value.hint
     assert name not in refused.value.hint.split(": ")[1].split(", ")
+
+
+def test_a_rule_about_prompts_is_for_tasks_that_have_some(catalog):
+    mini = catalog.benchmarks.get("mini")
+    assert choose_rule(RULES["from-prompt"], mini, TASKS["one-shot"], catalog) is RULES["from-prompt"]
+    with pytest.raises(UsageError, match="scores objects after their prompts, and instance-zvos has none"):
+        choose_rule(RULES["from-prompt"], mini, TASKS["instance-zvos"], catalog)

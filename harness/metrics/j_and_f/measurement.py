@@ -14,7 +14,7 @@ from harness.api.video import Sample
 from harness.metrics.j_and_f.boundary import boundary_accuracy
 from harness.metrics.j_and_f.counters import new_counter
 from harness.metrics.j_and_f.matching import match_proposals
-from harness.metrics.j_and_f.objects import VOID, ScoredObjects, make_refusal
+from harness.metrics.j_and_f.objects import LEARNT_ON_THE_WAY, VOID, ScoredObjects, make_refusal
 from harness.metrics.j_and_f.pair_counts import INTERSECTION, PREDICTED, UNION
 from harness.metrics.j_and_f.region import region_similarity
 from harness.metrics.j_and_f.statistics import summarise_series
@@ -48,6 +48,7 @@ class JFMeasurement:
         self._counter = new_counter()
         self._objects = ScoredObjects(sample, rule, self._counter)
         self._last_added = -1
+        self._prompts = sorted(sample.prompt_frames) if sample.read_prompt else []
         self._frames: list[MeasuredFrame] = []
 
     def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
@@ -55,8 +56,18 @@ class JFMeasurement:
         if not self._last_added < frame < self._sample.length:
             raise ValueError(f"frame {frame} after {self._last_added}, of {self._sample.length}; add frames in order")
         self._last_added = frame
-        if truth is None:
-            return
+        if self._rule.frames == "prompted":
+            self._learn_prompts(frame)
+        if truth is not None:
+            self._take(frame, prediction, truth)
+
+    def _learn_prompts(self, before: int) -> None:
+        """Of frames that were left out too."""
+        while self._prompts and self._prompts[0] < before:
+            assert self._sample.read_prompt is not None
+            self._objects.remember(self._sample.read_prompt(self._prompts.pop(0)))
+
+    def _take(self, frame: int, prediction: np.ndarray, truth: np.ndarray) -> None:
         self._objects.look(frame, truth)
         if self._rule.frames != "inner" or 0 < frame < self._sample.length - 1:
             self._measure(frame, prediction, truth)
@@ -80,7 +91,7 @@ class JFMeasurement:
 
     def finish(self) -> VideoScores:
         """J and F of each object (None on frames where it is not scored) and their mean, recall and decay."""
-        if not self._frames and self._rule.frames != "annotated":
+        if not self._frames and self._rule.frames not in LEARNT_ON_THE_WAY:
             raise DataError.at(
                 f"video {self._sample.name!r}",
                 found=f"no frame to score among its {self._sample.length}",

@@ -12,6 +12,8 @@ from harness.metrics.j_and_f.pair_counts import PairCounter, Slots
 from harness.metrics.shapes import Bool, UInt8
 
 VOID = 255
+LEARNT_ON_THE_WAY = ("annotated", "prompted")
+"""Rules of ``frames`` by which an object counts after the frame that it is learnt from."""
 
 
 def _identity(count: int) -> UInt8[np.ndarray, "256"]:
@@ -72,7 +74,7 @@ class ScoredObjects:
         return Slots(_identity(proposals), _identity(len(self.ids)), proposals, len(self.ids))
 
     def _find_seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
-        if self._rule.frames != "annotated":
+        if self._rule.frames not in LEARNT_ON_THE_WAY:
             self.remember(truth)
             self._number(self._present_ids(prediction))
         slots = np.zeros(256, np.uint8)
@@ -80,7 +82,7 @@ class ScoredObjects:
         return Slots(slots, slots, len(self.ids), len(self.ids))
 
     def remember(self, truth: UInt8[np.ndarray, "H W"]) -> None:
-        """Note which ids this truth holds."""
+        """Note which ids this truth, or this prompt, holds."""
         if self._rule.objects == "single":
             found = {1} if truth.any() else set()
         else:
@@ -93,8 +95,8 @@ class ScoredObjects:
         self.ids.extend(sorted(ids - set(self.ids)))
 
     def are_scored(self) -> Bool[np.ndarray, " objects"]:
-        """Which objects count on the frame now measured: all, or with annotated frames those in an earlier truth."""
-        if self._rule.frames != "annotated":
+        """Which objects count on the frame now measured: all, or those that were learnt from an earlier one."""
+        if self._rule.frames not in LEARNT_ON_THE_WAY:
             return np.ones(len(self.ids), np.bool_)
         return np.array([id_ in self._true for id_ in self.ids], np.bool_)
 
