@@ -6,7 +6,6 @@ are compared with those of the plain form (fp32 without TF32, every kernel its r
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
 import re
@@ -32,7 +31,7 @@ from harness.api.records import VideoFailure, VideoResult
 from harness.api.timing import Kernel
 from harness.api.video import Sample
 from harness.benching.clip import Clip, benchmark_of
-from harness.catalog import Catalog, Entry, Shelf, Source
+from harness.catalog import Catalog, Source
 from harness.datasets.files import read_image
 from harness.planning.plan import resolve
 from harness.planning.request import Request
@@ -108,8 +107,7 @@ def benchmark_with(samples: Sequence[Sample], lengths: Sequence[int]) -> Benchma
 
 def run_variant(variant: Variant, benchmark: Benchmark, catalog: Catalog, device: str, out: Path) -> dict[str, Any]:
     """Both videos in one session; figures of the second, and of the very first frame."""
-    view = copy.copy(catalog)
-    view.benchmarks = Shelf("benchmark", [], {"clip": [Entry(benchmark, Source("clip", __name__, "vos-harness", ""))]})
+    view = catalog.with_benchmark(benchmark, Source("clip", __name__, "vos-harness", ""))
     request = Request(
         plugin=variant.plugin,
         bench="clip",
