@@ -32,6 +32,8 @@ CATALOG = Catalog.load()
 MASKS = ("one-shot", "object-zvos", "instance-zvos")
 DECIDES_ON_THE_HOST = {"dtnet", "dnet"}
 """Which proposals exist, and which track takes one, is read from the device in each frame: their README says so."""
+COMPUTES_ON_THE_HOST = {"boundary-saliency", "flow-threshold", "flow-threshold-online", "moving-components"}
+"""OpenCV and scikit-image, which know no device, find the flow and what stands out: their README says so."""
 CARDS = {card.name: card for card in CATALOG.methods if not card.replays and set(card.tasks) & set(MASKS)}
 
 
@@ -69,7 +71,7 @@ def play(build, task, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", sorted(set(CARDS) - DECIDES_ON_THE_HOST))
+@pytest.mark.parametrize("name", sorted(set(CARDS) - DECIDES_ON_THE_HOST - COMPUTES_ON_THE_HOST))
 def test_no_steady_frame_of_a_method_waits_for_the_device(name, precision, monkeypatch):
     card = CARDS[name]
     task = next(task for task in card.tasks if task in MASKS)
