@@ -21,6 +21,7 @@ from harness.api.mask_files import LARGEST_IMAGE, MAX_PIXELS, read_mask
 from harness.api.plain_files import LARGEST_TEXT, decode_text, open_plain, read_plain
 from harness.api.records import is_safe_video_name
 from harness.api.video import Sample
+from harness.datasets.jpeg import read_segments
 from harness.datasets.oddities import AS_STORED, find_oddities
 
 if TYPE_CHECKING:
@@ -127,8 +128,6 @@ def check_same_frames(frames: Mapping[str, Path], masks: Mapping[str, Path], fol
         )
 
 
-HEADER_BYTES = 1 << 16
-"""How far into a JPEG its size is looked for."""
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame of a JPEG (ITU T.81, table B.1): after a length and a precision come rows and columns."""
 
@@ -167,18 +166,10 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def _jpeg_size(path: Path) -> tuple[int, int] | None:
     """The size a plain JPEG claims, without Pillow (half of the start of a score is its import); None: let it look."""
-    try:
-        with open_plain(path, largest=LARGEST_IMAGE) as file:
-            data = file.read(HEADER_BYTES)
-    except OSError:
-        return None
-    at = 2
-    while data[:2] == b"\xff\xd8" and data[at : at + 1] == b"\xff" and at + 9 <= len(data):
-        kind = data[at + 1]
-        if kind in FRAME_HEADERS:
-            height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+    for kind, content in read_segments(path):
+        if kind in FRAME_HEADERS and len(content) >= 5:
+            height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
             return (height, width) if 0 < height * width <= MAX_PIXELS else None
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 

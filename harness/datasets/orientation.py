@@ -8,10 +8,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from harness.api.mask_files import LARGEST_IMAGE
-from harness.api.plain_files import open_plain
+from harness.datasets.jpeg import read_segments
 
-HEADER_BYTES = 1 << 16
+APP1, EXIF = 0xE1, b"Exif\0\0"
 UPRIGHT = 1
 _ORIENTATION = 0x0112
 _TAGS_OF_FIRST_FOLDER = 256
@@ -19,19 +18,9 @@ _TAGS_OF_FIRST_FOLDER = 256
 
 def read_orientation(path: Path) -> int:
     """1 where an image is stored upright or says nothing, else 2 to 8 (Exif 2.32, 4.6.5)."""
-    try:
-        with open_plain(path, largest=LARGEST_IMAGE) as file:
-            data = file.read(HEADER_BYTES)
-    except OSError:
-        return UPRIGHT
-    at = 2
-    while data[:2] == b"\xff\xd8" and data[at : at + 1] == b"\xff" and at + 4 <= len(data):
-        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if kind == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            return _orientation_in(data[at + 10 : at + 2 + length])
-        if kind == 0xDA:  # the pixels begin
-            break
-        at += 2 + length
+    for kind, content in read_segments(path):
+        if kind == APP1 and content.startswith(EXIF):
+            return _orientation_in(content.removeprefix(EXIF))
     return UPRIGHT
 
 

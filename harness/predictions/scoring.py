@@ -16,6 +16,7 @@ from harness.api.contracts import Benchmark, Rule
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
 from harness.api.file_names import find_alike
 from harness.api.mask_files import read_mask_header
+from harness.api.oddities import some
 from harness.api.records import PluginInfo, RunRecord, VideoResult, WeightsInfo
 from harness.api.tasks import TASKS, Task
 from harness.api.video import Sample
@@ -34,7 +35,6 @@ from harness.running.oddities import Oddities
 from harness.running.record import record_of
 from harness.version import __version__
 
-SHOWN = 5
 SUBSET_HINT = "add what is missing, or score a subset with --videos NAME,NAME (a partial record)"
 MADE_ELSEWHERE = "replay"
 """What a record calls the method whose masks came as files; ``harness leaderboard add --name`` says what made them."""
@@ -285,17 +285,17 @@ def list_scored_frames(sample: Sample, rule: Rule) -> Sequence[int]:
 
 def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path], hint: str) -> HarnessError:
     absent = [sample.name for sample in samples if not find_alike(folder, sample.name).is_dir()]
-    what = f"{len(absent)} of {len(samples)} videos have no folder in {folder}: {_some(absent)}"
+    what = f"{len(absent)} of {len(samples)} videos have no folder in {folder}: {some(absent)}"
     place, known = folder, {sample.name for sample in samples}
     if not absent:
         what = (
-            f"{len(missing)} masks are missing in {folder}: {_some(str(path.relative_to(folder)) for path in missing)}"
+            f"{len(missing)} masks are missing in {folder}: {some(str(path.relative_to(folder)) for path in missing)}"
         )
         place = next(folder for folder in missing[0].parents if folder.is_dir())
         hint = _advise_names(place, samples) or hint
         known = {f"{name}.png" for sample in samples if sample.name == place.name for name in sample.frame_names}
     others = sorted(child.name for child in place.iterdir() if child.name not in known)
-    return IncompletePredictions(what + (f"; found in {place}: {_some(others)}" if others else ""), hint=hint)
+    return IncompletePredictions(what + (f"; found in {place}: {some(others)}" if others else ""), hint=hint)
 
 
 def _advise_names(place: Path, samples: Sequence[Sample]) -> str:
@@ -312,8 +312,3 @@ def _advise_names(place: Path, samples: Sequence[Sample]) -> str:
         return f"name masks as frames are named, digit by digit: {unlike[0]}, ..."
     others = sorted({path.suffix for path in place.iterdir() if path.stem in names and path.suffix.lower() != ".png"})
     return f"save masks as PNG (found {', '.join(others)}): other formats change ids" if others else ""
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:SHOWN]) + (" ..." if len(listed) > SHOWN else "")

@@ -9,8 +9,6 @@ from harness.metrics.j_and_f.boundary import boundary_radius, disk_half_widths
 from harness.metrics.j_and_f.pair_counts import PlainCounter, Slots
 from harness.metrics.shapes import Int64, UInt8, UInt64
 
-_EVERY_ID = np.arange(256, dtype=np.uint8)
-
 
 class CompiledCounter:
     """The counts by run lengths and bit maps; keeps its arrays from frame to frame."""
@@ -23,13 +21,6 @@ class CompiledCounter:
     def is_usable() -> bool:
         """Whether its loops run as machine code; as plain Python they would be slower than ``PlainCounter``."""
         return kernels.count_frame.is_compiled and kernels.cut_into_runs.is_compiled
-
-    def present_ids(self, masks: UInt8[np.ndarray, "H W"]) -> set[int]:
-        """As ``PairCounter``."""
-        self._fit_size(*masks.shape)
-        starts, values = self._runs[:2]
-        runs = kernels.cut_into_runs(*_flat(masks), _EVERY_ID, starts, values, masks.size)
-        return set(values[:runs].tolist()) - {0}
 
     def count_pairs(
         self,

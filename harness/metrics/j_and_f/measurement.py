@@ -46,7 +46,7 @@ class JFMeasurement:
         self._sample = sample
         self._rule = rule
         self._counter = new_counter()
-        self._objects = ScoredObjects(sample, rule, self._counter)
+        self._objects = ScoredObjects(sample, rule)
         self._last_added = -1
         self._prompts = sorted(sample.prompt_frames) if sample.read_prompt else []
         self._frames: list[MeasuredFrame] = []

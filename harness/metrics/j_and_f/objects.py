@@ -6,9 +6,10 @@ import numpy as np
 
 from harness.api.contracts import Rule
 from harness.api.errors import DataError
+from harness.api.mask_files import ids_in
 from harness.api.oddities import find_grey_levels
 from harness.api.video import Sample
-from harness.metrics.j_and_f.pair_counts import PairCounter, Slots
+from harness.metrics.j_and_f.pair_counts import Slots
 from harness.metrics.shapes import Bool, UInt8
 
 VOID = 255
@@ -25,12 +26,11 @@ def _identity(count: int) -> UInt8[np.ndarray, "256"]:
 class ScoredObjects:
     """The ids scored so far, by the rules ``objects`` and ``frames`` of a scoring rule; ``ids[k]`` has slot k + 1."""
 
-    def __init__(self, sample: Sample, rule: Rule, counter: PairCounter) -> None:
+    def __init__(self, sample: Sample, rule: Rule) -> None:
         self.ids: list[int] = [1] if rule.objects == "single" else []
         self.highest_proposal = 0
         self._sample = sample
         self._rule = rule
-        self._present_ids = counter.present_ids
         self._fixed = rule.objects == "single"
         self._true: set[int] = set()
 
@@ -67,7 +67,7 @@ class ScoredObjects:
                 frame,
                 found=f"id {highest} in the prediction",
                 expected=what,
-                hint=_advise(set(self._present_ids(prediction)) - {0}),
+                hint=_advise(ids_in(prediction) - {0}),
             )
         self.highest_proposal = max(self.highest_proposal, highest)
         proposals = max(limit, len(self.ids))
@@ -76,7 +76,7 @@ class ScoredObjects:
     def _find_seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
         if self._rule.frames not in LEARNT_ON_THE_WAY:
             self.remember(truth)
-            self._number(self._present_ids(prediction))
+            self._number(ids_in(prediction) - {0})
         slots = np.zeros(256, np.uint8)
         slots[self.ids] = np.arange(1, len(self.ids) + 1)
         return Slots(slots, slots, len(self.ids), len(self.ids))
@@ -86,7 +86,7 @@ class ScoredObjects:
         if self._rule.objects == "single":
             found = {1} if truth.any() else set()
         else:
-            found = self._present_ids(truth) if self._rule.void == "object" else self._present_ids(truth) - {VOID}
+            found = ids_in(truth) - ({0} if self._rule.void == "object" else {0, VOID})
         self._true |= found
         if self._rule.objects == "seen":
             self._number(found)

@@ -37,10 +37,6 @@ class PairCounter(Protocol):
         """
         ...
 
-    def present_ids(self, masks: UInt8[np.ndarray, "H W"]) -> set[int]:
-        """The ids in an id map, without 0."""
-        ...
-
 
 @dataclass(frozen=True)
 class Slots:
@@ -54,10 +50,6 @@ class Slots:
 
 class PlainCounter:
     """The counts in NumPy and OpenCV."""
-
-    def present_ids(self, masks: UInt8[np.ndarray, "H W"]) -> set[int]:
-        """As ``PairCounter``."""
-        return set(np.flatnonzero(np.bincount(masks.ravel(), minlength=256)).tolist()) - {0}
 
     def count_pairs(
         self,

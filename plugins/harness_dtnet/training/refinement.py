@@ -22,7 +22,7 @@ from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
 from harness_dtnet.discovery.frames import Normalise
 from harness_dtnet.discovery.heads import enlarge
-from harness_dtnet.network import Networks, guidance_of, load_networks, state_to_store
+from harness_dtnet.network import GUIDANCE, Networks, guidance_of, load_networks, state_to_store
 from harness_dtnet.target.bilinear import gather
 from harness_dtnet.target.copies import draw_copies
 from harness_dtnet.target.gauss_newton import Penalty
@@ -211,7 +211,7 @@ def networks_before(context: TrainingContext) -> tuple[Mapping[str, str], Networ
     given = context.weights
     path = given if given is not None and is_ours(given) else context.earlier
     if path is None:
-        networks, facts = begin(config, None, context.seed, 0), {"guidance": str(config.guidance)}
+        networks, facts = begin(config, None, context.seed, 0), {GUIDANCE: str(config.guidance)}
     else:
         facts = dict(read_facts(path))
         networks = load_networks(path, guidance_of(config.guidance, facts))

@@ -111,18 +111,34 @@ class PairSource:
         seen = [cut(each, window, (self.config.crop, self.config.crop)) for each in frames]
         if self.config.photometric:
             seen = shift_colours(rng, seen)
-        scale = np.float32(LINES / sample.height)
-        flows = [cut_flow(scale * each.float().numpy(), window, self.grid) for each in self.flow.pair(video, frame)]
-        targets = [] if self.targets is None else [self.targets[video][t] for t in (frame, frame + 1)]
-        return (
-            torch.from_numpy(np.stack(seen)),
-            torch.from_numpy(np.stack(flows)).clamp(-self.config.clamp, self.config.clamp),
-            torch.from_numpy(np.stack([cut(each, window, self.grid) for each in targets]) / np.float32(255))
-            if targets
-            else torch.zeros(2, 0, 0),
-            torch.zeros(2, 0, 0, 0),
-            torch.zeros(2, 0, 0, 0),
+        flows, targets = look_through(
+            window,
+            sample,
+            self.flow.pair(video, frame),
+            self.grid,
+            self.config.clamp,
+            [] if self.targets is None else [self.targets[video][t] for t in (frame, frame + 1)],
         )
+        none = torch.zeros(2, 0, 0, 0)
+        return torch.from_numpy(np.stack(seen)), flows, targets, none, none
+
+
+def look_through(
+    window: Window,
+    sample: Sample,
+    flows: Sequence[Tensor],
+    grid: tuple[int, int],
+    clamp: float,
+    targets: Sequence[NDArray[np.uint8]],
+) -> tuple[Tensor, Tensor]:
+    """What a window shows of a pair's flow (2, 2, h, w), in pixels of 480 lines, and of its targets (2, h, w)."""
+    scale = np.float32(LINES / sample.height)
+    moved = [cut_flow(scale * each.float().numpy(), window, grid) for each in flows]
+    made = [cut(each, window, grid) for each in targets]
+    return (
+        torch.from_numpy(np.stack(moved)).clamp(-clamp, clamp),
+        torch.from_numpy(np.stack(made) / np.float32(255)) if made else torch.zeros(2, 0, 0),
+    )
 
 
 def mask_stride(config: TrainingConfig) -> int:

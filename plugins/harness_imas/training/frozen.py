@@ -15,22 +15,21 @@ from jaxtyping import Float16
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness import DataError, Sample, TrainingContext, whole_file
+from harness import Sample, TrainingContext, whole_file
 from harness.api.learning import Progress
 from harness_imas.frames import resize_whole
 from harness_imas.network import Segmenter
 from harness_imas.training.clips import (
     DRAW_PAIR,
-    LINES,
     WIDEST,
     Flows,
     Order,
     PairBatch,
     Window,
-    cut,
-    cut_flow,
+    look_through,
 )
 from harness_imas.training.config import TrainingConfig
+from harness_imas.training.kept import open_kept
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,8 @@ def prepare_maps(context: TrainingContext, segmenter: Segmenter, folder: Path, p
 
 def open_maps(context: TrainingContext, folder: Path) -> KeptMaps:
     """What ``prepare_maps`` wrote; DataError where a file is not of its video."""
-    paths = [map_paths(folder, sample) for sample in context.samples]
-    low, high = (
-        [open_map(pair[place], sample) for pair, sample in zip(paths, context.samples, strict=True)] for place in (0, 1)
-    )
+    pairs = [(sample, map_paths(folder, sample)) for sample in context.samples]
+    low, high = ([open_kept(paths[n], sample, np.float16, "D i j") for sample, paths in pairs] for n in (0, 1))
     return KeptMaps(low, high)
 
 
@@ -92,28 +89,11 @@ def map_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
     return folder / f"low-{name}.npy", folder / f"high-{name}.npy"
 
 
-def open_map(path: Path, sample: Sample) -> NDArray[np.float16]:
-    """One file, memory-mapped."""
-    try:
-        found = np.load(path, mmap_mode="r" if path.stat().st_size > LARGEST_HEADER else None, allow_pickle=False)
-    except (OSError, ValueError) as problem:
-        raise DataError(f"the maps in {path} cannot be read: {problem}", hint="remove the file") from None
-    if found.ndim != 4 or len(found) != sample.length or found.dtype != np.float16:
-        raise DataError.at(
-            path,
-            found=f"{found.dtype} of {found.shape}",
-            expected=f"float16 of ({sample.length}, D, i, j)",
-            hint="remove it",
-        )
-    return np.asarray(found)
-
-
-LARGEST_HEADER = 4096
-"""Bytes: a file of no more may hold no values at all, which cannot be mapped."""
-
-
 class WholePairs:
-    """The pairs of a training whose backbone is frozen: maps of whole frames, mirrored or not, and their flow."""
+    """The pairs of a training whose backbone is frozen: maps of whole frames, mirrored or not, and their flow.
+
+    Mirrored maps are those of a mirrored frame, but for what padding and strides do.
+    """
 
     def __init__(
         self,
@@ -138,20 +118,8 @@ class WholePairs:
         video, frame = self.order.pair(iteration, place)
         rng = np.random.default_rng((DRAW_PAIR, self.seed, iteration, place))
         window = Window(0.0, 0.0, 1.0, 1.0, bool(rng.random() < self.config.flip))
-        maps = [mirror(each) if window.mirrored else each for each in self.maps.pair(video, frame)]
-        scale = np.float32(LINES / self.samples[video].height)
-        flows = [cut_flow(scale * each.float().numpy(), window, self.grid) for each in self.flow.pair(video, frame)]
+        maps = [each.flip(-1) if window.mirrored else each for each in self.maps.pair(video, frame)]
         targets = [] if self.targets is None else [self.targets[video][t] for t in (frame, frame + 1)]
-        return (
-            torch.zeros(2, 0, 0, 3, dtype=torch.uint8),
-            torch.from_numpy(np.stack(flows)).clamp(-self.config.clamp, self.config.clamp),
-            torch.from_numpy(np.stack([cut(each, window, self.grid) for each in targets]) / np.float32(255))
-            if targets
-            else torch.zeros(2, 0, 0),
-            *maps,
-        )
-
-
-def mirror(maps: Tensor) -> Tensor:
-    """Those of a mirrored frame, but for what padding and strides do."""
-    return maps.flip(-1)
+        sample, flow = self.samples[video], self.flow.pair(video, frame)
+        flows, made = look_through(window, sample, flow, self.grid, self.config.clamp, targets)
+        return torch.zeros(2, 0, 0, 3, dtype=torch.uint8), flows, made, *maps

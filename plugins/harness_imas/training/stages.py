@@ -27,6 +27,7 @@ from harness_imas.training.clips import LINES, WIDEST
 from harness_imas.training.config import TrainingConfig
 from harness_imas.training.cuts import move_to_cut
 from harness_imas.training.frozen import KeptMaps, open_maps, prepare_maps
+from harness_imas.training.kept import open_kept
 from harness_imas.training.learner import CRF_KERNEL, Looks, SynergyLearner, begin, semantics_of
 
 MOTION, ONLINE, APPEARANCE = "motion", "online", "appearance"
@@ -132,7 +133,7 @@ def build_appearance(context: TrainingContext) -> SynergyLearner:
     """The learner of stage 2, which goes on from the weights of stage 1."""
     weights, config = go_on_from(context), context.config
     channel = object_channel(weights, config.channels)
-    targets = [open_target(target_path(context, sample), sample) for sample in context.samples]
+    targets = [open_kept(target_path(context, sample), sample, np.uint8, "h w") for sample in context.samples]
     if config.fresh_head:
         context = replace(context, config=replace(config, merging=True))
         if context.earlier is not None and MOTION in stages_of(config):
@@ -229,19 +230,3 @@ def target_path(context: TrainingContext, sample: Sample) -> Path:
     """Where the targets of a video lie."""
     assert context.artefacts is not None
     return context.artefacts / f"targets-{sample.digest()[:16]}.npy"
-
-
-def open_target(path: Path, sample: Sample) -> NDArray[np.uint8]:
-    """The targets (T, h, w) of a video, memory-mapped, so that workers share them."""
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as problem:
-        raise DataError(f"the targets in {path} cannot be read: {problem}", hint="remove the file") from None
-    if found.ndim != 3 or len(found) != sample.length or found.dtype != np.uint8:
-        raise DataError.at(
-            path,
-            found=f"{found.dtype} of {found.shape}",
-            expected=f"uint8 of ({sample.length}, h, w)",
-            hint="remove it",
-        )
-    return np.asarray(found)

@@ -116,7 +116,6 @@ def test_compiled_counts_equal_plain_counts_and_leave_nothing_behind(maps, propo
     for prediction, truth in (maps[:2], maps[2:], maps[:2]):
         found = compiled.count_pairs(prediction, truth, slots, crossed=crossed)
         np.testing.assert_array_equal(found, plain.count_pairs(prediction, truth, slots, crossed=crossed))
-        assert compiled.present_ids(prediction) == plain.present_ids(prediction)
 
 
 @quick

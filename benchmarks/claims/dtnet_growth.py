@@ -1,4 +1,4 @@
-"""What a frame costs with 1, 3, 10 and 20 targets: python benchmarks/dtnet_growth.py.
+"""What a frame costs with 1, 3, 10 and 20 targets: python -m benchmarks.claims.dtnet_growth.
 
 Proposals are told, so only T-Net is measured: CPU seconds of one thread, all counts in turn, the least of some frames.
 """
@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import click
 import torch
-from dtnet_association import TrueMasks
 from torch import Tensor
 
+from benchmarks.claims.dtnet_association import TrueMasks
 from harness import BuildContext
 from harness_dtnet.config import SMALL
 from harness_dtnet.method import DTNet, build

@@ -1,6 +1,6 @@
 """Who is who: T-Net against linking by overlap alone and by looks alone, with one set of proposals for all.
 
-python benchmarks/dtnet_association.py: generated videos with crossings, returns and crowds; true masks as
+python -m benchmarks.claims.dtnet_association: generated videos with crossings, returns and crowds; true masks as
 proposals, which sets association apart from discovery, or those of D-Net (--proposals WEIGHTS).
 """
 
