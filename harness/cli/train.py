@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness.api.errors import UsageError
+from harness.api.oddities import describe_oddities
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say, table
@@ -170,6 +171,9 @@ def command(
         folder = out or _default_folder(plan)
         if processes.is_first and plan.request.preset != preset:
             say(_tell_preset(plan), err=True)
+        odd = [(sample.name, oddity) for sample in plan.samples for oddity in sample.oddities]
+        for note in describe_oddities(odd) if processes.is_first else []:
+            say(note, err=True)
         return _train(plan, folder, catalog, processes, fresh=resume == "never", as_json=as_json)
 
 

@@ -16,6 +16,7 @@ from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import read_mask, read_mask_header
 from harness.api.object_folders import find_object_folders, merge_objects
+from harness.api.oddities import some
 from harness.api.video import Sample
 from harness.datasets.files import check_size, list_folder, list_images, open_all, open_root
 from harness.datasets.own_trees import find_list, offer
@@ -55,6 +56,14 @@ def _open_video(folder: Path) -> Sample:
 
 
 def _list_masks(folder: Path) -> dict[str, Path]:
+    inner = list_folder(folder, "masks")
+    if inner and all(path.is_dir() for path in inner.values()):
+        raise DataError.at(
+            folder,
+            found=f"folders alone: {some(inner)}",
+            expected=WORDS,
+            hint=f"if those are the videos, give {folder} in place of {folder.parent}",
+        )
     return list_images(folder, (".png",), f"the masks of {folder.name!r}")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.api.contracts import DAVIS_2016_ZERO_SHOT, DAVIS_2017_UNSUPERVISED, Benchmark
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
+from harness.api.oddities import Oddity, some
 from harness.api.video import Sample
 from harness.datasets.files import VideoFiles, check_names, image_size, list_folder, list_images, open_all, open_root
 from harness.datasets.video_files import SUFFIXES, open_video_file
@@ -34,7 +36,12 @@ def open_videos(root: Path | None, partial: bool) -> list[Sample]:
     def open_one(name: str) -> Sample:
         return open_folder(root / name) if entries[name].is_dir() else open_video_file(root / name)
 
-    return _open_each(videos, open_one, root)
+    first, *others = _open_each(videos, open_one, root)
+    strays = [name for name in entries if name not in videos]
+    if strays:
+        odd = Oddity("files beside the videos that are none", VIDEOS_LAYOUT, some(strays), is_of_set=True)
+        first = replace(first, oddities=(*first.oddities, odd))
+    return [first, *others]
 
 
 def open_stills(root: Path | None, partial: bool) -> list[Sample]:

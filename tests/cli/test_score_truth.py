@@ -91,3 +91,11 @@ def test_folders_an_object_are_read_against_a_truth_of_id_maps(tmp_path, capsys)
     assert code == 0, err
     rows = json.loads(out)["videos"][0]["objects"]
     assert {id_: row["J-mean"] for id_, row in rows.items()} == {"1": 1.0, "2": pytest.approx(6 / 10)}
+
+
+def test_a_folder_above_that_of_the_videos_is_told_where_they_lie(tmp_path, capsys):
+    write(tmp_path / "Annotations/480p/a", {0: box(0), 1: box(1)})
+    code, _, err = score(capsys, tmp_path, tmp_path / "Annotations", "--protocol", "davis-2016")
+    assert code == 3
+    assert "found folders alone: a, expected" in err
+    assert f"give {tmp_path / 'Annotations/480p'} in place of {tmp_path / 'Annotations'}" in err

@@ -103,11 +103,15 @@ def test_the_example_of_the_document_learns_and_tells_what_came_out(capsys, squa
     assert json.loads(out)["scores"]["j_and_f"]["J&F"]["value"] == pytest.approx(described["best"]["score"])
 
 
-def test_the_default_folder_is_named_by_method_data_and_key(capsys, squares, tmp_path, monkeypatch):
+def test_the_default_folder_is_named_by_method_data_and_key_and_what_is_odd_is_told(
+    capsys, squares, tmp_path, monkeypatch
+):
     monkeypatch.setenv("HARNESS_RUNS", str(tmp_path / "runs"))
     asked = ("train", "--plugin", "colour-model", "--data", "squares", "--data-root", squares, "--preset", "short")
-    code, _, _ = harness(capsys, *asked, "--validate", "none", "--iterations", "1")
+    Image.new("L", (8, 8)).save(squares / "JPEGImages/480p/high/cover.png")
+    code, _, err = harness(capsys, *asked, "--validate", "none", "--iterations", "1")
     assert code == 0
+    assert "note: images among the frames that are not read as frames in 1 video: high (cover.png)" in err
     (folder,) = (tmp_path / "runs/train/colour-model").iterdir()
     assert folder.name.startswith("squares-short-")
     assert (folder / "last.safetensors").is_file()

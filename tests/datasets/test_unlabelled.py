@@ -52,6 +52,15 @@ def test_what_systems_leave_behind_is_no_video(tmp_path):
     assert [video.name for video in open_videos(tmp_path, False)] == ["beach"]
 
 
+def test_files_that_are_no_video_are_told_of_once(tmp_path):
+    write_frames(tmp_path / "attic", 1)
+    write_frames(tmp_path / "beach", 1)
+    (tmp_path / "notes.txt").write_text("which is which")
+    attic, beach = open_videos(tmp_path, False)
+    assert [(oddity.detail, oddity.is_of_set) for oddity in attic.oddities] == [("notes.txt", True)]
+    assert beach.oddities == ()
+
+
 def test_a_video_file_gives_its_frames_in_any_order(tmp_path):
     write_video(tmp_path / "street.avi")
     (street,) = open_videos(tmp_path, False)
