@@ -73,6 +73,12 @@ def test_what_the_readme_says_is_not_there_yet_is_not_there():
     assert told == {name: kind for name, kind in planned.items() if name not in shelves[kind].names()}
 
 
+def test_weights_that_come_with_a_method_are_used_where_none_are_named():
+    shipped = {card.name: [entry.name for entry in card.weights if entry.path] for card in Catalog.load().methods}
+    used = {card.name: card.default_weights for card in Catalog.load().methods}
+    assert {name: names for name, names in shipped.items() if names and used[name] not in names} == {}
+
+
 def test_weights_that_the_readme_misses_are_not_there():
     told = "Trained weights of D-Net / T-Net" in (ROOT / "README.md").read_text(encoding="utf-8")
     cards = [Catalog.load().methods.get(name) for name in ("dnet", "dtnet")]

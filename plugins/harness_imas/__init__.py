@@ -68,6 +68,7 @@ def harness_methods() -> list[Method]:
             kernels=hot_functions,
             supervision="none but what a backbone's file and a flow provider were made with",
             weights=WEIGHTS,
+            default_weights=SHIPPED,
             paper=PAPER,
             training=Training(
                 stages=plan_stages,

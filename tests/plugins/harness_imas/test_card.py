@@ -22,6 +22,8 @@ def test_training_sees_frames_alone_and_nothing_is_chosen_by_truth():
     assert CARD.training.choose == "last"
     assert CARD.training.providers == {"flow": "flow"}
     assert [entry.preset for entry in CARD.weights] == ["small"]
+    assert CARD.default_weights == CARD.weights[0].name
+    assert CARD.config() == CARD.presets["small"]  # what is run where nothing is named
     assert "frames only" in CARD.weights[0].trained_on
 
 

@@ -17,7 +17,7 @@ from harness_imas.kernels import share, share_plain
 from harness_imas.method import build
 from harness_imas.network import build_segmenter
 
-SMALL = Config(short_side=64)
+SMALL = Config(short_side=64, threshold=0.35)
 
 
 def context(config=SMALL, weights=None):
