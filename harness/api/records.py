@@ -94,6 +94,8 @@ class VideoTiming(_Record):
 
     model: list[Number] = []
     """One value a yielded mask: from frame on device to mask on device."""
+    model_cpu: list[Number] = []
+    """One value a yielded mask: CPU time of ``model``, all threads but those that decode; none on CUDA."""
     e2e: list[Number] = []
     """One value a yielded mask: decode + transfer + model + mask to host memory, nothing hidden by overlap."""
     warm_up: Whole = 0
@@ -275,6 +277,8 @@ class Timing(_Record):
     model_first_frame: Latency
     e2e: Latency
     e2e_first_frame: Latency
+    model_cpu_ms: Number | None = None
+    """CPU milliseconds a frame, of steady frames or, with a throughput, of all; None on CUDA and in older records."""
     warm_up_frames: Whole
     stages: dict[str, StageTime] = {}
     kernels: dict[str, StageTime] = {}

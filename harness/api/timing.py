@@ -1,4 +1,4 @@
-"""The clocks: Stopwatch (CUDA events on a GPU, perf_counter_ns on CPU), named stages, and kernels.
+"""The clocks: Stopwatch (CUDA events on a GPU, perf_counter_ns and process_time_ns on CPU), named stages, and kernels.
 
 No host synchronisation happens while a clock runs: on CUDA, events are recorded on the current stream and read once,
 when ``Stopwatch.read`` is called after the work. See docs/timing.md for what each clock includes.
@@ -25,6 +25,8 @@ class Reading:
     """What a stopwatch measured: seconds of each lap, and (calls, seconds) of each stage and kernel."""
 
     laps: list[float]
+    cpu_laps: list[float] = field(default_factory=list)
+    """CPU seconds that the process spent on each lap, all threads together; none on CUDA."""
     stages: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     kernels: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -40,14 +42,17 @@ class Stopwatch:
     >>> len(reading.laps), reading.stages["sum"][0]
     (1, 1)
 
-    On ``"cuda..."`` the marks are CUDA events of the current stream; on ``"cpu"`` they are ``perf_counter_ns``.
+    On ``"cuda..."`` the marks are CUDA events of the current stream; on ``"cpu"`` they are ``perf_counter_ns``, and a
+    lap also has the CPU time of the process, which grows with what is computed and not with what else runs.
     A stage that runs outside a lap is not recorded.
     """
 
     def __init__(self, device: str) -> None:
         self.device = device
         self._marks: list[tuple[str, str, Any, Any]] = []
-        self._mark = self._cuda_mark if device.startswith("cuda") else time.perf_counter_ns
+        self._on_cpu = not device.startswith("cuda")
+        self._mark = time.perf_counter_ns if self._on_cpu else self._cuda_mark
+        self._cpu_laps: list[float] = []
 
     def _cuda_mark(self) -> Any:
         import torch
@@ -60,10 +65,13 @@ class Stopwatch:
     def lap(self) -> Iterator[None]:
         """Time what runs inside as one lap; stages and kernels inside are recorded too."""
         token = _running.set(self)
+        spent = time.process_time_ns()
         start = self._mark()
         try:
             yield
             self._marks.append(("lap", "", start, self._mark()))
+            if self._on_cpu:
+                self._cpu_laps.append((time.process_time_ns() - spent) / 1e9)
         finally:
             _running.reset(token)
 
@@ -94,7 +102,8 @@ class Stopwatch:
                 calls, total = sums[kind].get(name, (0, 0.0))
                 sums[kind][name] = (calls + 1, total + seconds)
         self._marks.clear()
-        return Reading(laps, sums["stage"], sums["kernel"])
+        cpu_laps, self._cpu_laps = self._cpu_laps, []
+        return Reading(laps, cpu_laps, sums["stage"], sums["kernel"])
 
 
 @contextmanager

@@ -130,6 +130,8 @@ def conditions_line(record: RunRecord) -> str:
     threads += f", {c.workers} videos at a time" if c.workers > 1 else ""
     taken = record.timing.added_memory_mib if record.timing else None
     memory = f", memory taken {taken:.1f} MiB" if taken is not None else ""
+    spent = record.timing.model_cpu_ms if record.timing else None
+    memory += f", CPU time {spent:.2f} ms a frame" if spent is not None else ""
     sizes = ", ".join(c.resolutions)
     return one_line(f"on {c.device}{threads}, {c.precision}, torch {c.torch}, batch {c.batch}, {sizes}{memory}")
 

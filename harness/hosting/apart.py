@@ -246,6 +246,7 @@ class WorkerClocks:
 
     def __init__(self, host: WorkerHost) -> None:
         self.bytes_kept: Callable[[], int] = lambda: 0  # frames lie in host memory here
+        self.cpu_seconds_apart: Callable[[], float] = lambda: 0.0  # and are decoded here
         self._host = host
 
     def __enter__(self) -> WorkerClocks:

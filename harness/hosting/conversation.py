@@ -33,6 +33,8 @@ class Timekeeper(Protocol):
 
     bytes_kept: Callable[[], int]
     """May be set to what tells how much the harness itself keeps on the device."""
+    cpu_seconds_apart: Callable[[], float]
+    """May be set to what tells the CPU time of the harness's own threads, which is not the method's."""
 
     @property
     def is_looking(self) -> bool:
@@ -55,6 +57,7 @@ class Untimed:
 
     def __init__(self) -> None:
         self.bytes_kept: Callable[[], int] = lambda: 0
+        self.cpu_seconds_apart: Callable[[], float] = lambda: 0.0
 
     def time(self, work: Callable[[], Any], to_host: Callable[[Any], Any]) -> Any:
         """Do the work."""
@@ -298,6 +301,6 @@ def converse(host: Host, plan: Plan, sample: Sample) -> Iterator[CheckedConversa
     view = open_view(plan, sample, frames.read, host.device, name=f"video-{order:04d}")
     shape = sample.height, sample.width, len(view.prompts.ids)
     with host.clocks(*shape, is_decoding=True) as clocks, frames:
-        clocks.bytes_kept = frames.bytes_kept
+        clocks.bytes_kept, clocks.cpu_seconds_apart = frames.bytes_kept, frames.cpu_seconds
         with CheckedConversation(host.method, plan, sample, view, clocks, frames) as talk:
             yield talk

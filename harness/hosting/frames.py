@@ -6,6 +6,8 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,6 +91,9 @@ class FrameSource:
         self._errors: dict[int, BaseException] = {}
         self._closed = False
         self._changed = threading.Condition()
+        self._decoding: set[int] = set()
+        """The threads that decode now; one leaves, under the lock, before it ends."""
+        self._spent = 0.0
         self._stream = self._new_stream()
         self.seconds: dict[int, float] = {}
 
@@ -123,6 +128,14 @@ class FrameSource:
         """How much of the video lies on the device now."""
         return self._ring.bytes_kept()
 
+    def cpu_seconds(self) -> float:
+        """CPU time of the threads that decode; 0 where the system has no clock of another thread."""
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        if clock_of is None:
+            return 0.0
+        with self._changed:
+            return self._spent + sum(time.clock_gettime(clock_of(thread)) for thread in self._decoding)
+
     def read(self, frame: int) -> torch.Tensor:
         """Frame ``frame`` as a (H, W, 3) uint8 tensor on the device."""
         kept = self._ring.get(frame)
@@ -156,13 +169,27 @@ class FrameSource:
     def _decode_ahead(self) -> None:
         """Decode one frame after another until none is left, one is broken or the source is closed."""
         stream = self._new_stream()
-        while (frame := self._take()) is not None:
-            try:
-                self._ring.keep(frame, self._decode(frame, stream))
-            except BaseException as error:  # handed to the thread that waits
-                self._note(frame, error)
-                return
-            self._note(frame)
+        with self._count_this_thread():
+            while (frame := self._take()) is not None:
+                try:
+                    self._ring.keep(frame, self._decode(frame, stream))
+                except BaseException as error:  # handed to the thread that waits
+                    self._note(frame, error)
+                    return
+                self._note(frame)
+
+    @contextmanager
+    def _count_this_thread(self) -> Iterator[None]:
+        """Have ``cpu_seconds`` count the thread that this is done in."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._decoding.add(thread)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._decoding.remove(thread)
+                self._spent += time.thread_time()
 
     def _take(self) -> int | None:
         """The next frame to decode, once it is near enough to what is wanted; None where there is none."""

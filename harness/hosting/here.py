@@ -52,12 +52,14 @@ class Clocks:
     """Both clocks of one video, its stages and the memory it takes; use as a context manager around the video.
 
     Inside it ``device`` is torch's current one, and fp32 is rounded to TF32 only where ``tf32`` says so.
-    ``bytes_kept`` may be set to what tells how much the harness itself keeps on the device. On CUDA memory is what the
-    allocator tells of each lap, on a CPU what ``memory`` measures.
+    ``bytes_kept`` may be set to what tells how much the harness itself keeps on the device, ``cpu_seconds_apart`` to
+    what tells the CPU time of its own threads. On CUDA memory is what the allocator tells of each lap, on a CPU what
+    ``memory`` measures.
     """
 
     def __init__(self, device: str, *, warm_up: int, memory: AddedMemory, tf32: bool = False) -> None:
         self.bytes_kept: Callable[[], int] = lambda: 0
+        self.cpu_seconds_apart: Callable[[], float] = lambda: 0.0
         self._device = device
         self._tf32 = tf32
         self._watch = Stopwatch(device)
@@ -65,6 +67,7 @@ class Clocks:
         self._memory = memory
         self._warm_up = warm_up
         self._asked: list[float] = []
+        self._apart: list[float] = []
         self._held = ExitStack()
 
     @property
@@ -90,11 +93,13 @@ class Clocks:
             self._memory.begin(self.bytes_kept(), quiet=self.is_looking)
         else:
             self._allocated.begin(self.bytes_kept())
+        apart = self.cpu_seconds_apart()
         start = time.perf_counter()
         with self._watch.lap():
             made = work()
         there = to_host(made)
         self._asked.append(time.perf_counter() - start)
+        self._apart.append(self.cpu_seconds_apart() - apart)
         if self._allocated is None:
             self._memory.end()
         else:
@@ -108,8 +113,10 @@ class Clocks:
     def timing(self, arrival: Mapping[int, float]) -> VideoTiming:
         """What was measured; ``arrival`` is what decoding and moving each frame took, in seconds."""
         reading = self.read_laps()
+        cpu_laps = zip(reading.cpu_laps, self._apart[-len(reading.cpu_laps) :], strict=False)
         return VideoTiming(
             model=reading.laps,
+            model_cpu=[spent - apart for spent, apart in cpu_laps],
             e2e=add_arrival(self._asked, arrival),
             warm_up=min(self._warm_up, len(self._asked)),
             stages={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.stages.items()},

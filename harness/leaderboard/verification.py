@@ -215,6 +215,8 @@ def _verify_timing(record: RunRecord, path: Path) -> None:
         _expect(path, f"{field}.fps", clock.fps, math.isclose(clock.fps, rate, rel_tol=1e-6), f"{rate}, 1000 / mean_ms")
         _expect(path, field, ordered, known[2:] == sorted(known[2:]), "p50 <= p90 <= p99")
     _verify_throughput(record.timing.throughput, path)
+    spent = record.timing.model_cpu_ms
+    _expect(path, "timing.model_cpu_ms", spent, spent is None or spent >= 0, "0 or more")
     peak = record.timing.added_memory_mib
     _expect(path, "timing.added_memory_mib", peak, peak is None or peak >= 0, "0 or more")
 

@@ -235,10 +235,12 @@ def _clock(record: RunRecord, name: str) -> float | None:
         return {
             "model_first_frame_ms": timing.model_first_frame.mean_ms,
             "throughput_fps": timing.throughput.model_fps if timing.throughput else None,
+            "model_cpu_ms": timing.model_cpu_ms,
             "added_memory_mib": timing.added_memory_mib,
         }.get(name)
     return {
         "model_fps": timing.model.fps,
+        "model_cpu_ms": timing.model_cpu_ms,
         "model_p90_ms": timing.model.p90_ms,
         "model_first_frame_ms": timing.model_first_frame.mean_ms,
         "e2e_fps": timing.e2e.fps,

@@ -184,12 +184,22 @@ def timing_of(results: Sequence[VideoResult], *, by_video: bool) -> Timing | Non
         model_first_frame=_latency(timing.model[0] for timing in timed),
         e2e=_latency(s for timing in timed for s in timing.e2e[max(1, timing.warm_up) :]),
         e2e_first_frame=_latency(timing.e2e[0] for timing in timed),
+        model_cpu_ms=mean_cpu_ms(warm or results, by_video=by_video),
         warm_up_frames=sum(max(0, timing.warm_up - 1) for timing in timed),
         stages=_add_up(timing.stages for timing in timed),
         kernels=_add_up(timing.kernels for timing in timed),
         throughput=_throughput(warm or results, is_warm=bool(warm)) if by_video else None,
         added_memory_mib=max(peaks, default=None),
     )
+
+
+def mean_cpu_ms(results: Sequence[VideoResult], *, by_video: bool) -> float | None:
+    """CPU milliseconds a frame: of steady frames, or ``by_video`` of all; None where one video was not measured."""
+    if not all(result.timing.model_cpu for result in results):
+        return None
+    laps = [result.timing.model_cpu[0 if by_video else max(1, result.timing.warm_up) :] for result in results]
+    frames = sum(result.length for result in results) if by_video else sum(map(len, laps))
+    return 1000 * sum(map(sum, laps)) / frames if frames else None
 
 
 def _throughput(results: Sequence[VideoResult], *, is_warm: bool) -> Throughput:

@@ -39,6 +39,17 @@ def test_laps_are_not_negative():
     assert watch.read().laps[0] > 0
 
 
+def test_a_lap_on_a_cpu_also_has_the_cpu_time_of_the_process(monkeypatch):
+    spent = iter([1_000_000_000, 1_250_000_000, 4_000_000_000, 4_500_000_000])
+    monkeypatch.setattr("harness.api.timing.time.process_time_ns", lambda: next(spent))
+    watch = Stopwatch("cpu")
+    for _ in range(2):
+        with watch.lap():
+            pass
+    assert watch.read().cpu_laps == [0.25, 0.5]
+    assert watch.read().cpu_laps == []
+
+
 def test_reading_empties_the_stopwatch():
     watch = Stopwatch("cpu")
     with watch.lap(), stage("work"):

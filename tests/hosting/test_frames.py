@@ -33,6 +33,16 @@ def test_every_frame_is_decoded_once_and_timed(tests_tools):
     assert sorted(frames.seconds) == list(range(12))
 
 
+def test_what_decoding_took_of_the_cpu_is_known_while_it_goes_on_and_when_it_is_over(tests_tools, monkeypatch):
+    monkeypatch.setattr("harness.hosting.frames.time.pthread_getcpuclockid", lambda thread: "a thread's")
+    monkeypatch.setattr("harness.hosting.frames.time.clock_gettime", lambda clock: {"a thread's": 0.25}[clock])
+    monkeypatch.setattr("harness.hosting.frames.time.thread_time", lambda: 0.5)
+    with FrameSource(sample_of(tests_tools, frame_of, length=30), "cpu") as frames:
+        frames.wait_for(3)
+        assert frames.cpu_seconds() == 0.25
+    assert frames.cpu_seconds() == 0.5
+
+
 def test_no_more_than_a_few_frames_are_read_ahead(tests_tools):
     reached = threading.Event()
 

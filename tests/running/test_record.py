@@ -47,7 +47,13 @@ def test_the_config_says_whether_products_are_rounded(tests_tools, monkeypatch, 
 
 def work_on(video, laps, warm_up, *, memory=None):
     """The result of a video of 8 frames."""
-    timing = VideoTiming(model=laps, e2e=[2 * lap for lap in laps], warm_up=warm_up, added_memory_mib=memory)
+    timing = VideoTiming(
+        model=laps,
+        model_cpu=[lap / 2 for lap in laps],
+        e2e=[2 * lap for lap in laps],
+        warm_up=warm_up,
+        added_memory_mib=memory,
+    )
     return VideoResult(video=video, key="", digest="", length=8, height=8, width=8, timing=timing)
 
 
@@ -61,6 +67,7 @@ def test_throughput_is_frames_over_all_time_of_the_videos_that_did_not_warm_up()
     found = timing.throughput
     assert (found.videos, found.frames, found.model_seconds, found.is_warm) == (2, 16, 4.0, True)
     assert (found.model_fps, found.e2e_fps) == (16 / 4, 16 / 8)
+    assert timing.model_cpu_ms == 1000 * (3 / 2 + 1 / 2) / 16
     assert timing.added_memory_mib == 20.0
 
 
@@ -75,6 +82,13 @@ def test_what_answers_frame_by_frame_has_no_throughput():
     timing = timing_of(results, by_video=False)
     assert timing.throughput is None
     assert timing.added_memory_mib == 300.0
+    assert timing.model_cpu_ms == 1000 * (2 / 2 + 2 / 2) / 2
+
+
+def test_there_is_no_cpu_time_where_one_video_was_worked_through_without_that_clock():
+    older = work_on("a", [4.0, 1.0], 0)
+    older = older.model_copy(update={"timing": older.timing.model_copy(update={"model_cpu": []})})
+    assert timing_of([older, work_on("b", [1.0, 2.0], 0)], by_video=False).model_cpu_ms is None
 
 
 def test_frames_are_those_on_which_an_object_has_a_value_by_the_first_metric(tests_tools):
