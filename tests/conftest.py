@@ -329,7 +329,7 @@ def toy_catalog():
     metric.columns = tuple(Column(name, "stands for the figure of that name") for name in ("J&F", "J-mean", "F-mean"))
     bench = tiny_benchmark(name="toy-val", rules={"one-shot": DAVIS_2017}, expected=("a", "b", "c"))
     toys = plugin_module("toys", harness_benchmarks=lambda: [bench], harness_metrics=lambda: [metric])
-    reporters = [EntryPoint(name, f"harness.reporters.{name}", "harness") for name in ("markdown", "json")]
+    reporters = [EntryPoint(name, f"harness.reporters.{name}", "harness") for name in ("markdown", "json", "site")]
     catalog = Catalog.load([point("toys", toys), *reporters])
     assert not catalog.broken, catalog.broken
     return catalog

@@ -30,7 +30,7 @@ SHELF_MAY_IMPORT = {
     "harness.datasets": PLUGIN_MAY_IMPORT,
     "harness.metrics": PLUGIN_MAY_IMPORT,
     "harness.executors": PLUGIN_MAY_IMPORT,
-    "harness.reporters": PLUGIN_MAY_IMPORT | {"harness.ranking"},  # docs/decisions/0005
+    "harness.reporters": PLUGIN_MAY_IMPORT | {"harness.ranking", "harness.pages"},  # docs/decisions/0005
 }
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 REFUSED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}

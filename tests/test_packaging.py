@@ -138,6 +138,9 @@ def test_the_wheel_holds_the_code_the_plugins_and_their_data_and_nothing_else(tm
     assert tops == {"harness"} | packages
     assert "harness/py.typed" in names
     assert "harness/experiment_files/tvos-table2.toml" in names
+    pages = {f"harness/{path.relative_to(ROOT / 'harness')}" for path in (ROOT / "harness/pages").rglob("*.*")}
+    assert {name for name in pages if "__pycache__" not in name and "/vendor/" in name} <= set(names)
+    assert {"harness/pages/templates/page.html", "harness/pages/static/site.css"} <= pages & set(names)
     tracked = subprocess.run(
         ["git", "ls-files", "harness", "plugins"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()

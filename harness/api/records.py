@@ -164,6 +164,22 @@ class WeightsInfo(_Record):
     sha256: Sha256 = ""
     licence: Text = ""
     trained_on: Text = ""
+    parameters: Whole | None = None
+    """Numbers in the file, running means included; None where it does not say without being loaded."""
+
+
+class MethodInfo(_Record):
+    """What a method's card says beside its code: whose idea it is, and on which terms its code comes.
+
+    Nothing of it changes a result.
+    """
+
+    licence: Text = ""
+    paper: Text = ""
+    """Title, empty where the card names none."""
+    authors: Text = ""
+    year: Whole | None = None
+    url: Text = ""
 
 
 class ProviderInfo(_Record):
@@ -320,6 +336,7 @@ class RunRecord(_Record):
     """UTC, ISO 8601."""
     harness_version: Text
     plugin: PluginInfo
+    about: MethodInfo = MethodInfo()
     preset: Text = ""
     config: dict[str, Json] = {}
     weights: WeightsInfo

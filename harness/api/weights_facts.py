@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ PREFIX = "fact."
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MOST_FACTS = 64
 LONGEST_FACT = 10_000
+MOST_PARAMETERS = 10**13
 LARGEST_HEADER = 16 << 20
 """Bytes; a network of a hundred thousand tensors has half of that."""
 
@@ -35,6 +37,23 @@ def read_facts(path: Path) -> dict[str, str]:
         return check_facts({str(k)[len(PREFIX) :]: v for k, v in metadata.items() if str(k).startswith(PREFIX)})
     except (OSError, ValueError, RecursionError) as problem:
         raise DataError.at(path, found=f"{problem}"[:300], expected="a safetensors file with facts") from problem
+
+
+def count_parameters(path: Path) -> int | None:
+    """The numbers in the tensors of a safetensors file, running means included; None for a file of another kind.
+
+    No tensor is read.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file, path.stat().st_size)
+        shapes = [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
+        count = sum(math.prod(shape) for shape in shapes)
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        return None
+    return count if isinstance(count, int) and 0 <= count <= MOST_PARAMETERS else None
 
 
 def _read_header(file: BinaryIO, size: int) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from harness.leaderboard.verification import read_record, verify_record
 
 RECORDS, PUBLISHED = Path("leaderboard/records"), Path("leaderboard/published")
 
+SITE = "site"
+"""The reporter of pages, and its folder."""
+
 _records = click.option(
     "--records",
     type=options.PATH,
@@ -101,15 +104,21 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
 @_published
 @_out
 @_reporters
+@click.option("--site", is_flag=True, help="Also write the pages to look at, into the folder site in --out.")
 @options.as_json
-def build(records: Path, published: Path, out: Path, reporters: Sequence[str], as_json: bool) -> None:
+def build(records: Path, published: Path, out: Path, reporters: Sequence[str], site: bool, as_json: bool) -> None:
     """Check every record, then write the tables; nothing is written when one record is wrong."""
     _refuse_missing(records, published)
     sweep_abandoned(records)
     catalog = Catalog.load()
-    written = write_reports(catalog, read_records(records, catalog), read_papers(published), out, reporters)
+    names = [*reporters, SITE] if site and SITE not in reporters else reporters
+    written = write_reports(catalog, read_records(records, catalog), read_papers(published), out, names)
+    pages = [path for path in written if path.is_relative_to(out / SITE)]
     for path in written:
-        say(f"wrote {path}", err=True)
+        if path not in pages:
+            say(f"wrote {path}", err=True)
+    if pages:
+        say(f"wrote {len(pages)} pages, begin at {out / SITE / 'index.html'}", err=True)
     if as_json:
         say(json.dumps({"written": [str(path) for path in written]}))
 

@@ -10,7 +10,8 @@ from typing import cast
 from harness.api.contracts import Method, Weights
 from harness.api.errors import DataError, PluginError, VerificationFailed
 from harness.api.foreign import make_storable
-from harness.api.records import PluginInfo, WeightsInfo
+from harness.api.records import MethodInfo, PluginInfo, WeightsInfo
+from harness.api.weights_facts import count_parameters
 from harness.catalog import Catalog
 from harness.files import digest_of_bytes, digest_of_files
 
@@ -35,7 +36,8 @@ def choose_weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Pat
     if not path.is_file():
         known = ", ".join([entry.name for entry in method.weights] + [NO_WEIGHTS])
         raise DataError(f"no weights file {path}, and {method.name} lists none of that name; listed: {known}")
-    return WeightsInfo(name=make_storable(path.name), sha256=digest_of_bytes(path)), path
+    name, parameters = make_storable(path.name), count_parameters(path)
+    return WeightsInfo(name=name, sha256=digest_of_bytes(path), parameters=parameters), path
 
 
 def _check_listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, Path]:
@@ -48,8 +50,22 @@ def _check_listed_weights(method: Method, entry: Weights) -> tuple[WeightsInfo, 
     found = digest_of_bytes(entry.path)
     if entry.sha256 and found != entry.sha256:
         raise VerificationFailed(f"{entry.path} has SHA-256 {found}, expected {entry.sha256}")
-    info = WeightsInfo(name=entry.name, sha256=found, licence=entry.licence, trained_on=entry.trained_on)
+    info = WeightsInfo(
+        name=entry.name,
+        sha256=found,
+        licence=entry.licence,
+        trained_on=entry.trained_on,
+        parameters=count_parameters(entry.path),
+    )
     return info, entry.path
+
+
+def method_info(method: Method) -> MethodInfo:
+    """What the record shows of a card beside its code."""
+    paper = method.paper
+    if paper is None:
+        return MethodInfo(licence=method.licence)
+    return MethodInfo(licence=method.licence, paper=paper.title, authors=paper.authors, year=paper.year, url=paper.url)
 
 
 def plugin_info(catalog: Catalog, method: Method) -> PluginInfo:

@@ -16,6 +16,7 @@ from harness.api.records import (
     Conditions,
     Interval,
     Latency,
+    MethodInfo,
     RunRecord,
     StageTime,
     Throughput,
@@ -31,6 +32,7 @@ from harness.files import digest_of
 from harness.machine import allows_tf32, conditions
 from harness.planning.config import as_json
 from harness.planning.plan import Trial
+from harness.planning.provenance import method_info
 from harness.ranking.intervals import clustered_interval
 from harness.version import __version__
 
@@ -60,6 +62,7 @@ def record_of(
         created=created,
         harness_version=__version__,
         plugin=trial.plugin,
+        about=_about(trial, catalog),
         preset=trial.request.preset,
         config=trial.described_config,
         weights=trial.weights,
@@ -87,6 +90,13 @@ def record_of(
         reused=list(reused),
         failures=failures,
     )
+
+
+def _about(trial: Trial, catalog: Catalog) -> MethodInfo:
+    """What the card says of the method; nothing of masks made elsewhere."""
+    if trial.plugin.replays:
+        return MethodInfo()
+    return method_info(trial.elsewhere.method if trial.elsewhere else catalog.methods.get(trial.plugin.name))
 
 
 def _conditions(
