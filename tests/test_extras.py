@@ -120,6 +120,7 @@ def test_its_tree_passes_the_check_of_data(ours):
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.slow
 def test_a_frame_without_mask_is_named(ours):
     (ours / "videos" / "market" / "masks" / "00002.png").unlink()
     done = run(ours)
@@ -141,6 +142,7 @@ def test_a_frame_that_is_no_picture_is_named(ours):
     assert "00004.jpg: found no readable frame" in checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
 def test_a_tree_that_lacks_a_video_makes_a_partial_record_where_that_is_allowed(ours):
     (ours / "videos" / "harbour").rename(ours / "elsewhere")
     assert run(ours).returncode == 3
@@ -158,6 +160,7 @@ def test_every_byte_of_the_data_is_in_the_fingerprint(ours):
     assert fingerprint() != before
 
 
+@pytest.mark.slow
 def test_the_executor_gives_a_crashed_video_a_second_try(ours):
     once = run(ours, plugin="flaky")
     assert once.returncode == 5
@@ -167,6 +170,7 @@ def test_the_executor_gives_a_crashed_video_a_second_try(ours):
     assert [row["video"] for row in twice["videos"]] == ["harbour", "market"]
 
 
+@pytest.mark.slow
 def test_the_reporter_writes_a_row_for_each_figure(ours):
     record = record_of(run(ours))
     assert harness(ours, "leaderboard", "add", "run").returncode == 0
@@ -220,6 +224,7 @@ def test_the_metric_refuses_a_rule_it_does_not_know(extras, tests_tools):
         extras.metric.PrecisionRecall().start(tests_tools.tiny_sample(), DAVIS_2016)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["your-dataset.md", "extend.md"])
 def test_the_commands_of_the_page_run_beside_the_data(page, ours):
     lines = re.findall(r"^```console extras\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.M | re.S)

@@ -93,6 +93,7 @@ sys.addaudithook(hook)
 """
 
 
+@pytest.mark.slow
 def test_no_socket_is_bound_in_a_run_nor_in_its_worker(tmp_path):
     site, witness = tmp_path / "site", tmp_path / "witness"
     site.mkdir()

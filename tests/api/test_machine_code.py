@@ -71,6 +71,7 @@ def test_what_was_compiled_once_runs_without_numba(folder: Path) -> None:
     assert run(folder) == ["7.5", "True", "False"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="elsewhere LLVM loads it")
 def test_llvm_is_needed_only_where_memory_may_not_be_made_executable(folder: Path) -> None:
     run(folder)
@@ -87,6 +88,7 @@ def test_without_machine_code_the_loop_runs_as_it_stands(folder: Path) -> None:
     assert run(folder, NUMBA_DISABLE_JIT="1") == ["7.5", "False", "False"]
 
 
+@pytest.mark.slow
 def test_a_changed_loop_is_compiled_again(folder: Path) -> None:
     run(folder)
     (folder / "loops.py").write_text(LOOPS.replace("* weight", "* weight * 2"))
@@ -102,6 +104,7 @@ def test_kept_code_that_is_damaged_is_not_run(folder: Path, spoil) -> None:
     assert run(folder) == ["7.5", "True", "True"]
 
 
+@pytest.mark.slow
 def test_where_nothing_may_be_written_beside_the_file_the_users_cache_takes_it(folder: Path) -> None:
     (folder / "__pycache__").write_text("a file where the folder would be")
     assert run(folder) == ["7.5", "True", "True"]
@@ -109,6 +112,7 @@ def test_where_nothing_may_be_written_beside_the_file_the_users_cache_takes_it(f
     assert len(list((folder / "cache").rglob("*.machine"))) == 1
 
 
+@pytest.mark.slow
 def test_a_loop_that_allocates_is_refused_when_it_is_compiled(folder: Path) -> None:
     (folder / "loops.py").write_text(LOOPS.replace("total = 0.0", "total = 0.0 * np.ones(rows).sum()"))
     with pytest.raises(subprocess.CalledProcessError) as failed:
@@ -149,6 +153,7 @@ def test_an_array_of_another_type_or_with_gaps_is_refused() -> None:
             first(wrong)
 
 
+@pytest.mark.slow
 def test_a_numba_that_hands_out_no_object_file_compiles_in_each_process(folder: Path) -> None:
     spoil = "from numba.core.codegen import CodeLibrary\ndel CodeLibrary._get_compiled_object\n"
     (folder / "sitecustomize.py").write_text(spoil)
@@ -177,6 +182,7 @@ def test_kept_code_of_another_user_is_not_trusted(tmp_path: Path) -> None:
         assert _is_trusted(found, source) == is_trusted
 
 
+@pytest.mark.slow
 def test_a_number_taken_from_another_file_is_part_of_what_is_kept(folder: Path) -> None:
     imported = LOOPS.replace("* weight", "* weight * SCALE").replace("import numpy as np", "from scale import SCALE")
     (folder / "loops.py").write_text(imported)
@@ -185,6 +191,7 @@ def test_a_number_taken_from_another_file_is_part_of_what_is_kept(folder: Path) 
         assert run(folder) == [expected, "True", "True"]
 
 
+@pytest.mark.slow
 def test_a_cache_that_is_full_is_left_without_a_trace(folder: Path) -> None:
     spoil = "import os\ndef full(*_):\n    raise OSError(28, 'No space left on device')\nos.replace = full\n"
     (folder / "sitecustomize.py").write_text(spoil)

@@ -312,7 +312,9 @@ def wait_for_first_video(process, run):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("blow", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command, blow, code):
     process = slow_command(0.5)
     wait_for_first_video(process, tmp_path / "run")
@@ -331,6 +333,7 @@ def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command
     assert sorted(path.name for path in (tmp_path / "run/masks").iterdir()) == ["blackswan", "dog", "gold-fish"]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_into_one_folder_refuse_each_other(tmp_path, slow_command):
     with slow_command(2) as first:
         wait_for_first_video(first, tmp_path / "run")

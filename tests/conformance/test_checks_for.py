@@ -73,6 +73,7 @@ def test_the_names_of_checks_are_unique_and_their_needs_are_there():
         assert set(check.needs) <= set(names[:place])
 
 
+@pytest.mark.slow
 def test_the_three_lines_of_a_stranger_are_a_test_suite(third_party_path):
     test = EXAMPLE / "tests" / "test_promises.py"
     asked = ("-q", "-p", "no:cacheprovider", "-c", str(EXAMPLE / "pyproject.toml"), str(test))

@@ -121,6 +121,7 @@ def test_wrong_weights_are_caught(tests_tools, tmp_path):
     assert verdict(sha256=hashlib.sha256(b"not safetensors").hexdigest()) == {"weights-no-pickle"}
 
 
+@pytest.mark.slow
 def test_a_heavy_import_is_caught(tmp_path, monkeypatch, tests_tools):
     (tmp_path / "heavy_plugin.py").write_text(
         "import torch\n"

@@ -55,6 +55,7 @@ def test_a_method_of_another_environment_is_run_nowhere_else(tmp_path, run_plant
         run_planted("shifts", tmp_path, python=other_python, elsewhere=True, executor="inline")
 
 
+@pytest.mark.slow
 def test_an_unknown_method_or_constant_there_is_named_as_here(planted, other_python):
     with pytest.raises(PluginError, match="did you mean 'shifts'"):
         describe(Request(plugin="shift", bench="tiny", python=other_python))
@@ -139,6 +140,7 @@ def is_gone(pid):
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("blow", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
 )

@@ -92,11 +92,13 @@ def test_what_a_method_breaks_slowly_costs_one_video(slowly_broken, trick):
     assert_one_video_lost(*slowly_broken, trick, BREAKS_SLOWLY[trick])
 
 
+@pytest.mark.slow
 def test_a_method_that_hangs_is_ended_and_says_where(run_planted, tests_tools, tmp_path):
     record = run_broken(run_planted, tests_tools, tmp_path, ["hang"])
     assert_one_video_lost(record, tmp_path, "hang", BREAKS_SLOWLY["hang"])
 
 
+@pytest.mark.slow
 def test_megabytes_of_output_neither_block_nor_fill_the_disk(tmp_path, run_planted):
     assert not run_planted("shouts", tmp_path).failures
     size = (tmp_path / "logs/worker-0.log").stat().st_size
@@ -131,6 +133,7 @@ def test_two_workers_at_once_make_the_same_record(tmp_path, run_planted, inline)
     assert len(list((tmp_path / "process/logs").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_work_done_when_the_method_is_called_lies_inside_the_first_lap(tmp_path, run_planted):
     for executor in ("inline", "process"):
         record = run_planted("at_once", tmp_path / executor, executor=executor)
@@ -143,6 +146,7 @@ def test_a_declared_lookahead_is_allowed(tmp_path, run_planted, name):
     assert not run_planted(name, tmp_path).failures
 
 
+@pytest.mark.slow
 def test_frames_that_left_the_worker_s_memory_are_asked_for_again(tmp_path, run_planted, tests_tools):
     def square(t):
         return tests_tools.moving_square(t, 8, 24)
@@ -168,6 +172,7 @@ def test_a_worker_is_told_no_real_name_no_path_and_later_prompts_late(tmp_path, 
     assert not [line for line in seen if "secret" in line]
 
 
+@pytest.mark.slow
 def test_code_that_changed_since_the_run_was_planned_is_not_run(tmp_path, planted):
     catalog = planted("shifts")
     plan = resolve(Request(plugin="shifts", bench="tiny", executor="process"), catalog)
@@ -184,6 +189,7 @@ def test_a_worker_on_a_gpu_makes_the_same_masks(tmp_path, run_planted, inline):
     assert record.conditions.device_type == "cuda"
 
 
+@pytest.mark.slow
 def test_a_config_reaches_the_worker(tmp_path, run_planted):
     still = run_planted("shifts", tmp_path / "still", overrides=("shift=0",))
     moving = run_planted("shifts", tmp_path / "moving")
@@ -191,6 +197,7 @@ def test_a_config_reaches_the_worker(tmp_path, run_planted):
     assert still.scores["share_right"]["share"].value < moving.scores["share_right"]["share"].value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", "process"])
 def test_providers_and_facts_reach_the_method_and_the_record_where_it_lives(tmp_path, run_planted, executor):
     flows, weights = tmp_path / "flows", tmp_path / "w.safetensors"
@@ -238,6 +245,7 @@ def test_wrong_tracks_are_refused_with_the_same_words(tmp_path, run_planted, tes
     assert message in messages[1][0]
 
 
+@pytest.mark.slow
 def test_a_method_that_does_not_build_stops_the_run(tmp_path, run_planted):
     with pytest.raises(PluginError, match="unbuilt did not build: KeyError: 'layer7'"):
         run_planted("unbuilt", tmp_path / "a")
@@ -266,6 +274,7 @@ def test_contradictions_are_refused(tmp_path, run_planted, asked, message):
         run_planted("shifts", tmp_path, **asked)
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished_and_ends_the_worker(tmp_path, planted):
     catalog = planted("shifts")
     plan = resolve(Request(plugin="shifts", bench="tiny", executor="process"), catalog)

@@ -109,7 +109,7 @@ def test_all_four_are_listed_with_their_tasks(site, tmp_path):
         assert rows[name_for(task)]["from"] == f"vos-{name_for(task)} 0.1.0"
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [TASKS[0], *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS[1:])])
 def test_its_own_tests_pass_on_a_tiny_video(site, task, tmp_path):
     names = names_of(name_for(task))
     tests = site / "sources" / names.distribution

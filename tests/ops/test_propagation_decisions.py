@@ -29,6 +29,7 @@ SCENES = {
     "a sharp match 74 cells away": (3_000.0, NEAR, (0, 74)),
     "a very sharp match across the frame": (30_000.0, NEAR, None),
 }
+FAST = {"as they come", "a sharp match 48 cells away"}
 
 
 def scene(sharpness: float, far: tuple[int, int] | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,7 +83,9 @@ def check_decisions(
     assert told > 0.8
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in SCENES]
+)
 def test_the_form_of_pytorch(name):
     sharpness, sigmas, far = SCENES[name]
     given = scene(sharpness, far)
@@ -97,6 +100,7 @@ def test_features_in_bf16_are_decided_as_they_are_rounded():
     check_decisions(scores, (query.bfloat16().float(), keys.bfloat16().float(), labels), NEAR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (_, _, far) in SCENES.items() if far is not None])
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_products_of_halves_are_rounded_below_their_peak(name, temperature):

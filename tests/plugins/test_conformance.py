@@ -6,50 +6,26 @@ from harness.catalog import Catalog
 from harness.conformance import checks_for
 
 SLOW = {
-    "tvos": {"kernels", "memory", "blind", "runs"},
-    "selfsup": {"kernels", "memory"},
-    "selfsup-adapted": {
-        "process",
-        "memory",
-        "causality",
-        "determinism",
-        "fresh-start",
-        "names",
-        "stages",
-        "blind",
-        "runs",
-    },
-    "selfsup-causal": {
-        "process",
-        "memory",
-        "horizon",
-        "determinism",
-        "fresh-start",
-        "names",
-        "stages",
-        "blind",
-        "runs",
-        "causality",
-    },
-    "dtnet": {
-        "process",
-        "kernels",
-        "memory",
-        "horizon",
-        "determinism",
-        "fresh-start",
-        "names",
-        "blind",
-        "runs",
-        "causality",
-    },
-    "dnet": {"process", "memory", "horizon", "determinism", "fresh-start", "names", "blind", "runs", "causality"},
-    "imas": {"memory", "horizon", "determinism", "fresh-start", "causality"},
-    "flow-threshold": {"memory"},
-    "flow-threshold-online": {"memory"},
-    "moving-components": {"memory"},
+    "tvos": {"kernels", "memory", "blind", "runs", "horizon", "causality", "determinism"},
+    "selfsup": {"kernels", "memory", "horizon", "causality", "determinism"},
+    "imas": {"memory", "horizon", "determinism", "fresh-start", "causality", "runs", "names"},
+    "flow-threshold": {"memory", "horizon", "causality", "determinism"},
+    "flow-threshold-online": {"memory", "horizon", "causality", "determinism"},
+    "moving-components": {"memory", "horizon", "causality", "determinism"},
 }
-"""Checks that take more than 10 seconds on two busy cores, or together too much."""
+"""Checks that take more than a CPU second, or together too much."""
+LEARN_WHILE_THEY_RUN = {"selfsup-adapted", "selfsup-causal", "dtnet", "dnet"}
+QUICK = {
+    "card",
+    "config",
+    "light-import",
+    "weights-there",
+    "weights-checksum",
+    "weights-no-pickle",
+    "builds",
+    "protocol",
+}
+"""What of such a method is quick, beside the ordinary video."""
 PRESET = {
     "selfsup-adapted": "smoke",
     "selfsup-causal": "smoke",
@@ -64,11 +40,17 @@ PRESET = {
 """Where the default is too much for a CPU: what else the promises are tried with."""
 
 
+def is_slow(method, check):
+    if method in LEARN_WHILE_THEY_RUN:
+        return check not in QUICK | {"ordinary"}
+    return check in SLOW.get(method, ())
+
+
 def every_promise():
     for method in Catalog.load().methods:
         for parameter in checks_for(method.name, preset=PRESET.get(method.name, "")):
             promise = parameter.values[0]
-            slow = promise.check.name in SLOW.get(method.name, ())
+            slow = is_slow(method.name, promise.check.name)
             yield pytest.param(promise, id=parameter.id, marks=[pytest.mark.slow] if slow else [])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", [8, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_killed_again_and_again_ends_as_if_it_never_was(tmp_path, trials):
     program = Path(__file__).with_name("kill_trials.py")

@@ -62,7 +62,9 @@ def train_until(tiny, iteration, **asked):
         tiny.train(tiny.card(Stopped), out="broken", **asked)
 
 
-@pytest.mark.parametrize("iteration", [0, 6, 11])
+@pytest.mark.parametrize(
+    "iteration", [pytest.param(0, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.slow), 11]
+)
 def test_an_interrupted_training_goes_on_to_the_same_bits_and_lines(tiny, tmp_path, iteration):
     asked = {"log_every": 5, "validate_every": 4, "checkpoint_every": 4}
     whole = tiny.train(**asked)
@@ -92,6 +94,7 @@ def without_time(line):
     return {key: value for key, value in line.items() if "second" not in key and key != "peak_memory_mib"}
 
 
+@pytest.mark.slow
 def test_what_was_written_after_the_checkpoint_is_written_again_and_once(tiny, tmp_path):
     whole = tiny.train(log_every=2, validate_every=3, checkpoint_every=4)
 

@@ -129,6 +129,7 @@ def test_a_provider_that_fails_leaves_what_was_whole(tmp_path, sample):
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_more_videos_than_a_process_may_open_files_are_kept(tmp_path):
     """In a process of its own, which may have 64 files open: every mapped file holds one."""
     code = """

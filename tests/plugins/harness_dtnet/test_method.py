@@ -116,6 +116,7 @@ def test_one_pixel_the_whole_frame_and_borders_are_answers_without_nan(box, solv
         assert part.isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_target_lost_for_100_frames_keeps_its_id_and_nobody_else_gets_it():
     red, green = (8, 4, 12, 12), (8, 30, 12, 12)
     gone = [frame_of((green, GREEN))] * 100

@@ -72,6 +72,7 @@ def test_work_and_traffic_at_480p():
     assert coarse_offsets.bytes(query, keys[0], dilation=2) == 4 * pixels * 2 * (64 + 1)
 
 
+@pytest.mark.slow
 def test_without_numba_the_tiled_form_runs():
     script = (
         "from harness_selfsup import kernels\n"

@@ -111,6 +111,7 @@ def sharp_encoder(frame: torch.Tensor) -> Encoder:
     return encoder.double()
 
 
+@pytest.mark.slow
 def test_masks_are_those_of_the_rule_written_anew():
     frames, first = scene()
     encoder = sharp_encoder(frames[0])

@@ -81,7 +81,7 @@ def test_nothing_named_nothing_found(form):
     assert [int(mask.max()) for mask in masks] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("form", [Adapted, CausallyAdapted])
+@pytest.mark.parametrize("form", [Adapted, pytest.param(CausallyAdapted, marks=pytest.mark.slow)])
 def test_a_later_object_is_not_there_before_and_is_as_prompted_then(form):
     late = prompt_of((0, 0, 9), 24, 32)
     masks = masks_of(adapt(form), 4, {0: prompt_of((1,), 24, 32), 2: late})
@@ -89,6 +89,7 @@ def test_a_later_object_is_not_there_before_and_is_as_prompted_then(form):
     assert torch.equal(masks[2] == 9, late == 9)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_masks_also_after_another_video():
     prompt = {0: prompt_of((1, 2), 24, 32)}
     first, second = adapt(), adapt()
@@ -96,6 +97,7 @@ def test_equal_seeds_give_equal_masks_also_after_another_video():
     assert all(torch.equal(a, b) for a, b in zip(masks_of(first, 3, prompt), masks_of(second, 3, prompt), strict=True))
 
 
+@pytest.mark.slow
 def test_snapshots_begin_with_what_is_learnt_and_end_with_the_answer():
     method = adapt()
     assert isinstance(method, LearnsAtTestTime)

@@ -209,6 +209,7 @@ def test_without_a_momentum_encoder_references_learn_too() -> None:
     assert math.isfinite(step(trained, 0))
 
 
+@pytest.mark.slow
 def test_steps_lower_the_loss_of_a_fixed_batch() -> None:
     trained = learner(replace(PAIRS, iterations=100, warm_up=0, jitter=0.0))
     batch = trained.batch(0)

@@ -83,6 +83,7 @@ def graphs_made(monkeypatch) -> list[tuple[tuple[int, ...], int]]:
     return made
 
 
+@pytest.mark.slow
 def test_one_graph_serves_all_frames_and_videos_of_a_size_and_class_count(monkeypatch):
     made = graphs_made(monkeypatch)
     network = for_inference(build_network("r18", seed=2))

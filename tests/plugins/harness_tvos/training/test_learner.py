@@ -37,6 +37,7 @@ def test_it_is_a_learner_and_the_card_declares_it(learner):
     assert built.iterations == 4
 
 
+@pytest.mark.slow
 def test_steps_on_one_batch_lower_the_loss(learner):
     built = learner(replace(TINY, iterations=12, lr=1e-3))
     batch = next(batch for batch in map(built.batch, range(20)) if batch.is_matched.sum() > 20)
@@ -77,6 +78,7 @@ def test_the_norm_of_the_gradient_is_limited(learner):
     assert total.sqrt().item() == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_like_an_unbroken_one(learner):
     config = replace(TINY, average=0.9)
     unbroken = learner(config)
