@@ -227,6 +227,7 @@ def test_tracks_are_those_of_the_inline_executor(tmp_path, run_planted, tests_to
     assert [track["category_id"] for track in json.loads(apart)] == [3, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [

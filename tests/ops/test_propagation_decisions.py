@@ -93,6 +93,7 @@ def test_the_form_of_pytorch(name):
     check_decisions(scores, given, sigmas)
 
 
+@pytest.mark.slow
 def test_features_in_bf16_are_decided_as_they_are_rounded():
     query, keys, labels = scene(3_000.0, (0, 48))
     given = query.bfloat16(), keys.bfloat16(), labels
@@ -112,6 +113,7 @@ def test_products_of_halves_are_rounded_below_their_peak(name, temperature):
     check_decisions(scores, exact, sigmas, weights=min(0.05, 2**-8 * sharpness))  # 2^-8 of a difference of logits
 
 
+@pytest.mark.slow
 def test_a_form_that_cuts_the_prior_off_fails_these_checks():
     given = scene(3_000.0, (0, 48))
     cut = propagate_streaming(*given, range(REFERENCES), NEAR, size=SIZE)

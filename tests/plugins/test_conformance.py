@@ -7,7 +7,7 @@ from harness.conformance import checks_for
 
 SLOW = {
     "tvos": {"kernels", "memory", "blind", "runs", "horizon", "causality", "determinism"},
-    "selfsup": {"kernels", "memory", "horizon", "causality", "determinism"},
+    "selfsup": {"kernels", "memory", "horizon", "causality", "determinism", "fresh-start"},
     "imas": {"memory", "horizon", "determinism", "fresh-start", "causality", "runs", "names"},
     "flow-threshold": {"memory", "horizon", "causality", "determinism"},
     "flow-threshold-online": {"memory", "horizon", "causality", "determinism"},
@@ -15,17 +15,8 @@ SLOW = {
 }
 """Checks that take more than a CPU second, or together too much."""
 LEARN_WHILE_THEY_RUN = {"selfsup-adapted", "selfsup-causal", "dtnet", "dnet"}
-QUICK = {
-    "card",
-    "config",
-    "light-import",
-    "weights-there",
-    "weights-checksum",
-    "weights-no-pickle",
-    "builds",
-    "protocol",
-}
-"""What of such a method is quick, beside the ordinary video."""
+QUICK = {"card", "config", "light-import", "weights-there", "weights-checksum", "weights-no-pickle"}
+"""What is quick of such a method: what plays nothing. Whatever is played with an online one asks for its horizon first."""
 PRESET = {
     "selfsup-adapted": "smoke",
     "selfsup-causal": "smoke",
@@ -42,7 +33,7 @@ PRESET = {
 
 def is_slow(method, check):
     if method in LEARN_WHILE_THEY_RUN:
-        return check not in QUICK | {"ordinary"}
+        return check not in QUICK
     return check in SLOW.get(method, ())
 
 
