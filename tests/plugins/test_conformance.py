@@ -16,7 +16,7 @@ SLOW = {
 """Checks that take more than a CPU second, or together too much."""
 LEARN_WHILE_THEY_RUN = {"selfsup-adapted", "selfsup-causal", "dtnet", "dnet"}
 QUICK = {"card", "config", "light-import", "weights-there", "weights-checksum", "weights-no-pickle"}
-"""What is quick of such a method: what plays nothing. Whatever is played with an online one asks for its horizon first."""
+"""What is quick of such a method: what plays nothing. What is played with an online one asks for its horizon first."""
 PRESET = {
     "selfsup-adapted": "smoke",
     "selfsup-causal": "smoke",
