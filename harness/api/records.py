@@ -23,6 +23,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e100, le=1e100)]
 """Sums of these stay finite."""
 Whole = Annotated[int, Field(ge=-(2**64), le=2**64)]
+Outcomes = Annotated[str, StringConstraints(pattern=r"^[tfi]*$", max_length=4_000_000)]
 LONGEST_VIDEO_NAME = 200
 """Bytes of UTF-8; file systems take 255, and endings are added."""
 
@@ -64,6 +65,31 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
 
 
+class Matches(_Record):
+    """The detections of one category of one video and what they turned out to be: what average precision is made of.
+
+    In the order in which they were found, frame by frame where each frame is matched alone.
+    """
+
+    category: Whole
+    """-1: all categories as one."""
+    scores: list[Number]
+    ranks: list[Whole]
+    """Place of each among those it was matched with, the best is 0; the 10 best have ranks below 10."""
+    outcomes: list[Outcomes]
+    """One text a range of areas: of each detection a letter an overlap threshold, true, false or ignored."""
+    truths: list[Whole]
+    """How many truths count, for each range of areas."""
+
+
+class Detections(_Record):
+    """Every detection of one video, matched."""
+
+    order: Whole | None = None
+    """Where the video stands among others, which decides between equal scores; None: as in the record."""
+    groups: list[Matches] = []
+
+
 class VideoScores(_Record):
     """What one metric measured on one video.
 
@@ -80,6 +106,8 @@ class VideoScores(_Record):
     matched: dict[str, Whole] = {}
     """Object id as text -> id of the proposal matched to it, where the scoring matches."""
     evidence: Json = None
+    detections: Detections | None = None
+    """Of a metric of average precision: enough to compute it over any choice of videos, without a mask."""
 
 
 class StageTime(_Record):
@@ -325,6 +353,8 @@ class VideoSummary(_Record):
     attributes: list[Text] = []
     """What a dataset says of the video (DAVIS: OCC, FM, ...), for tables by attribute."""
     objects: dict[str, dict[str, Number | None]]
+    detections: dict[Name, Detections] = {}
+    """Metric -> detections, where it measured some (AP); empty in older records."""
 
 
 class RunRecord(_Record):

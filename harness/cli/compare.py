@@ -15,6 +15,7 @@ from harness.cli.terminal import one_line, say, table
 from harness.ranking.compare import Comparison, SpeedChange, compare
 from harness.ranking.gate import read_gate
 from harness.ranking.sides import Side
+from harness.ranking.significance import FEWEST, Significance
 from harness.ranking.standings import has_throughput
 from harness.running.finished import columns_of, read_digests, read_frame_ms, read_run
 
@@ -51,7 +52,8 @@ def command(base: Path, head: Path, gate_file: Path | None, common: bool, as_jso
 
 def describe_comparison(found: Comparison) -> str:
     """The comparison as tables for people."""
-    parts = [_sides_table(found), _accuracy_table(found), _videos_table(found), _speed_table(found)]
+    parts = [_sides_table(found), _accuracy_table(found), _significance_table(found)]
+    parts += [_videos_table(found), _speed_table(found)]
     if found.rulings:
         rows = [["pass" if ruling.passed else "FAIL", ruling.rule, ruling.found] for ruling in found.rulings]
         parts.append(table(rows, ["gate", "rule", "found"]))
@@ -90,6 +92,34 @@ def _accuracy_table(found: Comparison) -> str:
     ]
     heads = ["figure", "base", "head", "difference", "95 % interval", "doubt"]
     return table(rows, heads) if rows else "no figure is in both records"
+
+
+def _significance_table(found: Comparison) -> str:
+    """What the videos say: verdict, exact test, the interval of few videos, what could have been seen."""
+    rows = [
+        [
+            change.column,
+            change.verdict,
+            _number(told.p, ".4f"),
+            f"[{_number(told.low, '+.4f')}, {_number(told.high, '+.4f')}]",
+            _number(told.equal_within),
+            _number(told.detectable),
+        ]
+        for change in found.accuracy
+        if (told := change.significance) is not None and told.videos
+    ]
+    if not rows:
+        return ""
+    told = max((change.significance for change in found.accuracy if change.significance), key=lambda one: one.videos)
+    heads = ["figure", "head is", "p (sign flips)", "95 % t interval", "equal within", "detectable"]
+    return f"{table(rows, heads)}\n({_describe_flips(told)}; better or worse: p <= .05 and no 0 in the interval)"
+
+
+def _describe_flips(told: Significance) -> str:
+    noun = "video" if told.videos == 1 else "videos"
+    how = f"all {told.flips} sign flips of {told.videos} {noun}" if told.is_exact else f"{told.flips} sign flips drawn"
+    least = f"; with so few videos p cannot be below {2 / told.flips:.3g}" if told.videos < FEWEST else ""
+    return how + least
 
 
 def _videos_table(found: Comparison) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from harness.api.records import Interval, Latency, RunRecord, Timing, VideoSummary
 from harness.cli.terminal import one_line, table
-from harness.ranking.standings import mean_of, timing_of
+from harness.ranking.figures import mean_of
+from harness.ranking.standings import timing_of
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -19,7 +19,8 @@ from harness.leaderboard.verification import (
     verify_place,
     verify_record,
 )
-from harness.ranking.standings import accuracy, entry_of, parse_created
+from harness.ranking.figures import accuracy
+from harness.ranking.standings import entry_of, parse_created
 
 T = TypeVar("T")
 

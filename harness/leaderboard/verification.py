@@ -23,7 +23,8 @@ from harness.api.records import RUN_SCHEMA, Interval, Latency, RunRecord, Throug
 from harness.api.tasks import TASKS, TaskName
 from harness.catalog import Catalog, Shelf
 from harness.files import parse_json, read_json
-from harness.ranking.standings import mean_of, rows_by_video
+from harness.ranking.figures import mean_of, rows_by_video
+from harness.ranking.precision import THRESHOLDS, resample_figures
 
 LARGEST_RECORD = 8 * 2**20
 """Bytes. A record of 500 videos with two objects each has about half a megabyte."""
@@ -83,6 +84,7 @@ def verify_record(record: RunRecord, path: Path, catalog: Catalog, *, now: dt.da
     _verify_benchmark(record, path, catalog)
     for metric, columns in record.scores.items():
         known = {column.name: column for column in _list_installed(catalog.metrics, metric, path, "scores").columns}
+        _verify_detections(record, path, metric)
         for name, interval in columns.items():
             field = f"scores.{metric}.{name}"
             _expect(path, field, "a figure of that name", name in known, f"only {', '.join(known)}")
@@ -193,6 +195,33 @@ def _verify_figure(record: RunRecord, path: Path, field: str, column: Column, in
     if low is not None or mean.low is not None:
         _expect_equal(path, f"{field}.low", low, mean.low, "the bootstrap over the rows of videos")
         _expect_equal(path, f"{field}.high", high, mean.high, "the bootstrap over the rows of videos")
+
+
+def _verify_detections(record: RunRecord, path: Path, metric: str) -> None:
+    """The figures of average precision are those that the detections give, where the record has these."""
+    kept = [video.detections[metric] for video in record.videos if metric in video.detections]
+    if not kept:
+        return
+    _expect(
+        path, "videos", f"{metric} of {len(kept)}", len(kept) == len(record.videos), f"{len(record.videos)}, or none"
+    )
+    for video, found in zip(record.videos, kept, strict=True):
+        for group in found.groups:
+            field, count = f"videos {video.video}.detections.{metric}", len(group.scores)
+            lengths = [len(group.outcomes), len(group.truths), len(group.ranks), *map(len, group.outcomes)]
+            expected = [4, 4, count, *[THRESHOLDS * count] * 4]
+            _expect(path, field, lengths, lengths == expected, f"{expected}: ranges, truths, ranks, letters")
+            counted = [*group.ranks, *group.truths]
+            _expect(path, field, min(counted), 0 <= min(counted) <= max(counted) <= MOST_COUNTED, "0 or more")
+    for name, expected_interval in resample_figures(kept).items():
+        interval = record.scores[metric].get(name)
+        if interval is not None:
+            for end in ("value", "low", "high"):
+                found_end, expected_end = getattr(interval, end), getattr(expected_interval, end)
+                if found_end is not None or expected_end is not None:
+                    _expect_equal(
+                        path, f"scores.{metric}.{name}.{end}", found_end, expected_end, "what the detections give"
+                    )
 
 
 def _verify_timing(record: RunRecord, path: Path) -> None:

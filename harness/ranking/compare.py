@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.api.errors import UsageError, find_near
 from harness.api.records import RunRecord
 from harness.machine import describe_load
+from harness.ranking.figures import detections_of, difference_of, figure, rows_by_video, significance_of
 from harness.ranking.gate import CLOCKS, Gate
 from harness.ranking.intervals import Difference, paired_difference
 from harness.ranking.sides import Differing, Side, describe_side, list_differences, restrict
-from harness.ranking.standings import difference_of, figure, has_throughput, rows_by_video
+from harness.ranking.significance import Significance, Verdict
+from harness.ranking.standings import has_throughput
 
 Milliseconds = Mapping[str, float]
 
@@ -29,7 +32,8 @@ _SAME = ("name", "task", "scoring", "average")
 class AccuracyChange:
     """One figure of both runs; ``difference`` is head minus base, ``videos`` the same for each video's mean.
 
-    A figure that is no mean over videos (AP; J&F of YouTube-VOS) has no interval and no ``videos``.
+    A figure that is no mean over videos (AP; J&F of YouTube-VOS) has no ``videos``, and no interval where the records
+    do not keep what was detected. ``verdict`` is of head, and empty where there is no ``significance``.
     """
 
     column: str
@@ -38,6 +42,8 @@ class AccuracyChange:
     head: float | None
     difference: Difference
     videos: Mapping[str, float]
+    significance: Significance | None = None
+    verdict: Verdict | Literal[""] = ""
 
 
 @dataclass(frozen=True)
@@ -195,15 +201,20 @@ def _accuracy(
             if other is None:
                 continue
             is_mean = column not in no_means and any(before.values()) and any(after.values())
+            is_told = is_mean or (detections_of(base, column) and detections_of(head, column))
+            found = significance_of(base, head, column) if is_told else None
+            is_better_up = column not in lower_is_better
             yield AccuracyChange(
                 column=column,
-                higher_is_better=column not in lower_is_better,
+                higher_is_better=is_better_up,
                 base=interval.value,
                 head=other.value,
                 difference=difference_of(base, head, column)
-                if is_mean
+                if is_told
                 else _plain_difference(interval.value, other.value),
                 videos=_by_video(before, after) if is_mean else {},
+                significance=found,
+                verdict=found.judge(higher_is_better=is_better_up) if found and found.videos else "",
             )
 
 
@@ -283,11 +294,11 @@ def _rule_accuracy(gate: Gate, changes: Sequence[AccuracyChange]) -> Iterator[Ru
             yield Ruling(f"{column} at worst {rule.at_worst:g}", held, f"{change.head:.4f}")
         if rule.max_loss is not None:
             words = f"{column} worse by at most {rule.max_loss:g}" + (", if clear" if rule.only_if_clear else "")
-            if rule.only_if_clear and not change.videos:
+            if rule.only_if_clear and change.significance is None:
                 yield Ruling(words, False, "no interval, since it is no mean over videos; leave out only_if_clear")
                 continue
             loss = -sign * change.difference.value
-            held = loss <= rule.max_loss or (rule.only_if_clear and not change.difference.is_clear)
+            held = loss <= rule.max_loss or (rule.only_if_clear and change.verdict != "worse")
             yield Ruling(words, held, _say_change(loss, f"{abs(loss):.4f}"))
 
 

@@ -38,7 +38,7 @@ class AccuracyRule(_Table):
     max_loss: _Share | None = None
     at_worst: Annotated[float, Field(allow_inf_nan=False)] | None = None
     only_if_clear: bool = False
-    """A loss counts only when its paired interval leaves out zero."""
+    """A loss counts only when the videos show it: the verdict is worse."""
 
 
 class SpeedRule(_Table):

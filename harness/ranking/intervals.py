@@ -20,10 +20,12 @@ Rows = Mapping[str, Sequence[float | None]]
 Frames = Mapping[str, Sequence[int]]
 """For each figure of ``Rows`` the frames it is a mean of; needed where every frame weighs the same."""
 Floats = npt.NDArray[np.float64]
+Weighed = tuple[Floats, Floats]
+"""Each video's sum of figures and its weight; the mean is sum over sum."""
 
 SAMPLES = 2000
 SEED = 0
-_TAILS = (0.025, 0.975)
+TAILS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,13 @@ def clustered_interval(
     ``frames``. Undefined figures (None) and videos without a defined one are left out; with nothing left the value is
     None.
     """
-    sums, weights = _in_order(_weigh(rows_by_video, average, frames))
+    sums, weights = in_order(weigh(rows_by_video, average, frames))
     if not len(sums):
         return Interval(value=None)
     value = float(sums.sum() / weights.sum())
     if len(sums) < 2:
         return Interval(value=value)
-    low, high = np.quantile(_resample_means(sums, weights, samples, seed), _TAILS)
+    low, high = np.quantile(_resample_means(sums, weights, samples, seed), TAILS)
     return Interval(value=value, low=float(low), high=float(high))
 
 
@@ -78,61 +80,39 @@ def paired_difference(
     Videos where either run has no defined figure are left out of both; ``frames`` are those of base and of head.
     Raises ValueError when the videos differ.
     """
-    if set(base) != set(head):
-        only = sorted(set(base) ^ set(head))
-        raise ValueError(f"a paired difference needs the same videos; only one run has {', '.join(only[:5])}")
-    base_frames, head_frames = frames or (None, None)
-    weighed = _weigh(base, average, base_frames), _weigh(head, average, head_frames)
-    shared = weighed[0].keys() & weighed[1].keys()
-    if not shared:
+    before, after = weigh_pair(base, head, average=average, frames=frames)
+    if not len(before[0]):
         return Difference(value=None)
-    before, after = (_in_order({video: found[video] for video in shared}) for found in weighed)
     value = float(after[0].sum() / after[1].sum() - before[0].sum() / before[1].sum())
-    if len(shared) < 2:
+    if len(before[0]) < 2:
         return Difference(value=value)
-    differences = _resample_means(*after, samples, seed) - _resample_means(*before, samples, seed)
-    low, high = np.quantile(differences, _TAILS)
+    return spread_of(value, _resample_means(*after, samples, seed) - _resample_means(*before, samples, seed))
+
+
+def spread_of(value: float, differences: Floats) -> Difference:
+    """A difference with the interval and the doubt of its resamples; without them where there are none."""
+    if not len(differences):
+        return Difference(value=value)
+    low, high = np.quantile(differences, TAILS)
     doubt = 2 * min((differences <= 0).mean(), (differences >= 0).mean())
     return Difference(value=value, low=float(low), high=float(high), doubt=min(1.0, float(doubt)))
 
 
-def find_clear_leads(
-    runs: Sequence[Rows], *, average: Average, frames: Sequence[Frames] | None = None
-) -> npt.NDArray[np.bool_]:
-    """(N, N): whether run i lies clearly above run j > i, its paired interval above zero; False for other videos.
-
-    The same as ``paired_difference(...).low > 0`` of each pair. Runs on the same videos are resampled once each and
-    their differences counted: with 2,000 samples the lower end lies between the 50th and the 51st smallest, so its
-    sign is known but where exactly 50 are not above zero.
-    """
-    leads = np.zeros((len(runs), len(runs)), np.bool_)
-    weighed = [_weigh(rows, average, frames[place] if frames else None) for place, rows in enumerate(runs)]
-    groups: dict[tuple[frozenset[str], tuple[str, ...]], list[int]] = {}
-    for place, rows in enumerate(runs):
-        groups.setdefault((frozenset(rows), tuple(sorted(weighed[place]))), []).append(place)
-
-    def compare(better: int, worse: int) -> bool:
-        counts = (frames[worse], frames[better]) if frames else None
-        low = paired_difference(runs[worse], runs[better], average=average, frames=counts).low
-        return low is not None and low > 0
-
-    for (videos, shared), places in groups.items():
-        if len(shared) > 1:
-            means = np.stack([_resample_means(*_in_order(weighed[place]), SAMPLES, SEED) for place in places])
-            last = int(_TAILS[0] * (SAMPLES - 1))
-            for row, better in enumerate(places):
-                not_above = (means[row] <= means[row + 1 :]).sum(axis=1)
-                leads[better, places[row + 1 :]] = not_above <= last
-                for worse in np.flatnonzero(not_above == last + 1).tolist():
-                    leads[better, places[row + 1 + worse]] = compare(better, places[row + 1 + worse])
-        for other, others in groups.items():
-            if other[0] == videos and other[1] != shared:
-                for better, worse in ((p, q) for p in places for q in others if p < q):
-                    leads[better, worse] = compare(better, worse)
-    return leads
+def weigh_pair(
+    base: Rows, head: Rows, *, average: Average, frames: tuple[Frames, Frames] | None = None
+) -> tuple[Weighed, Weighed]:
+    """Sums and weights of base and of head, of the videos that have a defined figure in both; ValueError as above."""
+    if set(base) != set(head):
+        only = sorted(set(base) ^ set(head))
+        raise ValueError(f"a paired difference needs the same videos; only one run has {', '.join(only[:5])}")
+    base_frames, head_frames = frames or (None, None)
+    weighed = weigh(base, average, base_frames), weigh(head, average, head_frames)
+    shared = weighed[0].keys() & weighed[1].keys()
+    before, after = (in_order({video: found[video] for video in shared}) for found in weighed)
+    return before, after
 
 
-def _weigh(rows_by_video: Rows, average: Average, frames: Frames | None) -> dict[str, tuple[float, float]]:
+def weigh(rows_by_video: Rows, average: Average, frames: Frames | None) -> dict[str, tuple[float, float]]:
     """Each video's sum of defined figures and its weight, where it has any; a mean is sums over weights."""
     if average == "frames" and frames is None:
         raise ValueError("a mean over frames needs the number of frames of each figure")
@@ -148,20 +128,20 @@ def _weigh(rows_by_video: Rows, average: Average, frames: Frames | None) -> dict
     return weighed
 
 
-def _in_order(weighed: Mapping[str, tuple[float, float]]) -> tuple[Floats, Floats]:
+def in_order(weighed: Mapping[str, tuple[float, float]]) -> Weighed:
     """Sums and weights by name of video."""
     sums, weights = (np.array([weighed[video][place] for video in sorted(weighed)], np.float64) for place in (0, 1))
     return sums, weights
 
 
 def _resample_means(sums: Floats, weights: Floats, samples: int, seed: int) -> Floats:
-    draws = _draws(samples, len(sums), seed)
+    draws = draw_videos(samples, len(sums), seed)
     means: Floats = sums[draws].sum(axis=1) / weights[draws].sum(axis=1)
     return means
 
 
 @lru_cache(maxsize=8)
-def _draws(samples: int, videos: int, seed: int) -> npt.NDArray[np.int64]:
+def draw_videos(samples: int, videos: int, seed: int) -> npt.NDArray[np.int64]:
     """(samples, videos) indices drawn with replacement.
 
     Made from PCG64's raw words, a stream NumPy promises never to change (``Generator.integers`` has no such promise):

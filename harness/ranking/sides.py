@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from harness.api.records import RunRecord
-from harness.ranking.standings import mean_of
+from harness.ranking.figures import mean_of
 
 _SHA = 12
 """Characters of a SHA-256 that tell two apart."""

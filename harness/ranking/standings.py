@@ -15,11 +15,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.api.records import Conditions, Interval, RunRecord, Timing
+from harness.api.records import Conditions, RunRecord, Timing
 from harness.api.tasks import TASKS, works_by_video
-from harness.ranking.intervals import SAMPLES, Difference, clustered_interval, find_clear_leads, paired_difference
-
-_SHOWN = {"J&F": ("J&F", "J-mean", "F-mean"), "AP": ("AP", "AP50", "AP75", "AR1", "AR10")}
+from harness.ranking.figures import accuracy, main_column, shares_of, significance_of
+from harness.ranking.pairs import Pairs, compare_all
+from harness.ranking.seeds import SeedGroup, group_seeds
+from harness.ranking.significance import Significance
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Row:
     """One ranked record.
 
     ``rank`` counts from 1 by the main figure, equal figures share it. ``best_rank`` to ``worst_rank`` is what the
-    videos can tell: records whose paired difference to this one has an interval around zero may as well change places.
+    videos can tell: records whose paired difference to this one is not shown (``Pairs``) may as well change places.
     """
 
     record: RunRecord
@@ -68,6 +69,9 @@ class Board:
     is_own: bool
     rows: tuple[Row, ...]
     speeds: tuple[SpeedGroup, ...]
+    pairs: Pairs
+    """What the videos say about every two rows, on the figure that ranks them."""
+    seeds: tuple[SeedGroup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,31 +124,10 @@ def standing(records: Sequence[RunRecord]) -> Standing:
     return Standing(
         benchmark=benchmark,
         task=task,
-        boards=_boards(latest, timed, labels),
+        boards=_boards(whole, latest, timed, labels),
         apart=tuple(Apart(record, labels[id(record)], reasons[id(record)]) for record in apart),
         older=len(records) - len(shown),
     )
-
-
-def main_column(task: str) -> str:
-    """The figure that ranks a task."""
-    return TASKS[task].main_metric
-
-
-def list_columns(task: str) -> tuple[str, ...]:
-    """The figures a table of this task shows, the ranking one first."""
-    return _SHOWN[main_column(task)]
-
-
-def figure(record: RunRecord, column: str) -> Interval | None:
-    """The overall figure of that name, whichever metric reports it."""
-    return next((columns[column] for columns in record.scores.values() if column in columns), None)
-
-
-def accuracy(record: RunRecord) -> float | None:
-    """The figure that ranks this record."""
-    found = figure(record, main_column(record.benchmark.task))
-    return found.value if found else None
 
 
 def timing_of(record: RunRecord) -> Timing | None:
@@ -179,40 +162,6 @@ def e2e_fps(record: RunRecord) -> float | None:
     if has_throughput(record):
         return timing.throughput.e2e_fps if timing.throughput and timing.throughput.is_warm else None
     return timing.e2e.fps
-
-
-def rows_by_video(record: RunRecord, column: str) -> dict[str, list[float | None]]:
-    """Per video, the per-object figures of that name (empty where a video has none)."""
-    return {
-        video.video: [figures[column] for figures in video.objects.values() if column in figures]
-        for video in record.videos
-    }
-
-
-def frames_by_video(record: RunRecord, column: str) -> dict[str, list[int]]:
-    """Per video, the scored frames of the objects of ``rows_by_video``."""
-    return {
-        video.video: [
-            video.scored_frames.get(id_, video.frames) for id_, figures in video.objects.items() if column in figures
-        ]
-        for video in record.videos
-    }
-
-
-def mean_of(record: RunRecord, column: str, *, samples: int = SAMPLES) -> Interval:
-    """The overall figure as the rows of the videos give it, by the record's way of averaging, with its interval."""
-    rows, frames = rows_by_video(record, column), frames_by_video(record, column)
-    return clustered_interval(rows, average=record.benchmark.average, frames=frames, samples=samples)
-
-
-def difference_of(base: RunRecord, head: RunRecord, column: str) -> Difference:
-    """Head minus base of that figure, paired by video, by base's way of averaging."""
-    return paired_difference(
-        rows_by_video(base, column),
-        rows_by_video(head, column),
-        average=base.benchmark.average,
-        frames=(frames_by_video(base, column), frames_by_video(head, column)),
-    )
 
 
 def parse_created(record: RunRecord) -> dt.datetime:
@@ -269,23 +218,24 @@ def _labels(records: Sequence[RunRecord]) -> dict[int, str]:
     return labels
 
 
-def _boards(latest: Sequence[RunRecord], timed: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Board, ...]:
+def _boards(
+    whole: Sequence[RunRecord], latest: Sequence[RunRecord], timed: Sequence[RunRecord], labels: Mapping[int, str]
+) -> tuple[Board, ...]:
     # The benchmark's own rule first; the newest version of a rule ("name/2" before "name/1"); of the same rule, the
     # data most records share.
-    ranked, clocked = _by_rule(latest), _by_rule(timed)
+    ranked, clocked, seeds = _by_rule(latest), _by_rule(timed), _by_rule(whole)
     own = {record.benchmark.scoring for record in latest if record.benchmark.own_rule}
     order = sorted(
         ranked, key=lambda rule: (rule[0] not in own, -_version(rule[0]), rule[0], -len(ranked[rule]), rule[1])
     )
-    return tuple(
-        Board(
-            *rule,
-            is_own=rule[0] in own,
-            rows=_rank(ranked[rule], labels),
-            speeds=_speeds(clocked.get(rule, ()), labels),
-        )
-        for rule in order
-    )
+    boards = []
+    for rule in order:
+        records = _order(ranked[rule], labels)
+        pairs = compare_records(records)
+        rows, speeds = _rank(records, labels, pairs), _speeds(clocked.get(rule, ()), labels)
+        by_seed = group_seeds(seeds.get(rule, ()), main_column(records[0].benchmark.task))
+        boards.append(Board(*rule, is_own=rule[0] in own, rows=rows, speeds=speeds, pairs=pairs, seeds=by_seed))
+    return tuple(boards)
 
 
 def _by_rule(records: Sequence[RunRecord]) -> dict[tuple[str, str], list[RunRecord]]:
@@ -304,14 +254,12 @@ def _version(rule: str) -> int:
     return int(number[1]) if number else 0
 
 
-def _rank(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Row, ...]:
-    order = sorted(records, key=lambda r: (-(accuracy(r) or 0.0), labels[id(r)], r.id))
-    if not order:
-        return ()
-    column, average = main_column(order[0].benchmark.task), order[0].benchmark.average
-    frames = [frames_by_video(record, column) for record in order]
-    leads = find_clear_leads([rows_by_video(record, column) for record in order], average=average, frames=frames)
-    beats, beaten_by = leads.sum(axis=1).tolist(), leads.sum(axis=0).tolist()
+def _order(records: Sequence[RunRecord], labels: Mapping[int, str]) -> list[RunRecord]:
+    return sorted(records, key=lambda r: (-(accuracy(r) or 0.0), labels[id(r)], r.id))
+
+
+def _rank(order: Sequence[RunRecord], labels: Mapping[int, str], pairs: Pairs) -> tuple[Row, ...]:
+    beats, beaten_by = pairs.leads.sum(axis=1).tolist(), pairs.leads.sum(axis=0).tolist()
     falling = [-(accuracy(record) or 0.0) for record in order]
     return tuple(
         Row(
@@ -323,6 +271,16 @@ def _rank(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[Row,
         )
         for place, record in enumerate(order)
     )
+
+
+def compare_records(order: Sequence[RunRecord]) -> Pairs:
+    """Every pair of records of one rule and data, best first, on the figure that ranks them."""
+    column = main_column(order[0].benchmark.task)
+
+    def judge(base: int, head: int) -> Significance | None:
+        return significance_of(order[base], order[head], column)
+
+    return compare_all([shares_of(record, column) for record in order], judge)
 
 
 def _speeds(records: Sequence[RunRecord], labels: Mapping[int, str]) -> tuple[SpeedGroup, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,8 @@ from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
 from harness.api.whole_files import whole_file
-from harness.ranking.standings import (
-    Board,
-    Row,
-    SpeedGroup,
-    Standing,
-    has_throughput,
-    main_column,
-    standings,
-    timing_of,
-)
+from harness.ranking.figures import main_column, shares_of
+from harness.ranking.standings import Board, Row, SpeedGroup, Standing, has_throughput, standings, timing_of
 
 SCHEMA = "harness.leaderboard/1"
 
@@ -98,6 +91,14 @@ def _board(board: Board) -> dict[str, Any]:
         "fingerprint": board.fingerprint,
         "rows": [_row(row) for row in board.rows],
         "speeds": [_speeds(group) for group in board.speeds],
+        "pairs": {
+            "count": board.pairs.count,
+            "videos": board.pairs.videos,
+            "shown": board.pairs.shown,
+            "shown_together": board.pairs.shown_together,
+            "detectable": board.pairs.detectable,
+        },
+        "seeds": [asdict(group) | {"interval": group.interval.model_dump()} for group in board.seeds],
     }
 
 
@@ -108,6 +109,7 @@ def _row(row: Row) -> dict[str, Any]:
         "worst_rank": row.worst_rank,
         **_identity(row.record, row.label),
         "scores": _scores(row.record),
+        "t_interval": _t_interval(row.record),
         **_clocks(row.record),
     }
 
@@ -117,6 +119,12 @@ def _scores(record: RunRecord) -> dict[str, Any]:
         metric: {column: interval.model_dump() for column, interval in columns.items()}
         for metric, columns in record.scores.items()
     }
+
+
+def _t_interval(record: RunRecord) -> dict[str, Any] | None:
+    """Of the figure that ranks, over videos; the intervals in ``scores`` are bootstraps."""
+    shares = shares_of(record, main_column(record.benchmark.task))
+    return None if shares is None else shares.interval().model_dump()
 
 
 def _speeds(group: SpeedGroup) -> dict[str, Any]:

@@ -14,19 +14,9 @@ from harness.api.published import PublishedPaper, PublishedRow, PublishedSpeed
 from harness.api.records import Conditions, Interval, RunRecord
 from harness.api.tasks import TASKS
 from harness.api.whole_files import whole_file
-from harness.ranking.standings import (
-    Board,
-    Row,
-    SpeedGroup,
-    Standing,
-    e2e_fps,
-    figure,
-    has_throughput,
-    list_columns,
-    main_column,
-    model_fps,
-    timing_of,
-)
+from harness.ranking.figures import interval_to_show, list_columns, main_column
+from harness.ranking.significance import FEWEST
+from harness.ranking.standings import Board, Row, SpeedGroup, Standing, e2e_fps, has_throughput, model_fps, timing_of
 from harness.ranking.standings import standings as standings_of
 
 NONE = "–"
@@ -37,9 +27,10 @@ _HEAD = """# Leaderboard
 <!-- Written by `harness leaderboard build`; `harness leaderboard check` refuses a page that differs. -->
 
 Measured rows come from `records/`, each a JSON file made by one `harness run` and checked against itself. Figures are
-in per cent with a 95 % bootstrap interval clustered by video. A rank such as `2 (1-3)` is the place by the figure and,
-in brackets, the places that the videos cannot tell apart: two records may change places as long as the interval of
-their paired difference holds zero. Speeds are frames a second on the *model* clock (frame on device to mask on device):
+in per cent with a 95 % interval over videos: a t interval where they are fewer than 30, otherwise a bootstrap clustered
+by video. A rank such as `2 (1-3)` is the place by the figure and, in brackets, the places that the videos cannot tell
+apart: two records may change places unless their paired difference is shown, by its interval and by sign flips, each
+pair asked alone. Speeds are frames a second on the *model* clock (frame on device to mask on device):
 *steady* ones, first frames and warm-up apart, and for methods that work through a whole video before they answer the
 *throughput*, all of their frames over all of their time. They may be compared under the same conditions (C1, C2, ...)
 only. Memory is the most that a method took at once, weights included ([docs/timing.md](../docs/timing.md)). Reported
@@ -98,7 +89,7 @@ def _write_measured(standing: Standing) -> list[str]:
         own = "" if board.is_own else ", not the benchmark's own rule"
         scored = f"cored by {cell(board.rule)}{own}, data `{board.fingerprint[:12]}`"
         parts.append(f"### Not comparable with the table above: s{scored}\n" if number else f"S{scored}.\n")
-        parts.append(_board(board, standing.task, letters))
+        parts += [_board(board, standing.task, letters), *_pairs(board, standing.task), *_seeds(board, standing.task)]
         parts += [_speed(group, standing.task, letters) for group in board.speeds]
     if standing.apart:
         parts.append(f"Not ranked, and not comparable with ranked rows:\n\n{_apart(standing)}")
@@ -116,6 +107,43 @@ def _board(board: Board, task: str, letters: dict[Hashable, str]) -> str:
     return _table([_row(row, columns, letters) for row in board.rows], heads)
 
 
+def _pairs(board: Board, task: str) -> list[str]:
+    """What the videos can tell at all, and how many of the pairs they do tell apart."""
+    pairs = board.pairs
+    if not pairs.count or pairs.detectable is None:
+        return []
+    noun = "pair" if pairs.count == 1 else "pairs"
+    if pairs.videos < FEWEST:
+        return [
+            f"{pairs.videos} videos are too few to show a difference: were one method ahead on all of them, chance "
+            f"alone would do as much in {200 / 2**pairs.videos:.3g} of 100 cases ({FEWEST} videos are the fewest).\n"
+        ]
+    together = "" if pairs.shown_together is None else f", {pairs.shown_together} when all are asked at once (Holm)"
+    return [
+        f"What {pairs.videos} videos can tell: a true difference of {100 * pairs.detectable:.1f} points "
+        f"{main_column(task)} between two rows like these would be seen in 80 of 100 cases (median of {pairs.count} "
+        f"{noun}). Shown to differ: {pairs.shown} of {pairs.count} {noun}, each asked alone at 5 %{together}.\n"
+    ]
+
+
+def _seeds(board: Board, task: str) -> list[str]:
+    """Methods with several seeds: the seeds are no further videos, so their spread stands apart from the interval."""
+    if not board.seeds:
+        return []
+    rows = [
+        [
+            cell(group.method + (f" ({group.preset})" if group.preset else "")),
+            cell(", ".join(map(str, group.seeds))),
+            percent(group.interval),
+            f"{100 * group.spread:.1f}",
+            f"{100 * min(group.values):.1f} to {100 * max(group.values):.1f}",
+        ]
+        for group in board.seeds
+    ]
+    heads = ["method", "seeds", f"{main_column(task)}, mean of seeds", "standard deviation of seeds", "from, to"]
+    return [f"Several seeds of one method and config (the interval is over videos alone):\n\n{_table(rows, heads)}"]
+
+
 def _row(row: Row, columns: Sequence[str], letters: dict[Hashable, str]) -> list[str]:
     record = row.record
     rank = str(row.rank)
@@ -129,7 +157,7 @@ def _row(row: Row, columns: Sequence[str], letters: dict[Hashable, str]) -> list
         cell(record.weights.name + trained),
         cell(record.plugin.supervision or NONE),
         record.plugin.causality + lookahead,
-        *(percent(figure(record, column)) for column in columns),
+        *(percent(interval_to_show(record, column)) for column in columns),
         *_clocks(record, letters),
         cell(record.created[:10]),
     ]
@@ -160,7 +188,7 @@ def _apart(standing: Standing) -> str:
         [
             cell(row.label),
             cell(row.record.weights.name),
-            *(percent(figure(row.record, column)) for column in columns),
+            *(percent(interval_to_show(row.record, column)) for column in columns),
             cell(row.record.created[:10]),
             cell(row.reason),
         ]

@@ -34,6 +34,7 @@ from harness.planning.config import as_json
 from harness.planning.plan import Trial
 from harness.planning.provenance import method_info
 from harness.ranking.intervals import clustered_interval
+from harness.ranking.precision import resample_figures
 from harness.version import __version__
 
 
@@ -132,13 +133,24 @@ def _scores(trial: Trial, catalog: Catalog, results: Sequence[VideoResult]) -> d
         means = {column.name for column in metric.columns if column.averaged}
         with blame(f"metric {name}, summarise", MethodFailed):
             overall = metric.summarise(list(measured.values()), trial.rule)
+        kept = [video.detections for video in measured.values() if video.detections is not None]
+        pooled = resample_figures(kept) if len(kept) == len(measured) else {}
         scores[name] = {
             column: _with_interval(column, value, measured, trial.rule.average)
             if column in means
-            else Interval(value=value)
+            else _with_ends(value, pooled.get(column))
             for column, value in overall.items()
         }
     return scores
+
+
+def _with_ends(value: float | None, pooled: Interval | None) -> Interval:
+    """A figure that is no mean over videos, with the interval of resampled videos where detections were kept."""
+    return (
+        Interval(value=value, low=pooled.low, high=pooled.high)
+        if pooled and value is not None
+        else Interval(value=value)
+    )
 
 
 def _with_interval(column: str, value: float | None, measured: Mapping[str, VideoScores], average: Any) -> Interval:
@@ -174,6 +186,7 @@ def _row(result: VideoResult, attributes: Iterable[str]) -> VideoSummary:
         scored_frames=scored,
         attributes=list(attributes),
         objects=objects,
+        detections={name: found.detections for name, found in result.scores.items() if found.detections is not None},
     )
 
 

@@ -43,7 +43,7 @@ def test_add_build_check(place, make_record, capsys):
     assert run("build", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"written": ["leaderboard/README.md", "leaderboard/json/toy-val/one-shot.json"]}
-    assert "75.0 [50.0, 100.0]" in (place / "leaderboard/README.md").read_text()
+    assert "75.0 [12.9, 100.0]" in (place / "leaderboard/README.md").read_text()
     assert run("check", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"records": 1, "papers": 0}
 
@@ -196,7 +196,7 @@ def test_check_notices_edited_missing_and_left_over_files(place, make_record, ca
     run("add", save(place, make_record(THREE)))
     run("build")
     readme, table = place / "leaderboard/README.md", place / "leaderboard/json/toy-val/one-shot.json"
-    readme.write_text(readme.read_text().replace("75.0 [50.0, 100.0]", "99.9 [50.0, 100.0]"))
+    readme.write_text(readme.read_text().replace("75.0 [12.9, 100.0]", "99.9 [12.9, 100.0]"))
     table.rename(table.with_name("vis.json"))
     capsys.readouterr()
     assert run("check") == 8

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from harness.ranking.intervals import clustered_interval, find_clear_leads, paired_difference
+from harness.ranking.intervals import clustered_interval, paired_difference
 
 
 def test_objects_and_sequences_weigh_differently() -> None:
@@ -133,27 +133,3 @@ def test_a_video_undefined_in_one_run_is_left_out_of_both() -> None:
 def test_different_videos_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="only one run has b, c"):
         paired_difference({"a": [0.5], "b": [0.5]}, {"a": [0.5], "c": [0.5]}, average="objects")
-
-
-@pytest.mark.parametrize("average", ["objects", "sequences"])
-def test_clear_leads_are_those_of_the_paired_difference_of_each_pair(average):
-    draw = np.random.default_rng(0)
-    runs = []
-    for level in np.linspace(0.02, 0.0, 14):  # from clear leads to none, and some pairs right at the edge
-        rows = {f"v{n}": list(0.5 + level + draw.normal(0, 0.02, 1 + n % 2)) for n in range(9)}
-        runs.append(rows)
-    runs[3] = {**runs[3], "v2": [None]}
-    runs[5] = {video: row for video, row in runs[5].items() if video != "v0"}
-    runs[7] = {**runs[0]}
-    leads = find_clear_leads(runs, average=average)
-    for i, j in itertools.combinations(range(len(runs)), 2):
-        same = set(runs[i]) == set(runs[j])
-        low = paired_difference(runs[j], runs[i], average=average).low if same else None
-        assert leads[i, j] == (low is not None and low > 0), (i, j)
-    assert 10 < leads.sum() < 80
-    assert not np.tril(leads).any()
-
-
-def test_no_clear_lead_without_two_videos():
-    assert not find_clear_leads([{"a": [1.0]}, {"a": [0.0]}], average="objects").any()
-    assert find_clear_leads([], average="objects").shape == (0, 0)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.api.records import Conditions
-from harness.ranking import intervals
-from harness.ranking.standings import difference_of, mean_of, standing, standings
+from harness.api.records import Conditions, WeightsInfo
+from harness.ranking.figures import difference_of, mean_of, shares_of, significance_of
+from harness.ranking.standings import standing, standings
 
 TEN = [f"video-{number}" for number in range(10)]
 
@@ -45,17 +45,47 @@ def test_equal_figures_share_a_rank_and_leave_a_gap(make_record):
     assert [(row.label, row.rank) for row in board.rows] == [("x", 1), ("y", 1), ("z", 3)]
 
 
-def test_each_record_of_a_board_is_resampled_once_however_many_there_are(make_record, monkeypatch):
-    resampled = []
+def test_five_videos_show_nothing_since_chance_does_as_much_in_one_of_sixteen(make_record):
+    def of(value, count):
+        return {video: [(value + number / 1000, value)] for number, video in enumerate(TEN[:count])}
 
-    def count(*given):
-        resampled.append(given)
-        return resample(*given)
+    for count, shown in ((5, 0), (6, 1)):
+        (board,) = standing([make_record(of(value, count), method=f"m{value}") for value in (0.5, 0.9)]).boards
+        assert (board.pairs.videos, board.pairs.count, board.pairs.shown) == (count, 1, shown)
+        assert board.rows[0].worst_rank == 2 - shown
 
-    resample = intervals._resample_means
-    records = [make_record(flat(0.5 + number / 100), method=f"m{number}") for number in range(7)]
-    monkeypatch.setattr(intervals, "_resample_means", count)
-    assert len(standing(records).boards[0].rows) == len(resampled) == 7
+
+def test_a_board_says_what_it_could_show_and_what_is_left_of_many_questions(make_record):
+    uneven = {video: [(0.5 + (-1) ** number / 10, 0.5)] for number, video in enumerate(TEN)}
+    records = [make_record(flat(0.5), method="a"), make_record(flat(0.7), method="b"), make_record(uneven, method="c")]
+    (board,) = standing(records).boards
+    assert (board.pairs.count, board.pairs.shown, board.pairs.shown_together) == (3, 2, 2)
+    pairs = [significance_of(records[i], records[j], "J&F").detectable for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert board.pairs.detectable == pytest.approx(sorted(pairs)[1])
+
+
+def test_seeds_are_a_second_level_and_no_further_videos(make_record):
+    def run_of_seed(seed, value, **changes):
+        weights = WeightsInfo(name=f"seed-{seed}", sha256=str(seed) * 64, trained_on="toys")
+        return make_record(
+            flat(value), seed=seed, weights=weights, created=f"2026-01-0{seed}T00:00:00+00:00", **changes
+        )
+
+    (board,) = standing(
+        [run_of_seed(1, 0.5), run_of_seed(2, 0.6), run_of_seed(3, 0.7), run_of_seed(4, 0.9, preset="other")]
+    ).boards
+    (group,) = board.seeds
+    alone = shares_of(run_of_seed(2, 0.6), "J&F").interval()
+    assert (group.seeds, group.spread) == ((1, 2, 3), pytest.approx(0.1))
+    assert group.values == pytest.approx([0.5225, 0.6225, 0.7225])
+    assert (group.interval.value, group.interval.low) == (pytest.approx(0.6225), pytest.approx(alone.low))
+    assert standing([run_of_seed(1, 0.5), run_of_seed(4, 0.9, preset="other")]).boards[0].seeds == ()
+
+
+def test_of_a_seed_that_ran_twice_the_latest_counts(make_record):
+    runs = [make_record(flat(v), seed=s, created=f"2026-01-0{d}T00:00:00+00:00") for v, s, d in
+            ((0.1, 1, 1), (0.5, 1, 2), (0.7, 2, 1))]  # fmt: skip
+    assert standing(runs).boards[0].seeds[0].values == pytest.approx([0.5225, 0.7225])
 
 
 def test_one_video_proves_nothing(make_record):

@@ -53,8 +53,8 @@ def test_a_row_shows_figures_with_intervals_and_speed_with_clock_and_conditions(
     shown = dict(zip(heads, row, strict=True))
     # J is 0.5, 0.75, 1.0, F one minus J: J&F is 0.5 on every video, so its interval is a point.
     assert shown["J&F"] == "50.0 [50.0, 50.0]"
-    assert shown["J"] == "75.0 [50.0, 100.0]"
-    assert shown["F"] == "25.0 [0.0, 50.0]"
+    assert shown["J"] == "75.0 [12.9, 100.0]"
+    assert shown["F"] == "25.0 [0.0, 87.1]"
     assert shown["rank"] == "1"
     assert shown["weights"] == "default, trained on toys"
     assert shown["supervision"] == "self-supervised"

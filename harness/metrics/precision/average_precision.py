@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.api.contracts import Column
+from harness.api.records import Matches
 from harness.metrics.precision.match import FALSE, TRUE, match
 from harness.metrics.shapes import Bool, Float64, Int64, UInt8
 
@@ -133,6 +134,27 @@ def accumulate(
             for a in np.flatnonzero(positives):
                 precision[:, :, k, a, m], recall[:, k, a, m] = _curve(outcomes[a], int(positives[a]))
     return Curves(precision, recall)
+
+
+def list_matches(groups: Sequence[Group], ranges: Float64[np.ndarray, "A 2"]) -> list[Matches]:
+    """What each detection of one video turned out to be, its groups of one category put together in their order."""
+    by_category: dict[int, list[Group]] = {}
+    for group in groups:
+        by_category.setdefault(group.category, []).append(group)
+    return [_matches(category, by_category[category], ranges) for category in sorted(by_category)]
+
+
+def _matches(category: int, groups: Sequence[Group], ranges: Float64[np.ndarray, "A 2"]) -> Matches:
+    matched = [_match_group(group, ranges) for group in groups]
+    outcomes = np.concatenate([outcome for outcome, _ in matched], axis=2).transpose(0, 2, 1)  # (A, D, T)
+    letters = np.frombuffer(b"fti", np.uint8)[outcomes]
+    return Matches(
+        category=category,
+        scores=[score for group in groups for score in group.scores.tolist()],
+        ranks=[rank for group in groups for rank in range(len(group.scores))],
+        outcomes=[of_range.tobytes().decode() for of_range in letters],
+        truths=np.sum([counts for _, counts in matched], axis=0).tolist(),
+    )
 
 
 def _curve(

@@ -15,9 +15,9 @@ from harness.api.contracts import Column, Rule, TrackMetric
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import RunLength, ids_in
-from harness.api.records import VideoScores
+from harness.api.records import Detections, VideoScores
 from harness.api.video import Sample, Tracks
-from harness.metrics.precision.average_precision import COLUMNS, Group, accumulate, best_first
+from harness.metrics.precision.average_precision import COLUMNS, Group, accumulate, best_first, list_matches
 from harness.metrics.shapes import Float64
 
 LIMITS = (1, 10, 100)
@@ -49,12 +49,14 @@ class ImageAP:
         The truth is ``sample.extra['tracks']``, or where there are none the ids of the id maps, without void.
         """
         groups = [
-            group.as_json()
+            group
             for frame in range(sample.length)
             if (truths := _true_segments(sample, frame)) is not None
             for group in image_groups(truths, _list_detected(tracks, frame))
         ]
-        return VideoScores(metric=self.name, evidence={"groups": groups})
+        detections = Detections(groups=list_matches(groups, RANGES))
+        evidence = {"groups": [group.as_json() for group in groups]}
+        return VideoScores(metric=self.name, evidence=evidence, detections=detections)
 
     def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """The 12 figures over all frames of all videos."""

@@ -13,9 +13,9 @@ import numpy as np
 from harness.api.contracts import Column, Rule, TrackMetric
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
-from harness.api.records import VideoScores
+from harness.api.records import Detections, VideoScores
 from harness.api.video import Sample, Tracks
-from harness.metrics.precision.average_precision import COLUMNS, Group, accumulate, best_first
+from harness.metrics.precision.average_precision import COLUMNS, Group, accumulate, best_first, list_matches
 from harness.metrics.shapes import Int64
 
 LIMITS = (1, 10, 100)
@@ -32,8 +32,10 @@ class TrackAP:
     def measure(self, sample: Sample, tracks: Tracks, rule: Rule) -> VideoScores:
         """Overlaps, scores and areas of one video's tracks and ``sample.extra['tracks']``, by category, as evidence."""
         groups = track_groups(sample, tracks, use_categories=rule.options.get("use_categories", True))
-        evidence = {"video_id": sample.extra.get("video_id"), "groups": [group.as_json() for group in groups]}
-        return VideoScores(metric=self.name, evidence=evidence)
+        order = sample.extra.get("video_id")
+        evidence = {"video_id": order, "groups": [group.as_json() for group in groups]}
+        detections = Detections(order=order, groups=list_matches(groups, RANGES))
+        return VideoScores(metric=self.name, evidence=evidence, detections=detections)
 
     def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """The 12 figures over all videos, in the order of their ids (it decides between equal scores)."""

@@ -18,6 +18,7 @@ from harness.api.video import Sample, Track, Tracks
 from harness.metrics.precision.average_precision import Group, accumulate
 from harness.metrics.precision.track_ap import RANGES, TrackAP, harness_metrics, track_groups
 from harness.metrics.precision.track_overlap import Tubes, tube_overlaps
+from harness.ranking.precision import pool
 
 AGNOSTIC = dataclasses.replace(YOUTUBE_VIS, options={"use_categories": False})
 
@@ -91,6 +92,10 @@ def test_the_official_figures_come_out(rule, case, shared) -> None:
     curves = accumulate((Group.from_json(group) for video in kept for group in video.evidence["groups"]), RANGES)
     assert curves.recall[:, :, :, :].ravel().tolist() == expected["recall"]
     assert curves.precision.sum() == pytest.approx(expected["precision_sum"], rel=0, abs=1e-9)
+    once = pool([video.detections for video in kept[::-1]], np.ones((1, len(kept))))  # what a record keeps is enough
+    assert [once[name][0] for name in found] == pytest.approx(
+        [np.nan if v is None else v for v in found.values()], rel=1e-13, nan_ok=True
+    )
     overlaps = {
         f"{video.evidence['video_id']}_{group['category']}": np.array(group["overlaps"]).ravel().tolist()
         for video in kept

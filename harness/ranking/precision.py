@@ -1,0 +1,210 @@
+"""Average precision over resampled videos: a video counts as often as it was drawn, and no mask is looked at again.
+
+AP is no mean over videos, so it is put together anew for every draw from what a record keeps of each detection
+(``Detections``). With every video counted once the figures are those of the metric, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.api.records import Detections, Interval
+from harness.ranking.intervals import SAMPLES, SEED, TAILS, Difference, Floats, draw_videos, spread_of
+
+THRESHOLDS = 10
+LIMITS = {"AR1": 1, "AR10": 10, "AR100": 100}
+SIZES = ("S", "M", "L")
+_RECALLS = np.linspace(0.0, 1.0, 101)
+_MOST = 100
+"""Detections of one image or video that count for all figures but AR1 and AR10."""
+_MOST_AT_ONCE = 2**21
+"""Numbers in one array: draws times detections."""
+_MANY, _FEWER_SAMPLES = 20_000, 200
+"""Detections from which the interval is of 200 draws: 2,000 would take minutes."""
+
+
+@dataclass(frozen=True)
+class _Category:
+    """Detections of one category in all videos, by falling score; ``truths`` (A, V) counts them by range and video."""
+
+    video: npt.NDArray[np.int64]
+    rank: npt.NDArray[np.int64]
+    true: npt.NDArray[np.bool_]
+    """(A, T, D)"""
+    false: npt.NDArray[np.bool_]
+    truths: Floats
+
+
+def pool(videos: Sequence[Detections], weights: Floats) -> dict[str, Floats]:
+    """The 12 figures of COCO for each row of ``weights`` (S, V): how often each video counts; NaN without any truth."""
+    order = sorted(range(len(videos)), key=lambda place: _order_of(videos, place))
+    weights = np.asarray(weights, np.float64)[:, order]
+    categories = _by_category([videos[place] for place in order])
+    together = max(1, _MOST_AT_ONCE // max(1, *(len(category.video) for category in categories), 1))
+    parts = [_pool(categories, weights[first : first + together]) for first in range(0, len(weights), together)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _pool(categories: Sequence[_Category], weights: Floats) -> dict[str, Floats]:
+    shape = (len(weights), len(categories))
+    precision, recall = np.full((4, *shape, THRESHOLDS), np.nan), np.full((4, *shape), np.nan)
+    limited = np.full((len(LIMITS), *shape), np.nan)
+    for k, category in enumerate(categories):
+        for a in range(4):
+            positives = weights @ category.truths[a]
+            counted = positives > 0
+            if counted.any():
+                precision[a, counted, k] = _precision(category, a, weights[counted], positives[counted])
+                recall[a, counted, k] = _recall(category, a, weights[counted], positives[counted], _MOST)
+        positives = weights @ category.truths[0]
+        counted = positives > 0
+        for m, limit in enumerate(LIMITS.values()):
+            if counted.any():
+                limited[m, counted, k] = _recall(category, 0, weights[counted], positives[counted], limit)
+    whole = [precision[0], precision[0, :, :, :1], precision[0, :, :, 5:6], *precision[1:]]
+    names = ("AP", "AP50", "AP75", *(f"AP_{size}" for size in SIZES))
+    figures = {name: _mean_known(values.reshape(len(weights), -1)) for name, values in zip(names, whole, strict=True)}
+    figures |= {name: _mean_known(values) for name, values in zip(LIMITS, limited, strict=True)}
+    return figures | {f"AR_{size}": _mean_known(values) for size, values in zip(SIZES, recall[1:], strict=True)}
+
+
+def resample_figures(videos: Sequence[Detections], *, seed: int = SEED) -> dict[str, Interval]:
+    """Each figure with its 95 % percentile interval, drawing videos as ``clustered_interval`` does.
+
+    Draws in which a figure is undefined, since no drawn video has a truth for it, are left out. Of more than 20,000
+    detections there are 200 draws instead of 2,000.
+    """
+    count = len(videos)
+    if not count:
+        return {}
+    once = pool(videos, np.ones((1, count)))
+    if count < 2:
+        return {name: Interval(value=_or_none(values[0])) for name, values in once.items()}
+    rows, places = np.unique(_count_draws(_choose_samples(videos), count, seed), axis=0, return_inverse=True)
+    drawn = {name: values[places.ravel()] for name, values in pool(videos, rows).items()}
+    return {name: _interval(_or_none(once[name][0]), values) for name, values in drawn.items()}
+
+
+def resample_difference(base: Sequence[Detections], head: Sequence[Detections], column: str) -> Difference:
+    """Head minus base of a figure on the same videos in the same order, both resampled with the same draws."""
+    if len(base) != len(head):
+        raise ValueError(f"a paired difference needs the same videos, found {len(base)} and {len(head)}")
+    sides, count = (base, head), len(base)
+    once = [pool(side, np.ones((1, count)))[column][0] for side in sides]
+    value = _or_none(once[1] - once[0])
+    if value is None or count < 2:
+        return Difference(value=value)
+    rows, places = np.unique(_count_draws(_choose_samples(base), count, SEED), axis=0, return_inverse=True)
+    before, after = (pool(side, rows)[column][places.ravel()] for side in sides)
+    return spread_of(value, (after - before)[~np.isnan(after - before)])
+
+
+def leave_each_out(videos: Sequence[Detections], column: str) -> tuple[float, Floats]:
+    """A figure, and each video's share in it: by how much it would change without the video (jackknife pseudo-values).
+
+    The shares are moved so that their mean is the figure. NaN where it is undefined without one of the videos.
+    """
+    count = len(videos)
+    value = float(pool(videos, np.ones((1, count)))[column][0])
+    without = pool(videos, 1.0 - np.eye(count))[column]
+    shares = count * value - (count - 1) * without
+    return value, shares + (value - shares.mean())
+
+
+def _choose_samples(videos: Sequence[Detections]) -> int:
+    detections = sum(len(group.scores) for video in videos for group in video.groups)
+    return SAMPLES if detections <= _MANY else _FEWER_SAMPLES
+
+
+def _order_of(videos: Sequence[Detections], place: int) -> int:
+    """By the dataset's own order where every video has one."""
+    orders = [video.order for video in videos]
+    order = orders[place]
+    return place if order is None or None in orders else order
+
+
+def _by_category(videos: Sequence[Detections]) -> list[_Category]:
+    groups = [(place, group) for place, video in enumerate(videos) for group in video.groups]
+    found = []
+    for number in sorted({group.category for _, group in groups}):
+        members = [(place, group) for place, group in groups if group.category == number]
+        scores = np.array([score for _, group in members for score in group.scores], np.float64)
+        letters = [
+            np.concatenate([np.frombuffer(group.outcomes[a].encode(), np.uint8) for _, group in members])
+            for a in range(4)
+        ]
+        outcomes = np.stack(letters).reshape(4, len(scores), THRESHOLDS).transpose(0, 2, 1)
+        best = np.argsort(-scores, kind="stable")
+        truths = np.zeros((4, len(videos)))
+        for place, group in members:
+            truths[:, place] += group.truths
+        found.append(
+            _Category(
+                video=np.array([place for place, group in members for _ in group.scores], np.int64)[best],
+                rank=np.array([rank for _, group in members for rank in group.ranks], np.int64)[best],
+                true=(outcomes == ord("t"))[:, :, best],
+                false=(outcomes == ord("f"))[:, :, best],
+                truths=truths,
+            )
+        )
+    return found
+
+
+def _precision(category: _Category, a: int, weights: Floats, positives: Floats) -> Floats:
+    """(S, T): precision, made to fall, at 101 recalls, and their mean."""
+    kept = category.rank < _MOST
+    counts = weights[:, category.video[kept]]
+    found = np.zeros((len(weights), THRESHOLDS))
+    if not counts.shape[1]:
+        return found
+    for t in range(THRESHOLDS):
+        true = np.cumsum(counts * category.true[a, t, kept], axis=1)
+        false = np.cumsum(counts * category.false[a, t, kept], axis=1)
+        recall = true / positives[:, None]
+        falling = true / (false + true + np.spacing(1))
+        falling = np.maximum.accumulate(falling[:, ::-1], axis=1)[:, ::-1]
+        for s in range(len(weights)):
+            places = np.searchsorted(recall[s], _RECALLS, side="left")
+            reached = np.zeros(len(_RECALLS))
+            inside = places < falling.shape[1]
+            reached[inside] = falling[s, places[inside]]
+            found[s, t] = reached.mean()
+    return found
+
+
+def _recall(category: _Category, a: int, weights: Floats, positives: Floats, limit: int) -> Floats:
+    """(S,): the share of truths that were found, mean over thresholds."""
+    kept = category.rank < limit
+    hits: Floats = (weights[:, category.video[kept]] @ category.true[a][:, kept].T) / positives[:, None]
+    return hits.mean(axis=1)  # type: ignore[no-any-return]
+
+
+def _mean_known(values: Floats) -> Floats:
+    """(S,): the mean over categories that have a truth; NaN where none has."""
+    known = ~np.isnan(values)
+    counts = known.sum(axis=1)
+    sums = np.where(known, values, 0.0).sum(axis=1)
+    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+
+
+def _count_draws(samples: int, videos: int, seed: int) -> Floats:
+    """(S, V): how often each video was drawn, of the draws of ``clustered_interval``."""
+    counts = np.zeros((samples, videos))
+    np.add.at(counts, (np.arange(samples)[:, None], draw_videos(samples, videos, seed)), 1)
+    return counts
+
+
+def _interval(value: float | None, drawn: Floats) -> Interval:
+    known = drawn[~np.isnan(drawn)]
+    if value is None or not len(known):
+        return Interval(value=value)
+    low, high = np.quantile(known, TAILS)
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
