@@ -9,18 +9,8 @@ from harness.api.published import PublishedPaper, PublishedRow
 from harness.api.records import Conditions, RunRecord
 from harness.api.tasks import TASKS
 from harness.pages import plots, words
-from harness.ranking.standings import (
-    Apart,
-    Board,
-    Row,
-    Standing,
-    e2e_fps,
-    figure,
-    list_columns,
-    main_column,
-    model_fps,
-    timing_of,
-)
+from harness.ranking.figures import figure, list_columns, main_column
+from harness.ranking.standings import Apart, Board, Row, Standing, e2e_fps, model_fps, timing_of
 
 Place = tuple[str, str]
 """A benchmark and a task."""

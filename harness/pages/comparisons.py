@@ -10,7 +10,8 @@ from harness.api.errors import UsageError
 from harness.api.records import RunRecord
 from harness.pages.house import PageFolder
 from harness.ranking.compare import AccuracyChange, Comparison, compare
-from harness.ranking.standings import Row, Standing, figure, list_columns, mean_of
+from harness.ranking.figures import figure, list_columns, mean_of
+from harness.ranking.standings import Row, Standing
 
 MOST_PAIRS = 10
 """Rows of a board that are each compared with the first."""

@@ -15,7 +15,8 @@ from harness.pages.comparisons import write_neighbours
 from harness.pages.house import PageFolder
 from harness.pages.runs import describe_run
 from harness.pages.videos import index_of_videos, page_of_video, write_videos
-from harness.ranking.standings import Standing, figure, list_columns, model_fps, standings
+from harness.ranking.figures import figure, list_columns
+from harness.ranking.standings import Standing, model_fps, standings
 
 TITLE = "Leaderboard of vos-harness"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.api.records import RunRecord, StageTime
 from harness.pages import words
-from harness.ranking.standings import figure, list_columns, main_column, rows_by_video, timing_of
+from harness.ranking.figures import figure, list_columns, main_column, rows_by_video
+from harness.ranking.standings import timing_of
 
 STEPS = 10
 """Shades of the heat map."""

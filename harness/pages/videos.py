@@ -10,7 +10,7 @@ from harness.api.records import RunRecord
 from harness.pages import boards, words
 from harness.pages.boards import Place
 from harness.pages.house import PageFolder
-from harness.ranking.standings import list_columns
+from harness.ranking.figures import list_columns
 
 Shown = tuple[RunRecord, str]
 """A record and its label."""
