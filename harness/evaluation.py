@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -163,10 +163,11 @@ def run(
         raise UsageError("--resume elsewhere names no run to go on with", hint="add --out DIR, the folder of that run")
     catalog = Catalog.load()
     _refuse_unknown(request, catalog)  # wrong names are answered before torch is imported
+    from harness.hosting.apart import plan_request
     from harness.running import runner
 
     with hear_interrupts(), _threads_used(threads):
-        plan = _resolve(request, catalog)
+        plan = plan_request(request, catalog)
         folder = _as_path(out) or default_folder(plan)
         with watch(plan, folder) as watcher:
             record = runner.run(
@@ -252,18 +253,6 @@ def _refuse_unknown(request: Request, catalog: Catalog) -> None:
         catalog.methods.get(request.plugin)
     catalog.benchmarks.get(request.bench)
     catalog.executors.get(request.executor)
-
-
-def _resolve(request: Request, catalog: Catalog) -> Plan:
-    from harness.hosting.apart import describe
-    from harness.machine import resolve_device
-    from harness.planning.plan import resolve
-
-    if request.python is None:
-        names = [resolve_device(name.strip()) for name in request.device.split(",")]
-        return resolve(replace(request, device=",".join(names)), catalog)
-    request = replace(request, python=request.python.expanduser().absolute())  # a link into a venv stays one
-    return resolve(request, catalog, describe(request))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ VERBS = {
     "ls": "List plugins, benches, metrics, experiments or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
     "compare": "Compare two records; a gate for CI.",
+    "ab": "Compare base and head of a method in turns, in one job; a gate for CI.",
     "reproduce": "Run a paper's table and show measured beside published.",
     "bench": "Bench kernels, whole methods, and the effect of precision.",
     "check": "Check that a method keeps its promises.",

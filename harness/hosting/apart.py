@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,7 @@ from harness.api import errors
 from harness.api.errors import CannotWrite, CausalityError, ContractError, HarnessError
 from harness.api.records import Conditions, VideoTiming
 from harness.api.video import Prompts, Video
+from harness.catalog import Catalog
 from harness.hosting.frames import hands_for
 from harness.hosting.here import add_arrival
 from harness.hosting.worker.description import elsewhere_from
@@ -24,9 +25,19 @@ from harness.hosting.worker.log import Log
 from harness.hosting.worker.messages import Message
 from harness.hosting.worker.process import WorkerFailed, WorkerProcess
 from harness.hosting.worker.values import stand_in, tracks_from
+from harness.machine import resolve_device
 from harness.planning.config import as_json
-from harness.planning.plan import Elsewhere, Plan
+from harness.planning.plan import Elsewhere, Plan, resolve
 from harness.planning.request import Request
+
+
+def plan_request(request: Request, catalog: Catalog) -> Plan:
+    """The plan of a request, whose method lives here or in the environment of ``request.python``."""
+    if request.python is None:
+        names = [resolve_device(name.strip()) for name in request.device.split(",")]
+        return resolve(replace(request, device=",".join(names)), catalog)
+    request = replace(request, python=request.python.expanduser().absolute())  # a link into a venv stays one
+    return resolve(request, catalog, describe(request))
 
 
 def describe(request: Request) -> Elsewhere:
@@ -100,6 +111,16 @@ class WorkerHost:
     def clocks(self, height: int, width: int, objects: int, *, is_decoding: bool = False) -> WorkerClocks:
         """Begin a video; the worker is told its shape with it."""
         return WorkerClocks(self)
+
+    def pause(self) -> None:
+        """Let the worker take nothing of the machine until ``resume``; nothing may be asked meanwhile."""
+        if self._process is not None:
+            self._process.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._process is not None:
+            self._process.resume()
 
     def close(self) -> None:
         """End the worker; a conversation in another thread fails."""

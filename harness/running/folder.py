@@ -242,11 +242,12 @@ class MaskFolder:
 
 
 def write_tracks(run: Path, video: str, tracks: Tracks) -> str:
-    """Write ``tracks/<video>.json`` under ``run`` and return its path relative to it.
-
-    Each track is {category_id, score, segmentations}: one {size, counts} or null a frame, as in results.json.
-    """
-    content = [track_to_json(track) for track in tracks]
+    """Write ``tracks/<video>.json`` under ``run`` and return its path relative to it."""
     relative = tracks_of(video)
-    write_atomically(run / relative, json.dumps(content).encode())
+    write_atomically(run / relative, encode_tracks(tracks))
     return relative
+
+
+def encode_tracks(tracks: Tracks) -> bytes:
+    """Tracks as JSON: {category_id, score, segmentations}, one {size, counts} or null a frame, as in results.json."""
+    return json.dumps([track_to_json(track) for track in tracks]).encode()

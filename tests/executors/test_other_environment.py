@@ -156,3 +156,16 @@ def test_a_run_that_is_killed_or_interrupted_leaves_no_process(waiting_run, blow
     while not all(is_gone(pid) for pid in others):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_rests_ends_with_a_run_that_is_killed(waiting_run, blow):
+    process, *others = waiting_run
+    os.kill(others[0], signal.SIGSTOP)
+    process.send_signal(blow)
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while not all(is_gone(pid) for pid in others):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

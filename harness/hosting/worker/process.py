@@ -163,6 +163,21 @@ class WorkerProcess:
         """Forget what was printed so far: a new video begins."""
         self._log.mark()
 
+    def pause(self) -> None:
+        """Stop the worker where it is.
+
+        Its process alone, not its group: the guard that ends it with the run must go on.
+        """
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused worker go on; nothing happens to one that was not, or that has ended."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """End the worker and what it started; may be called from any thread, and again."""
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,0 +1,117 @@
+"""A match judged: the ratio of each clock, the change of each figure, and which rules of a gate hold.
+
+A speed rule fails only where the ratio is beyond the limit *and* its interval leaves out 1; memory only where every
+fresh process of head took more than every one of base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.ab.match import Match
+from harness.api.tasks import TASKS
+from harness.catalog import Catalog
+from harness.ranking.compare import Comparison, Ruling, compare
+from harness.ranking.gate import AccuracyRule, ClockName, Gate, SpeedRule
+from harness.ranking.rounds import Ratio, ratio_of_rounds
+from harness.running.finished import columns_of
+
+CPU_LOSS = 0.07
+"""What equal code may differ by on a CPU that others use too: docs/ci-gate.md has the trials."""
+GPU_LOSS = 0.03
+MEMORY_LOSS = 0.10
+LEAST_MEMORY_MIB = 4.0
+"""A difference below it is the allocator's own: four runs of one method differed by 2.6 (docs/timing.md)."""
+ACCURACY_LOSS = 0.005
+_MEMORY: ClockName = "added_memory_mib"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything to be said about a match; ``rulings`` are the gate's, those on accuracy first."""
+
+    match: Match
+    comparison: Comparison
+    ratios: Mapping[str, Ratio]
+    rulings: tuple[Ruling, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule of the gate holds."""
+        return all(ruling.passed for ruling in self.rulings)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON: each turn's clocks too."""
+        found = {
+            "passed": self.passed,
+            "rulings": [asdict(ruling) for ruling in self.rulings],
+            "terms": asdict(self.match.terms),
+            "identical": self.match.identical,
+            "differing": dict(self.match.differing),
+            "unsteady": list(self.match.unsteady),
+            "ratios": {clock: asdict(ratio) for clock, ratio in self.ratios.items()},
+            "rounds": {clock: {"base": pair[0], "head": pair[1]} for clock, pair in self.match.clocks.items()},
+            "memory": None if self.match.memory is None else asdict(self.match.memory),
+            "notes": list(self.match.notes),
+            "conditions": self.match.head.conditions.model_dump(),
+        }
+        return found | {"comparison": asdict(self.comparison)}
+
+
+def judge(match: Match, catalog: Catalog, gate: Gate | None = None) -> Verdict:
+    """Judge a match by a gate; without one by ``default_gate``."""
+    gate = gate or default_gate(match)
+    columns = columns_of(match.base, catalog)
+    comparison = compare(
+        match.base,
+        match.head,
+        Gate(accuracy=gate.accuracy),
+        lower_is_better={column.name for column in columns if not column.higher_is_better},
+        no_means={column.name for column in columns if not column.averaged},
+    )
+    ratios = {clock: ratio_of_rounds(*pair) for clock, pair in match.clocks.items()}
+    rulings = (*comparison.rulings, *_rule_clocks(gate, match, ratios))
+    return Verdict(match, comparison, ratios, rulings)
+
+
+def default_gate(match: Match) -> Gate:
+    """What must hold where no gate is named: half a point of accuracy, and the limits that the trials allow.
+
+    On a CPU of the CPU clock; where one side's harness is too old to have it, and on a GPU, of the wall clock.
+    """
+    record = match.base
+    main = TASKS[record.benchmark.task].main_metric
+    figures = [name for columns in record.scores.values() for name in columns if name in (main, "J-mean", "F-mean")]
+    on_cpu = record.conditions.device_type == "cpu"
+    wall: ClockName = "throughput_fps" if "throughput_fps" in match.clocks else "model_fps"
+    clock: ClockName = "model_cpu_ms" if on_cpu and "model_cpu_ms" in match.clocks else wall
+    speed: dict[ClockName, SpeedRule] = (
+        {clock: SpeedRule(max_loss=CPU_LOSS if on_cpu else GPU_LOSS)} if clock in match.clocks else {}
+    )
+    if match.memory is not None:
+        speed[_MEMORY] = SpeedRule(max_loss=MEMORY_LOSS)
+    return Gate(accuracy={name: AccuracyRule(max_loss=ACCURACY_LOSS) for name in figures}, speed=speed)
+
+
+def _rule_clocks(gate: Gate, match: Match, ratios: Mapping[str, Ratio]) -> Iterator[Ruling]:
+    for clock, rule in gate.speed.items():
+        words = f"{clock} worse by at most {100 * rule.max_loss:.3g} %, if clear"
+        if clock == _MEMORY and match.memory is not None:
+            base, head = match.memory.medians
+            is_more = head > base * (1 + rule.max_loss) and head - base > LEAST_MEMORY_MIB and match.memory.is_clear
+            yield Ruling(words, not is_more, f"{base:.1f} MiB, then {head:.1f}")
+        elif clock in ratios:
+            ratio = ratios[clock]
+            is_worse = ratio.value > 1 + rule.max_loss and ratio.low > 1
+            yield Ruling(words, not is_worse, f"takes {describe_ratio(ratio)} as long")
+        else:
+            there = ", ".join([*ratios, *([] if match.memory is None else [_MEMORY])])
+            found = f"not measured in turns; measured: {there or 'nothing'}"
+            yield Ruling(words, gate.when_not_comparable == "skip", found)
+
+
+def describe_ratio(ratio: Ratio) -> str:
+    """``1.153 [1.140, 1.171]``."""
+    return f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"

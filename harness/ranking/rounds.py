@@ -1,0 +1,84 @@
+"""Base and head measured in turns, round by round on each video: the ratio of both, and how sure it is.
+
+Two levels, as the figures have them: videos are drawn with replacement, and of each drawn one its rounds. A load that
+comes and goes meets both sides of a round alike, and what it does to single rounds is in the interval.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.ranking.intervals import SAMPLES, SEED
+
+Rounds = Mapping[str, Sequence[float]]
+"""Video -> one value a round, in the order of the rounds; all more than 0."""
+_TAILS = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """head / base with its 95 % interval: above 1 head takes more."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out 1."""
+        return self.low > 1 or self.high < 1
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The most memory each side took, one value a fresh process."""
+
+    base: tuple[float, ...]
+    head: tuple[float, ...]
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Of base and of head."""
+        return statistics.median(self.base), statistics.median(self.head)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether no process of the one side took as little, or as much, as one of the other."""
+        return min(self.head) > max(self.base) or max(self.head) < min(self.base)
+
+
+def ratio_of_rounds(base: Rounds, head: Rounds, *, samples: int = SAMPLES, seed: int = SEED) -> Ratio:
+    """The geometric mean over videos of each video's median ratio over its rounds, with its interval.
+
+    A round's ratio is of the two turns that lay beside each other. The median, since what else runs makes single turns
+    much longer and none much shorter. ValueError where the sides do not have the same videos with the same number of
+    rounds.
+    """
+    if {video: len(rounds) for video, rounds in base.items()} != {video: len(rounds) for video, rounds in head.items()}:
+        raise ValueError("a ratio of rounds needs the same videos and the same number of rounds on both sides")
+    logs = np.log(
+        [[head[video][i] / base[video][i] for i in range(len(base[video]))] for video in sorted(base)]
+    )  # (V, R)
+    draws = _draw(np.random.PCG64(seed), samples, *logs.shape)
+    low, high = np.quantile(np.median(logs[draws], axis=2).mean(axis=1), _TAILS)
+    value = np.median(logs, axis=1).mean()
+    return Ratio(*(float(np.exp(end)) for end in (value, low, high)))
+
+
+def _draw(
+    words: np.random.PCG64, samples: int, videos: int, rounds: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(samples, V, 1) videos and (samples, V, R) rounds of each, drawn with replacement; from raw words, which stay."""
+    shapes = {(samples, videos, 1): videos, (samples, videos, rounds): rounds}
+
+    def draw(shape: tuple[int, ...], below: int) -> npt.NDArray[np.int64]:
+        raw = words.random_raw(int(np.prod(shape))) >> np.uint64(32)
+        return ((raw * np.uint64(below)) >> np.uint64(32)).astype(np.int64).reshape(shape)
+
+    of_videos, of_rounds = (draw(shape, below) for shape, below in shapes.items())
+    return of_videos, of_rounds
