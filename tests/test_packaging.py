@@ -79,13 +79,6 @@ def test_weights_that_come_with_a_method_are_used_where_none_are_named():
     assert {name: names for name, names in shipped.items() if names and used[name] not in names} == {}
 
 
-def test_weights_that_the_readme_misses_are_not_there():
-    told = "Trained weights of D-Net / T-Net" in (ROOT / "README.md").read_text(encoding="utf-8")
-    cards = [Catalog.load().methods.get(name) for name in ("dnet", "dtnet")]
-    assert told == (not any(card.default_weights for card in cards))
-    assert all(card.training for card in cards[1:])
-
-
 @pytest.mark.parametrize("package", [optional.package for optional in OPTIONAL])
 def test_what_doctor_looks_for_is_used_by_something_of_ours(package):
     others = "\n".join(text for path, text in SOURCES.items() if path != Path("harness/cli/doctor.py"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from harness import BuildContext, Citation, Kernel, Method, Stage, Training, hookimpl
+from harness import BuildContext, Citation, Kernel, Method, Stage, Training, Weights, hookimpl
 from harness_dtnet.config import DISCOVERY_PRESETS, PRESETS, Config, DiscoveryConfig
 from harness_dtnet.training.config import PRESETS as TRAINING_PRESETS
 from harness_dtnet.training.config import TrainingConfig
@@ -17,8 +18,18 @@ PAPER = Citation(
     year=2021,
     url="https://arxiv.org/abs/2104.04782",
 )
-SUPERVISION = (
-    "ImageNet classes and instance masks of video frames (no weights are shipped: untrained without --weights)"
+SUPERVISION = "ImageNet classes (trunks) and instance masks of video frames"
+SHIPPED = "dtnet-davis-mini-small"
+WEIGHTS = (
+    Weights(
+        name=SHIPPED,
+        licence="CC-BY-NC-4.0 (that of the training data)",
+        path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
+        sha256="b7b4caec9cbd91c4c2e0555e8da903a5617d7e510554acc6e33d9e7266494371",
+        trained_on="25 of the 30 videos of DAVIS 2016 train at 427x240 with masks, 24 generated videos of mini-train",
+        preset="small",
+        note="EfficientNet-Lite0 from ImageNet labels, no categories, made by this project; the README says how",
+    ),
 )
 
 
@@ -73,6 +84,8 @@ def harness_methods() -> list[Method]:
             kernels=hot_functions,
             training=training,
             supervision=SUPERVISION,
+            weights=WEIGHTS,
+            default_weights=SHIPPED,
             paper=PAPER,
         ),
         Method(
@@ -84,6 +97,8 @@ def harness_methods() -> list[Method]:
             config=DiscoveryConfig,
             presets=DISCOVERY_PRESETS,
             supervision=SUPERVISION,
+            weights=WEIGHTS,
+            default_weights=SHIPPED,
             paper=PAPER,
         ),
     ]

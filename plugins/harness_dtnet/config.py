@@ -1,4 +1,4 @@
-"""Every constant of dtnet at test time, with its source; the defaults are the paper's.
+"""Every constant of dtnet at test time, with its source; the defaults are those of the shipped weights.
 
 Sources: paper = Zhou et al. 2021; FRTM = andr345/frtm-vos, the model of a target that the paper takes "with default
 settings"; PDL = bowenc0221/panoptic-deeplab, whose heads D-Net's derive from; ours = left open by all of them.
@@ -14,8 +14,9 @@ from typing import Literal
 class DiscoveryConfig:
     """Constants of D-Net; alone they are those of card ``dnet``."""
 
-    untrained_architecture: Literal["paper", "small"] = "paper"
-    """Network built where there are no weights; weights decide by themselves. paper: ResNet-50, ASPPs of 256."""
+    untrained_architecture: Literal["paper", "small"] = "small"
+    """Network built where there are no weights; weights decide by themselves. paper: ResNet-50, ASPPs of 256. small:
+    EfficientNet-Lite0. ours."""
     imagenet: bool = False
     """Whether an untrained ``small`` begins with the ImageNet weights of the extra ``backbones``. ours."""
     categories: int = 0
@@ -27,14 +28,14 @@ class DiscoveryConfig:
     """What the gates of the guidance squeeze; weights that say what they were trained with decide by themselves.
     printed: X^SAL and X^INS (eq. 3 and 4). task: each the map it gates and X^SGM, which they weigh. ours.
     off: no guidance (paper Table 3, "w/o SGM")."""
-    short_side: int | None = 480
-    """Frames are worked on at most at this shorter side. paper: DAVIS at 480p."""
+    short_side: int | None = 240
+    """Frames are worked on at most at this shorter side. paper: DAVIS at 480p. ours: the lines of the training."""
     foreground_threshold: float = 0.5
     """Probability from which a pixel is foreground. ours."""
     centre_threshold: float = 0.1
     """PDL: how high a peak of the heatmap is at least."""
-    centre_window: int = 7
-    """PDL: side of the window a peak is the highest in, here in cells of 4 pixels."""
+    centre_window: int = 3
+    """Side of the window a peak is the highest in, here in cells of 4 pixels. PDL: 7. ours: of frames of 240 lines."""
     most_proposals: int = 20
     """paper 4.2 (DAVIS 2017 unsupervised): at most 20 objects. PDL: 200."""
     least_proposal: float = 100 / (480 * 854)
@@ -58,12 +59,12 @@ class DiscoveryConfig:
 class Config(DiscoveryConfig):
     """Constants of D-Net and T-Net."""
 
-    target_side: int | None = 473
-    """T-Net sees frames as squares of this side (spec of the paper's input: 473 x 473). None: as D-Net does."""
+    target_side: int | None = None
+    """T-Net sees frames as squares of this side (spec of the paper's input: 473 x 473). None: as D-Net does; ours."""
     projection: int = 96
     """FRTM: channels of W1 * X."""
-    first_iterations: tuple[int, ...] = (5, 10, 10, 10, 10)
-    """FRTM: steps of conjugate gradient in each Gauss-Newton step on the first samples (its fast form: one 10 less)."""
+    first_iterations: tuple[int, ...] = (5, 10, 10, 10)
+    """Steps of conjugate gradient in each Gauss-Newton step on first samples. FRTM: a 10 more (this: its fast form)."""
     later_iterations: int = 10
     """FRTM: steps of conjugate gradient in an update, which moves W2 alone."""
     copies: int = 4
@@ -90,8 +91,9 @@ class Config(DiscoveryConfig):
     """argmax: each track takes its best proposal (paper); two tracks may take one. hungarian: one to one. ours."""
     reid_threshold: float = 0.6
     """paper 3.2."""
-    verified_overlap: float = 0.5
-    """paper, eq. 10: IoU of a proposal with a result above which they are compared."""
+    verified_overlap: float = 0.2
+    """IoU of a proposal with a result above which they are compared. paper, eq. 10: .5. ours: the coarse masks of few
+    cells rarely overlap an object by the half, and then nothing is verified (README.md, association)."""
     new_overlap: float = 0.1
     """paper 3.2: IoU with every result below which a proposal is a new target."""
     least_new: float = 0.001
@@ -122,17 +124,16 @@ class Config(DiscoveryConfig):
             raise ValueError(f"found target_side={self.target_side}; expected at least 32 pixels, or none set")
 
 
-PAPER = Config()
-SMALL = Config(
-    untrained_architecture="small",
-    short_side=240,
-    centre_window=3,
-    target_side=None,
-    first_iterations=(5, 10, 10, 10),
-    verified_overlap=0.2,
+SMALL = Config()
+"""For a CPU, and for the shipped weights: EfficientNet-Lite0 in both networks, at most 240 lines. ours."""
+PAPER = Config(
+    untrained_architecture="paper",
+    short_side=480,
+    centre_window=7,
+    target_side=473,
+    first_iterations=(5, 10, 10, 10, 10),
+    verified_overlap=0.5,
 )
-"""For a CPU: EfficientNet-Lite0 in both networks, at most 240 lines. Its coarse masks rarely overlap an object by the
-paper's .5, and then nothing is verified: README.md, association. ours."""
 
 PRESETS = {
     "paper": PAPER,
@@ -157,8 +158,8 @@ PRESETS = {
 }
 """The first four are the rows of the paper's Tables 3 and 4; ``smoke`` runs everything, quickly, for tests."""
 
-DISCOVERY_PAPER = DiscoveryConfig()
-DISCOVERY_SMALL = DiscoveryConfig(untrained_architecture="small", short_side=240, centre_window=3)
+DISCOVERY_SMALL = DiscoveryConfig()
+DISCOVERY_PAPER = DiscoveryConfig(untrained_architecture="paper", short_side=480, centre_window=7)
 DISCOVERY_PRESETS = {
     "paper": DISCOVERY_PAPER,
     "no-guidance": replace(DISCOVERY_PAPER, guidance="off"),

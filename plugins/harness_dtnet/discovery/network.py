@@ -17,6 +17,9 @@ from harness_dtnet.discovery.heads import Decoder, fold_sequences
 
 Guidance = Literal["task", "printed", "off"]
 RATES = (6, 12, 18)
+OFFSET_UNIT = 16.0
+"""Pixels that an offset of 1 out of the instance head stands for: a cell of task features. ours; in pixels (PDL) the
+weights of a fresh head would have to grow by tens, which 1,000 steps of AdamW do not do."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class DNet(nn.Module):
                 salient, instance = torch.where(takes, salient, plain[0]), torch.where(takes, instance, plain[1])
         both = cast(Tensor, self.instance_head(instance, maps.eighth, maps.quarter))
         foreground = self.foreground_head(salient, maps.eighth, maps.quarter)
-        return Answers(foreground, both[:, :1], both[:, 1:])
+        return Answers(foreground, both[:, :1], OFFSET_UNIT * both[:, 1:])
 
     def task_features(self, maps: Maps) -> tuple[Tensor, Tensor]:
         """X^SAL and X^INS."""

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from harness_dtnet import harness_methods
-from harness_dtnet.config import PAPER, PRESETS, Config, DiscoveryConfig
+from harness_dtnet.config import PAPER, PRESETS, Config
 
 DTNET, DNET = harness_methods()
 
@@ -16,16 +16,21 @@ def test_reading_the_cards_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_both_are_online_and_no_weights_are_shipped_as_if_trained():
+def test_both_are_online_and_run_with_the_weights_that_are_shipped():
     assert (DTNET.tasks, DNET.tasks) == (("instance-zvos", "vis"), ("object-zvos", "vis"))
     assert {card.causality for card in (DTNET, DNET)} == {"online"}
-    assert not any(card.weights or card.default_weights for card in (DTNET, DNET))
-    assert all("no weights are shipped" in card.supervision for card in (DTNET, DNET))
+    for card in (DTNET, DNET):
+        assert [(entry.name, entry.preset) for entry in card.weights] == [(card.default_weights, "small")]
+        assert card.config() == card.presets["small"]  # what is run where nothing is named
+        assert "ImageNet" in card.supervision
+        assert "masks" in card.supervision
 
 
-def test_the_default_is_the_papers_preset():
-    assert PRESETS["paper"] == Config() == PAPER
-    assert DNET.presets["paper"] == DiscoveryConfig()
+def test_the_presets_of_the_paper_have_its_constants():
+    assert PRESETS["paper"] == PAPER
+    for preset in (PAPER, DNET.presets["paper"]):
+        assert (preset.untrained_architecture, preset.short_side, preset.centre_window) == ("paper", 480, 7)
+    assert (PAPER.target_side, PAPER.first_iterations, PAPER.verified_overlap) == (473, (5, 10, 10, 10, 10), 0.5)
 
 
 @pytest.mark.parametrize(
