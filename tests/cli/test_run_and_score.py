@@ -312,9 +312,8 @@ def wait_for_first_video(process, run):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    ("blow", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command, blow, code):
     process = slow_command(0.5)
     wait_for_first_video(process, tmp_path / "run")
@@ -376,18 +375,13 @@ def test_zero_shot_masks_have_a_T_and_a_table_by_attribute(capsys, shared):
     assert float(next(line.split() for line in out.splitlines() if line.split()[:1] == ["blackswan"])[-1]) > 0
 
 
-def code_of(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return ended.value.code
-
-
 def test_a_run_under_another_rule_says_so_and_has_a_key_of_its_own(tmp_path, capsys):
     asked = ["run", "--plugin", "copyfirst", "--bench", "mini-small", "--limit", "1", "--task", "one-shot", "--json"]
-    assert code_of(*asked, "--out", str(tmp_path / "own")) == 0
-    own = json.loads(capsys.readouterr().out)
-    assert code_of(*asked, "--protocol", "davis-2016-frame-mean", "--out", str(tmp_path / "other")) == 0
-    other = json.loads(capsys.readouterr().out)
+    code, out, _ = harness(capsys, *asked, "--out", str(tmp_path / "own"))
+    assert code == 0
+    own = json.loads(out)
+    other_rule = ["--protocol", "davis-2016-frame-mean", "--out", str(tmp_path / "other")]
+    other = json.loads(harness(capsys, *asked, *other_rule)[1])
     assert (own["benchmark"]["own_rule"], other["benchmark"]["own_rule"]) == (True, False)
     assert (other["benchmark"]["scoring"], other["benchmark"]["average"]) == ("davis2016-frame-mean/1", "frames")
     assert own["videos"][0]["frames"] + 2 == other["videos"][0]["frames"]
@@ -397,7 +391,6 @@ def test_a_run_under_another_rule_says_so_and_has_a_key_of_its_own(tmp_path, cap
 
 def test_a_run_refuses_a_rule_that_is_unknown_or_does_not_fit(capsys):
     asked = ["run", "--plugin", "copyfirst", "--bench", "mini-small", "--task", "one-shot"]
-    assert code_of(*asked, "--protocol", "davis-2106") == 2
-    assert "did you mean" in capsys.readouterr().err
-    assert code_of(*asked, "--protocol", "youtube-vis") == 2
-    assert "measures tracks" in capsys.readouterr().err
+    for protocol, words in (("davis-2106", "did you mean"), ("youtube-vis", "measures tracks")):
+        code, _, err = harness(capsys, *asked, "--protocol", protocol)
+        assert (code, words in err) == (2, True)
