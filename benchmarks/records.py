@@ -1,0 +1,165 @@
+"""The leaderboard's own records, one command: ``make records``, or ``python -m benchmarks.records --only mini-small``.
+
+Every method that ships what it needs, on every benchmark it can do, each run in a process of its own. What leaderboard/
+holds already is left as it is, and an interrupted run goes on where it stopped; ``--again`` measures anew.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from harness.api.contracts import Benchmark, Method
+from harness.api.tasks import TaskName
+from harness.catalog import Catalog
+from harness.leaderboard.records import file_name_of
+from harness.leaderboard.verification import read_record
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHES = ("mini-small", "mini", "davis16-val", "davis17-val", "davis17-unsup-val")
+NEEDS_NO_WEIGHTS = (
+    "copyfirst",
+    "centre-prior",
+    "flow-threshold",
+    "flow-threshold-online",
+    "boundary-saliency",
+    "moving-components",
+)
+TOO_SLOW = ("selfsup-adapted", "selfsup-causal")
+"""They learn while they run, for minutes a video; ``--method NAME`` runs them all the same."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to run a method: ``options`` of harness run, ``name`` the ending of its record's file."""
+
+    options: tuple[str, ...] = ()
+    name: str = ""
+
+
+FORMS: dict[tuple[str, str], tuple[Form, ...]] = {
+    ("tvos", "mini-small"): (Form(name="lite0"), Form(("--preset", "small-videos"))),
+    ("tvos", "*"): (Form(name="lite0"),),
+    ("selfsup", "mini-small"): (Form(),),
+    ("selfsup", "*"): (Form(("--set", "short_side=240"), "240-lines"),),
+    ("imas", "*"): (Form(("--preset", "small")),),
+}
+"""By method and benchmark, ``*`` for all others: the forms that a CPU has time for. Any other method runs as it is."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One record to be made, and the file it comes into."""
+
+    method: Method
+    bench: Benchmark
+    task: TaskName
+    form: Form
+
+    @property
+    def words(self) -> str:
+        """As it is spoken of."""
+        return " ".join([self.method.name, *self.form.options, "on", self.bench.name, f"({self.task})"])
+
+    @property
+    def folder(self) -> str:
+        """Where its run lies."""
+        preset = "-".join(option for option in self.form.options if not option.startswith("--"))
+        return "-".join(part for part in (self.bench.name, self.task, self.method.name, preset) if part)
+
+    @property
+    def ending(self) -> str:
+        """What the file's name ends with: the form's own name, or the preset."""
+        options = self.form.options
+        return self.form.name or (options[options.index("--preset") + 1] if "--preset" in options else "")
+
+    @property
+    def record(self) -> Path:
+        """The file in leaderboard/."""
+        name = f"{self.method.name}-{self.ending}.json" if self.ending else f"{self.method.name}.json"
+        return ROOT / "leaderboard/records" / self.bench.name / self.task / name
+
+
+def list_cases(catalog: Catalog, benches: Sequence[str], methods: Sequence[str]) -> Iterator[Case]:
+    """Every case, the cheap methods first; why a method is left out is said once."""
+    cards = [catalog.methods.get(name) for name in methods] if methods else list(_choose(catalog))
+    for bench in (catalog.benchmarks.get(name) for name in benches):
+        for card in cards:
+            forms = FORMS.get((card.name, bench.name)) or FORMS.get((card.name, "*")) or (Form(),)
+            for task in (task for task in bench.tasks if task in card.tasks):
+                yield from (Case(card, bench, task, form) for form in forms)
+
+
+def _choose(catalog: Catalog) -> Iterator[Method]:
+    for card in sorted(catalog.methods, key=lambda card: (card.name not in NEEDS_NO_WEIGHTS, card.name)):
+        if card.replays:
+            continue
+        if card.name in TOO_SLOW:
+            click.echo(f"skipped {card.name}: learns while it runs, minutes a video; --method {card.name} runs it")
+        elif not card.default_weights and card.name not in NEEDS_NO_WEIGHTS:
+            click.echo(f"skipped {card.name}: ships no weights, and what random ones say is no record")
+        else:
+            yield card
+
+
+def make(case: Case, data: Path, out: Path) -> str:
+    """Run one case and put its record into leaderboard/; returns what became of it."""
+    folder = out / case.folder
+    command = ["run", "--plugin", case.method.name, "--bench", case.bench.name, "--task", case.task]
+    command += ["--threads", "1", "--out", str(folder), *case.form.options]
+    command += ["--data-root", str(data), "--allow-partial"] if case.bench.needs_root else []
+    ended = subprocess.run([sys.executable, "-m", "harness", *command], cwd=ROOT, capture_output=True, text=True)
+    if ended.returncode:
+        return f"FAILED ({ended.returncode}): {ended.stderr.strip().splitlines()[-1:]}"
+    add = [
+        "leaderboard",
+        "add",
+        str(folder),
+        "--partial",
+        "--replace",
+        *(["--name", case.ending] if case.ending else []),
+    ]
+    added = subprocess.run([sys.executable, "-m", "harness", *add], cwd=ROOT, capture_output=True, text=True)
+    if added.returncode:
+        return f"FAILED to be added ({added.returncode}): {added.stderr.strip()}"
+    record = read_record(folder / "record.json")
+    assert case.record.name == file_name_of(record, case.ending)
+    figure = next(iter(next(iter(record.scores.values())).items()))
+    load = record.conditions.load_average
+    return f"{figure[0]} {figure[1].value}, {record.partial_reason or 'all videos'}, load {load}"
+
+
+@click.command()
+@click.option("--only", "benches", multiple=True, metavar="BENCH", help=f"Of {', '.join(BENCHES)}; default: all.")
+@click.option("--method", "methods", multiple=True, metavar="NAME", help="Default: all that ship what they need.")
+@click.option("--data", type=click.Path(path_type=Path), default=ROOT.parent / "shared/data/DAVIS", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "runs/records", show_default=True)
+@click.option("--again", is_flag=True, help="Measure what leaderboard/ holds already, too, and replace it.")
+@click.option("--list", "is_list", is_flag=True, help="Say what would be done.")
+def main(benches: Sequence[str], methods: Sequence[str], data: Path, out: Path, again: bool, is_list: bool) -> None:
+    """Make the records that are not there, then rebuild the pages."""
+    failed = 0
+    for case in list_cases(Catalog.load(), benches or BENCHES, methods):
+        if case.bench.needs_root and not data.is_dir():
+            click.echo(f"skipped {case.words}: no data at {data}")
+        elif case.record.exists() and not again:
+            click.echo(f"there is {case.record.relative_to(ROOT)}")
+        elif is_list:
+            click.echo(f"to do: {case.words}")
+        else:
+            told = make(case, data, out)
+            failed += told.startswith("FAILED")
+            click.echo(f"{case.words}: {told}")
+    if not is_list:
+        subprocess.run([sys.executable, "-m", "harness", "leaderboard", "build"], cwd=ROOT, check=True)
+    if failed:
+        raise click.ClickException(f"{failed} records were not made")
+
+
+if __name__ == "__main__":
+    main()
