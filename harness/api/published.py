@@ -44,6 +44,10 @@ class PublishedRow(_Record):
     """Where it is printed: ``Table 3``."""
     rule: Text = ""
     """The rule of ``harness run --protocol`` by which they are averaged; empty: the benchmark's own."""
+    backbone: Text = ""
+    """The network that makes its features, where the paper says so of this row."""
+    trained_on: Text = ""
+    """The data, as the paper names them for this row."""
     figures: dict[ColumnName, Number]
     """Column -> figure exactly as printed, in per cent (``J-mean: 69.9``)."""
     by_video: dict[NonEmpty, dict[ColumnName, Number]] = Field(default_factory=dict)
@@ -65,6 +69,8 @@ class PublishedPaper(_Record):
     authors: NonEmpty
     venue: NonEmpty
     year: int
+    url: Annotated[str, StringConstraints(pattern=r"^(https://[A-Za-z0-9._~/-]{1,300})?$")] = ""
+    """Where it can be read."""
     rows: Annotated[list[PublishedRow], Field(min_length=1)]
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

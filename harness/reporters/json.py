@@ -75,6 +75,7 @@ def _content(benchmark: str, task: str, found: Standing | None, published: Seque
                 "paper": paper.title,
                 "venue": paper.venue,
                 "year": paper.year,
+                "url": paper.url,
             }
             | row.model_dump(exclude={"benchmark", "task", "method"})
             for paper in sorted(published, key=lambda paper: (paper.year, paper.plugin))

@@ -269,13 +269,16 @@ def _write_reported(place: tuple[str, str], published: Sequence[PublishedPaper])
     columns += list(dict.fromkeys(column for _, row in rows for column in row.figures if column not in columns))
     rows.sort(key=lambda item: (item[0].year, item[0].method))
     cells = [_write_reported_row(paper, row, columns) for paper, row in rows]
-    heads = ["method", "supervision", *(_head(column) for column in columns), "speed as printed", "source", "note"]
+    heads = ["method", "backbone", "trained on", "supervision", *(_head(column) for column in columns)]
+    heads += ["speed as printed", "source", "note"]
     return [f"*Reported*, as printed in papers and not measured here:\n\n{_table(cells, heads)}"]
 
 
 def _write_reported_row(paper: PublishedPaper, row: PublishedRow, columns: Sequence[str]) -> list[str]:
     return [
         cell(", ".join(part for part in (row.method or paper.method, row.variant) if part)),
+        cell(row.backbone or NONE),
+        cell(row.trained_on or NONE),
         cell(row.supervision),
         *(str(row.figures[column]) if column in row.figures else NONE for column in columns),
         _print_speed(row.speed),
@@ -287,6 +290,7 @@ def _write_reported_row(paper: PublishedPaper, row: PublishedRow, columns: Seque
 def _papers(published: Sequence[PublishedPaper]) -> str:
     lines = [
         f"- {cell(paper.method)}: {cell(paper.authors)}, {cell(paper.title)}, {cell(paper.venue)} {paper.year}."
+        + (f" <{paper.url}>" if paper.url else "")
         for paper in sorted(published, key=lambda paper: (paper.year, paper.method))
     ]
     return "\n".join(lines) + "\n"
