@@ -7,7 +7,7 @@ fresh process of head took more than every one of base.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.ab.match import Match
@@ -64,13 +64,14 @@ def judge(match: Match, catalog: Catalog, gate: Gate | None = None) -> Verdict:
     """Judge a match by a gate; without one by ``default_gate``."""
     gate = gate or default_gate(match)
     columns = columns_of(match.base, catalog)
-    comparison = compare(
+    found = compare(
         match.base,
         match.head,
         Gate(accuracy=gate.accuracy),
         lower_is_better={column.name for column in columns if not column.higher_is_better},
         no_means={column.name for column in columns if not column.averaged},
     )
+    comparison = replace(found, notes=())  # its clocks are told of here, and were read in turns
     ratios = {clock: ratio_of_rounds(*pair) for clock, pair in match.clocks.items()}
     rulings = (*comparison.rulings, *_rule_clocks(gate, match, ratios))
     return Verdict(match, comparison, ratios, rulings)

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from harness.api.errors import GateFailed
 from harness.catalog import Catalog
 from harness.cli import completion, options
+from harness.cli.compare import refuse_by
 from harness.cli.terminal import say, table, visible
 from harness.planning.places import runs_folder
 from harness.ranking.gate import read_gate
@@ -169,9 +169,7 @@ def command(
         say(json.dumps(verdict.to_json(), indent=2))
     else:
         say(write_markdown(sections) if markdown else _as_text(sections))
-    if not verdict.passed:
-        failed = [f"{ruling.rule}: {ruling.found}" for ruling in verdict.rulings if not ruling.passed]
-        raise GateFailed("the gate says no:\n  " + "\n  ".join(failed))
+    refuse_by(gate_file, verdict)
 
 
 def _as_text(sections: list[Any]) -> str:

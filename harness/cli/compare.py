@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,11 +27,22 @@ from harness.running.finished import columns_of, read_digests, read_frame_ms, re
 @click.option(
     "--gate", "gate_file", type=options.PATH, metavar="FILE", help="TOML file of rules; exit code 1 if one fails."
 )
+@click.option(
+    "--import",
+    "imported",
+    type=click.Choice(["pytest-benchmark"]),
+    help="BASE and HEAD are no runs but files of this kind: of pytest --benchmark-json, compared by their raw rounds.",
+)
 @click.option("--common", is_flag=True, help="Compare the videos that both runs have, where each has others too.")
 @options.as_json
-def command(base: Path, head: Path, gate_file: Path | None, common: bool, as_json: bool) -> None:
+def command(base: Path, head: Path, gate_file: Path | None, imported: str | None, common: bool, as_json: bool) -> None:
     """Compare run HEAD with run BASE (run folders or record files): accuracy by video, speed under equal conditions."""
     gate = None if gate_file is None else read_gate(gate_file)
+    if imported is not None:
+        from harness.cli.compare_benchmarks import compare_files
+
+        refuse_by(gate_file, compare_files(base, head, gate, as_json=as_json))
+        return
     before, after = (read_run(path) for path in (base, head))
     times = (read_frame_ms(base, by_video=has_throughput(before)), read_frame_ms(head, by_video=has_throughput(after)))
     columns = columns_of(before, Catalog.load())
@@ -45,9 +57,14 @@ def command(base: Path, head: Path, gate_file: Path | None, common: bool, as_jso
         common=common,
     )
     say(json.dumps(asdict(found) | {"passed": found.passed}, indent=2) if as_json else describe_comparison(found))
+    refuse_by(gate_file, found)
+
+
+def refuse_by(gate_file: Path | None, found: Any) -> None:
+    """GateFailed with every rule that does not hold; ``found`` has rulings."""
     if not found.passed:
         failed = [f"{ruling.rule}: {ruling.found}" for ruling in found.rulings if not ruling.passed]
-        raise GateFailed(f"the gate {gate_file} says no:\n  " + "\n  ".join(failed))
+        raise GateFailed(f"the gate {gate_file or 'of harness ab'} says no:\n  " + "\n  ".join(failed))
 
 
 def describe_comparison(found: Comparison) -> str:

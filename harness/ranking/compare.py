@@ -19,7 +19,7 @@ from harness.ranking.gate import CLOCKS, Gate
 from harness.ranking.intervals import Difference, paired_difference
 from harness.ranking.sides import Differing, Side, describe_side, list_differences, restrict
 from harness.ranking.significance import Significance, Verdict
-from harness.ranking.standings import has_throughput
+from harness.ranking.standings import has_throughput, parse_created
 
 Milliseconds = Mapping[str, float]
 
@@ -120,7 +120,7 @@ def compare(
     UsageError when the runs were scored on other data or by another rule.
     """
     sides, differences = (describe_side(base), describe_side(head)), list_differences(base, head)
-    notes = tuple(_describe_loads(base, head))
+    notes = (*_describe_loads(base, head), *_tell_order(base, head))
     shared = _find_shared(base, head, digests, common=common)
     if shared:
         base, head = (restrict(record, shared, leave_out=no_means) for record in (base, head))
@@ -141,6 +141,16 @@ def _describe_loads(base: RunRecord, head: RunRecord) -> Iterator[str]:
         busy = describe_load(record.conditions.load_average, record.conditions.cores)
         if busy and record.timing is not None:
             yield f"note: {name} began at {busy}"
+
+
+def _tell_order(base: RunRecord, head: RunRecord) -> Iterator[str]:
+    """That the clocks of two runs were not read in turns, and how far apart the runs ended."""
+    if base.timing is not None and head.timing is not None:
+        minutes = abs((parse_created(head) - parse_created(base)).total_seconds()) / 60
+        yield (
+            f"note: not measured in turns: the runs ended {minutes:.0f} minutes apart, and what the machine did "
+            "meanwhile is in the difference of their clocks; harness ab measures in turns"
+        )
 
 
 def why_not_comparable(base: RunRecord, head: RunRecord) -> str:

@@ -21,9 +21,13 @@ ClockName = Literal[
     "e2e_p90_ms",
     "throughput_fps",
     "added_memory_mib",
+    "benchmark_ms",
 ]
 CLOCKS: tuple[ClockName, ...] = get_args(ClockName)
-"""The speed and memory figures that are compared; fps is better when higher, the others when lower."""
+"""The speed and memory figures that are compared; fps is better when higher, the others when lower.
+
+``benchmark_ms`` is each benchmark of files of pytest-benchmark.
+"""
 
 _Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

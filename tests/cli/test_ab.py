@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from harness.api.errors import GateFailed
 from harness.cli.ab import command
 
 ON = ["--plugin", "copyfirst", "--bench", "mini-small"]
@@ -42,15 +43,15 @@ def test_a_whole_match_leaves_two_runs_and_says_no_to_a_planted_loss(tmp_path):
     asked = ["--plugin", "centre-prior", "--bench", "mini-small", "--limit", "2", "--threads", "1", "--rounds", "2"]
     asked += ["--memory-rounds", "1", "--out", str(tmp_path / "out"), "--json"]
     equal = CliRunner().invoke(command, [*asked])
-    found = json.loads(equal.stdout)
     assert equal.exit_code == 0, equal.output
+    found = json.loads(equal.stdout)
     assert (found["identical"], list(found["differing"].values())) == (2, [0, 0])
     assert all(len(turns) == 2 for turns in found["rounds"]["model_cpu_ms"]["head"].values())
     for side in ("base", "head"):
         assert json.loads((tmp_path / "out" / side / "record.json").read_text())["timing"]["model_cpu_ms"] > 0
-    worse = CliRunner().invoke(command, [*asked, "--head", "half_height=0.05"])
+    worse = CliRunner().invoke(command, [*asked, "--head", "half_height=0.6"])
+    assert isinstance(worse.exception, GateFailed), worse.output
     found = json.loads(worse.stdout)
-    assert type(worse.exception).__name__ == "GateFailed"
     assert found["identical"] == 0
     assert not found["rulings"][0]["passed"]
     assert found["comparison"]["differences"][0]["what"] == "config.half_height"

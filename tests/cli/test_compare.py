@@ -124,3 +124,19 @@ def test_a_missing_run_is_missing_data_and_a_broken_one_fails_verification(place
     (place / "head" / "record.json").write_text("{")
     assert run("base", "head") == 8
     assert "head/record.json: found no readable JSON" in capsys.readouterr().err
+
+
+def test_files_of_pytest_benchmark_are_compared_and_a_gate_says_no(tmp_path, capsys):
+    rounds = [1.0, 1.01, 0.99, 1.02, 0.98]
+    for name, by in (("base", 1.0), ("head", 1.2)):
+        benchmark = {"fullname": "tests/x.py::y", "stats": {"data": [by * value for value in rounds]}}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"benchmarks": [benchmark]}))
+    (tmp_path / "gate.toml").write_text("[speed]\nbenchmark_ms = {max_loss = 0.1}\n")
+    files = [str(tmp_path / "base.json"), str(tmp_path / "head.json"), "--import", "pytest-benchmark"]
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *files, "--gate", str(tmp_path / "gate.toml")])
+    printed = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "tests/x.py::y: benchmark_ms worse by at most 10 %" in printed.err
+    assert "1.200" in printed.out
+    assert "not measured in turns" in printed.out

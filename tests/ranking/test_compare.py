@@ -276,3 +276,12 @@ def test_an_offline_method_is_compared_by_throughput(make_record):
     base, head = (make_record(BASE, causality="offline", fps=900.0, throughput=fps) for fps in (4.0, 2.0))
     by_clock = {change.clock: change.worse_by for change in compare(base, head).speed}
     assert by_clock == {"model_first_frame_ms": 0.0, "throughput_fps": pytest.approx(1.0), "added_memory_mib": 0.0}
+
+
+def test_two_runs_are_said_not_to_be_measured_in_turns(make_record):
+    base = make_record(BASE, created="2026-01-02T03:04:05+00:00")
+    head = make_record(BASE, created="2026-01-02T03:49:05+00:00")
+    (note,) = compare(base, head).notes
+    assert "not measured in turns: the runs ended 45 minutes apart" in note
+    assert "harness ab" in note
+    assert compare(base, make_record(BASE, fps=None)).notes == ()
