@@ -30,7 +30,7 @@ STEADY = 2
 """The first mask in which nothing may wait, as in ``harness check``."""
 CATALOG = Catalog.load()
 MASKS = ("one-shot", "object-zvos", "instance-zvos")
-DECIDES_ON_THE_HOST = {"dtnet", "dnet"}
+DECIDES_ON_THE_HOST = {"dtnet", "dnet", "mug-instances"}
 """Which proposals exist, and which track takes one, is read from the device in each frame: their README says so."""
 COMPUTES_ON_THE_HOST = {"boundary-saliency", "flow-threshold", "flow-threshold-online", "moving-components"}
 """OpenCV and scikit-image, which know no device, find the flow and what stands out: their README says so."""

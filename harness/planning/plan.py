@@ -145,7 +145,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     method = elsewhere.method if elsewhere else catalog.methods.get(request.plugin)
     source = elsewhere or catalog.methods.source(method.name)
     benchmark = catalog.benchmarks.get(request.bench)
-    task = _task(request, method, benchmark)
+    task = _task(request, method, benchmark, catalog)
     rule = choose_rule(request.rule, benchmark, task, catalog)
     config = configure(method, request.preset, () if elsewhere else request.overrides)
     weights, weights_path = choose_weights(method, request.weights)
@@ -197,7 +197,7 @@ def _refuse_contradictions(request: Request) -> None:
         raise UsageError("--first-frame-seconds and --frame-seconds must be more than 0")
 
 
-def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:
+def _task(request: Request, method: Method, benchmark: Benchmark, catalog: Catalog) -> Task:
     common = [name for name in benchmark.tasks if name in method.tasks]
     if request.task is not None:
         if request.task not in TASKS:
@@ -207,9 +207,24 @@ def _task(request: Request, method: Method, benchmark: Benchmark) -> Task:
         raise UsageError(
             f"{method.name} offers {', '.join(method.tasks)}; {benchmark.name} scores {', '.join(benchmark.tasks)}"
             + (f"; --task {request.task} is not in both" if request.task else "; they have no task in common"),
-            hint="harness ls benches",
+            hint=_name_sisters(request, method, benchmark, catalog) or "harness ls benches",
         )
     return TASKS[cast(TaskName, common[0])]
+
+
+def _name_sisters(request: Request, method: Method, benchmark: Benchmark, catalog: Catalog) -> str:
+    """Which other cards of the same plugin do what this one does not; empty where none does."""
+    if method.name not in catalog.methods.names():  # one of another environment
+        return ""
+    plugin = catalog.methods.source(method.name).entry_point
+    wanted = benchmark.tasks if request.task is None else (request.task,)
+    sisters = [
+        f"{card.name} offers {', '.join(both)}"
+        for card in catalog.methods
+        if catalog.methods.source(card.name).entry_point == plugin
+        and (both := [task for task in card.tasks if task in wanted and task in benchmark.tasks])
+    ]
+    return f"of the same plugin, {'; '.join(sisters)}" if sisters else ""
 
 
 class Videos(NamedTuple):

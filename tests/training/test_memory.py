@@ -9,7 +9,13 @@ from harness.catalog import Catalog
 from harness.training.memory import MemoryNeeds, choose_preset, describe_memory, estimate_memory
 from harness.training.plan import TrainingRequest, resolve_training
 
-TRAINABLE = {"tvos": "small", "selfsup": "small-pairwise", "imas": "small-scratch", "dtnet": "small-scratch"}
+TRAINABLE = {
+    "tvos": "small",
+    "selfsup": "small-pairwise",
+    "imas": "small-scratch",
+    "dtnet": "small-scratch",
+    "mug-zvos": "small-scratch",
+}
 
 
 @dataclass(frozen=True)

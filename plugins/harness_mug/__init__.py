@@ -1,0 +1,125 @@
+"""The cards of MuG: one model from unlabelled videos, for objects, instances and prompts (Lu et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness import BuildContext, Citation, Kernel, Method, Stage, Training, hookimpl
+from harness_mug.config import (
+    INSTANCE_PRESETS,
+    OBJECT_PRESETS,
+    PRESETS,
+    Config,
+    InstanceConfig,
+    ObjectConfig,
+)
+from harness_mug.training.config import PRESETS as TRAINING_PRESETS
+from harness_mug.training.config import TrainingConfig
+from harness_mug.training.memory import memory_mib
+
+PAPER = Citation(
+    title="Learning Video Object Segmentation from Unlabeled Videos",
+    authors="Xiankai Lu, Wenguan Wang, Jianbing Shen, Yu-Wing Tai, David Crandall, Steven C. H. Hoi",
+    year=2020,
+    url="https://arxiv.org/abs/2003.05020",
+)
+SUPERVISION = "none but what a trunk's file and the provider of initial maps were made with"
+
+
+def build_objects(context: BuildContext) -> Any:
+    """Build object-level zero-shot; torch is imported here and not before, as below."""
+    from harness_mug.method import build
+
+    return build(context)
+
+
+def build_instances(context: BuildContext) -> Any:
+    """Build instance zero-shot."""
+    from harness_mug.instances.method import build
+
+    return build(context)
+
+
+def build_one_shot(context: BuildContext) -> Any:
+    """Build one-shot propagation."""
+    from harness_mug.one_shot.method import build
+
+    return build(context)
+
+
+def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
+    """The stages of ``harness train``; torch is imported here and not before."""
+    from harness_mug.training.stages import plan_stages
+
+    return plan_stages(config)
+
+
+def hot_functions() -> Sequence[Kernel]:
+    """The kernels of zero-shot and of training, for listings; not called ``kernels``, which is the module."""
+    from harness_mug.kernels import aggregate, aggregate_twice, correlate
+
+    return (aggregate, aggregate_twice, correlate)
+
+
+def hot_functions_of_one_shot() -> Sequence[Kernel]:
+    """The kernel of propagation."""
+    from harness_mug.kernels import spread
+
+    return (spread,)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    training = Training(
+        stages=plan_stages,
+        config=TrainingConfig,
+        presets=TRAINING_PRESETS,
+        needs="frames",
+        choose="last",
+        metric="J",
+        inference_preset="small",
+        providers={"saliency": "saliency"},
+        cpu_preset="small-scratch",
+        memory_mib=memory_mib,
+    )
+    return [
+        Method(
+            name="mug",
+            tasks=("one-shot",),
+            build=build_one_shot,
+            summary="Hands labels on from the prompted and the last frame by features learnt from unlabelled videos.",
+            causality="online",
+            config=Config,
+            presets=PRESETS,
+            kernels=hot_functions_of_one_shot,
+            supervision=SUPERVISION,
+            paper=PAPER,
+        ),
+        Method(
+            name="mug-zvos",
+            tasks=("object-zvos",),
+            build=build_objects,
+            summary="Reads the object out of each frame against eight of its video; learnt from unlabelled videos.",
+            causality="offline",
+            config=ObjectConfig,
+            presets=OBJECT_PRESETS,
+            kernels=hot_functions,
+            training=training,
+            providers={"saliency": "saliency"},
+            supervision=SUPERVISION,
+            paper=PAPER,
+        ),
+        Method(
+            name="mug-instances",
+            tasks=("instance-zvos",),
+            build=build_instances,
+            summary="Proposals within the foreground of mug-zvos, linked by overlap along the flow; at most 20 tracks.",
+            causality="offline",
+            config=InstanceConfig,
+            presets=INSTANCE_PRESETS,
+            providers={"saliency": "saliency", "proposals": "proposals", "flow": "flow"},
+            supervision=SUPERVISION,
+            paper=PAPER,
+        ),
+    ]

@@ -1,0 +1,27 @@
+"""Initial maps: what stands out in a single frame; training begins with them, and they are a method of their own."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from harness import Video, stage
+from harness.models.saliency import SaliencyProvider
+
+
+class Maps:
+    """A source of ``Foreground``. Saliency 0..1 counts as the probability of the object, as it is.
+
+    ours: the paper makes its maps binary by the CRF, and does not say what the CRF's unary is.
+    """
+
+    def __init__(self, provider: SaliencyProvider) -> None:
+        self.provider = provider
+
+    def begin(self, video: Video) -> None:
+        """Nothing is known of a video but its frames."""
+
+    def rate(self, frame: Tensor, place: int, begun: object) -> Float[Tensor, "H W"]:
+        """Probabilities of one frame."""
+        with stage("saliency"):
+            return self.provider.rate(frame)

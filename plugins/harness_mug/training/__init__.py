@@ -1,0 +1,1 @@
+"""How MuG learns from unlabelled videos: four granularities, and rounds of relabelling."""

@@ -1,0 +1,135 @@
+"""Which frames of which videos an iteration learns from, and what is known of them.
+
+Everything is a function of the seed, the round and the iteration; no video depends on how many processes share a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness import DataError, Sample
+from harness_mug.training.config import STRIDES, TrainingConfig
+
+DRAW_ORDER, DRAW_VIDEO = range(2)  # first word of the seed of each kind of draw
+LOOKED_AT = 3
+"""Frames of a clip."""
+Labels = Sequence[NDArray[np.uint8]]  # (T, h, w) of 0 and 1, a video
+
+
+class VideoBatch(NamedTuple):
+    """V videos of F frames each: first one a segment, then the instance where it has its own, then three of a clip."""
+
+    frames: Tensor
+    """(V, F, H, W, 3) uint8."""
+    initial: Tensor
+    """(V, F, h, w) uint8, 0 and 1: the initial maps."""
+    predicted: Tensor
+    """The same by the round before; of no cells in the first round."""
+    start: Tensor
+    """(V, 2) the cell where the patch is cut out of the clip's first frame."""
+    pair: Tensor
+    """(V, 2) the segments whose frames are matched in the long term."""
+    query: Tensor
+    """(V,) the segment whose r is told from other videos'."""
+
+
+class Choice(NamedTuple):
+    """The frames of one video."""
+
+    segments: list[int]
+    instance: int
+    clip: list[int]
+
+    def in_order(self, config: TrainingConfig) -> list[int]:
+        """In the order of a batch."""
+        return [*self.segments, *([] if config.share_clip else [self.instance]), *self.clip]
+
+
+def draw_frames(rng: np.random.Generator, length: int, config: TrainingConfig) -> Choice:
+    """One frame of each of K equal segments, one of the whole video, and three of six successive ones in order."""
+    bounds = [part * length / config.segments for part in range(config.segments + 1)]
+    segments = [min(int(low + rng.random() * (high - low)), length - 1) for low, high in itertools.pairwise(bounds)]
+    begin = int(rng.integers(max(1, length - config.clip + 1)))
+    window = min(config.clip, length)
+    chosen = rng.choice(window, LOOKED_AT, replace=window < LOOKED_AT)
+    clip = sorted(begin + int(each) for each in chosen)
+    return Choice(segments, clip[0] if config.share_clip else int(rng.integers(length)), clip)
+
+
+def draw_pair(rng: np.random.Generator, frames: Sequence[int], apart: int) -> tuple[int, int]:
+    """Two places of ``frames`` in any order, so many frames apart; the two farthest where none are."""
+    pairs = [(i, j) for i in range(len(frames)) for j in range(len(frames)) if i != j]
+    far = [(i, j) for i, j in pairs if abs(frames[i] - frames[j]) >= apart]
+    if far:
+        return far[int(rng.integers(len(far)))]
+    return max(pairs, key=lambda pair: abs(frames[pair[0]] - frames[pair[1]]))
+
+
+def shrink(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A frame at another size, each pixel the mean of those it stands for."""
+    if frame.shape[:2] == size:
+        return np.ascontiguousarray(frame)
+    smaller = frame.shape[0] >= size[0]
+    return np.asarray(
+        cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR), np.uint8
+    )
+
+
+class VideoSource:
+    """The videos of one round of a training."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        initial: Labels,
+        predicted: Labels | None,
+        config: TrainingConfig,
+        seed: int,
+        turn: int,
+    ) -> None:
+        if not samples:
+            raise DataError("there are no videos to learn from", hint="name data: harness ls benches")
+        self.samples, self.initial, self.predicted = samples, initial, predicted
+        self.config, self.seed, self.turn = config, seed, turn
+
+    def video_at(self, iteration: int, place: int) -> int:
+        """The video at a place of an iteration's batch: each is drawn once before any is drawn again."""
+        epoch, turn = divmod(iteration * self.config.videos + place, len(self.samples))
+        order = np.random.default_rng((DRAW_ORDER, self.seed, self.turn, epoch)).permutation(len(self.samples))
+        return int(order[turn])
+
+    def videos(self, iteration: int, places: Sequence[int]) -> VideoBatch:
+        """The videos at these places of an iteration's batch."""
+        parts = [self._video(iteration, place) for place in places]
+        return VideoBatch(*(torch.stack(each) for each in zip(*parts, strict=True)))
+
+    def _video(self, iteration: int, place: int) -> tuple[Tensor, ...]:
+        config, video = self.config, self.video_at(iteration, place)
+        rng = np.random.default_rng((DRAW_VIDEO, self.seed, self.turn, iteration, place))
+        sample = self.samples[video]
+        choice = draw_frames(rng, sample.length, config)
+        frames = choice.in_order(config)
+        pixels = np.stack([shrink(np.asarray(sample.read_frame(t), np.uint8), config.size) for t in frames])
+        known = [self.initial[video][frames]]
+        known.append(
+            np.zeros((len(frames), 0, 0), np.uint8) if self.predicted is None else self.predicted[video][frames]
+        )
+        if rng.random() < config.flip:
+            pixels, known = pixels[:, :, ::-1], [each[..., ::-1] for each in known]
+        side = config.patch // STRIDES[config.architecture]
+        start = [int(rng.integers(cells - side + 1)) + side // 2 for cells in config.grid]
+        return (
+            torch.from_numpy(np.ascontiguousarray(pixels)),
+            *(torch.from_numpy(np.ascontiguousarray(each)) for each in known),
+            torch.tensor(start),
+            torch.tensor(draw_pair(rng, choice.segments, config.apart)),
+            torch.tensor(int(rng.integers(config.segments))),
+        )

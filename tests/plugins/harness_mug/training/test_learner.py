@@ -1,0 +1,216 @@
+"""A round's learner on toy videos: what it computes, that it learns, and what it leaves out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from harness import TrainingContext
+from harness.api.providers import parse_spec
+from harness_mug.network import TRAINING, load_network
+from harness_mug.training.config import SMALL
+from harness_mug.training.learner import MuGLearner, Parts, begin
+from harness_mug.training.stages import build_round, label_path, prepare_round
+
+TINY = replace(
+    SMALL,
+    initial="none",
+    frozen_stages=0,
+    norms="learn",
+    size=(48, 64),
+    patch=16,
+    videos=2,
+    segments=2,
+    flip=0.0,
+    lr=3e-3,
+    head_scale=1.0,
+    iterations=12,
+)
+TERMS = {"read-out", "frame", "short", "long", "video"}
+
+
+def context_of(toy, config=TINY, videos=2, **changes):
+    samples = [toy.sample_of(toy.squares(8, seed=seed)[0], f"v{seed}") for seed in range(videos)]
+    given = {
+        "samples": samples,
+        "config": config,
+        "device": "cpu",
+        "precision": "fp32",
+        "weights": None,
+        "seed": 0,
+        "providers": {"saliency": parse_spec("saliency", "boundary")},
+    }
+    return TrainingContext(**(given | changes))
+
+
+def truths_of(toy, config=TINY, videos=2):
+    """The squares on the cells: what perfect maps would be."""
+    found = []
+    for seed in range(videos):
+        masks = toy.squares(8, seed=seed)[1]
+        rows, columns = (
+            np.linspace(0, side, cells, endpoint=False) for side, cells in zip((64, 96), config.grid, strict=True)
+        )
+        found.append(masks[:, rows.astype(int) + 4][:, :, columns.astype(int) + 4])
+    return found
+
+
+def learner_of(toy, config=TINY, predicted=None, begin_from=None, **changes):
+    return MuGLearner(
+        context_of(toy, config, **changes),
+        initial=truths_of(toy, config),
+        predicted=predicted,
+        begin_from=begin_from,
+        turn=1,
+    )
+
+
+def learn(learner, steps):
+    """The loop of ``harness train``; every loss's terms."""
+    told = []
+    for iteration in range(steps):
+        torch.manual_seed(iteration)
+        loss, terms = learner.loss(learner.batch(iteration), iteration)
+        learner.optimizer().zero_grad()
+        loss.backward()
+        learner.optimizer().step()
+        told.append({name: float(value) for name, value in terms.items()})
+    return told
+
+
+def test_every_granularity_is_computed_and_weighted_as_the_paper_says(toy):
+    learner = learner_of(toy)
+    loss, terms = learner.loss(learner.batch(0), 0)
+    assert set(terms) == TERMS
+    expected = terms["read-out"] + terms["frame"] + 0.1 * terms["short"] + 0.02 * terms["long"] + 0.5 * terms["video"]
+    assert loss.item() == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["frame", "short", "long", "video"])
+def test_one_that_is_switched_off_is_not_computed(toy, name):
+    learner = learner_of(toy, replace(TINY, **{name: False}))
+    _, terms = learner.loss(learner.batch(0), 0)
+    assert set(terms) == TERMS - {name}
+
+
+def test_without_the_frame_s_loss_the_read_out_tells_the_trunk_nothing(toy):
+    config = replace(TINY, frame=False, short=False, long=False, video=False)
+    learner = learner_of(toy, config)
+    loss, _ = learner.loss(learner.batch(0), 0)
+    loss.backward()
+    assert all(each.grad is None or not each.grad.any() for each in learner.network.trunk.parameters())
+    assert any(each.grad.any() for each in learner.network.upsilon.parameters())
+
+
+def test_losses_fall_on_toy_videos(toy):
+    told = learn(learner_of(toy), 10)
+    for name in ("read-out", "frame"):
+        assert np.median([each[name] for each in told[-3:]]) < 0.8 * told[0][name]
+    assert told[-1]["video"] < told[0]["video"]
+
+
+def test_the_second_round_s_target_is_mostly_the_first_one_s_answer(toy):
+    initial = truths_of(toy)
+    learner = learner_of(toy, predicted=[1 - each for each in initial])
+    views = learner.look(learner.batch(0))
+    batch = learner.batch(0)
+    assert torch.allclose(views.targets[:, :, 0], 0.05 * batch.initial.float() + 0.95 * batch.predicted.float())
+
+
+def test_what_is_frozen_does_not_learn(toy):
+    learner = learner_of(toy, replace(TINY, frozen_stages=3, norms="frozen"))
+    trunk = learner.network.trunk
+    before = {name: value.clone() for name, value in trunk.state_dict().items()}
+    learn(learner, 1)
+    changed = {name for name, value in trunk.state_dict().items() if not torch.equal(value, before[name])}
+    third = trunk.ends[2]
+    assert changed
+    assert all(int(name.split(".")[1]) > third for name in changed)
+    assert not any("running" in name for name in changed)
+
+
+def test_weights_are_those_of_a_method_and_of_the_next_round(toy, tmp_path):
+    learner = learner_of(toy)
+    path = tmp_path / "last.safetensors"
+    save_file(dict(learner.weights()), path)
+    assert load_network(path).architecture == "small"
+    network, parts = begin(TINY, path, seed=5)
+    assert torch.allclose(network.rho.weight, learner.network.rho.weight, atol=1e-3)
+    assert torch.allclose(parts.kappa.linear.bias, learner.parts.kappa.linear.bias, atol=1e-3)
+    assert {name for name in learner.weights() if name.startswith(TRAINING)} == {
+        TRAINING + name for name in Parts().state_dict()
+    }
+
+
+def test_a_trunk_of_others_takes_its_place(toy, tmp_path):
+    trunk = learner_of(toy).network.trunk
+    path = tmp_path / "trunk.safetensors"
+    save_file({name: (value * 0 + 2).contiguous() for name, value in trunk.state_dict().items()}, path)
+    network, _ = begin(TINY, path, seed=0)
+    assert (network.trunk._conv_stem.weight == 2).all()
+
+
+def test_computing_maps_again_on_the_way_back_gives_the_same_gradient(toy):
+    grads = []
+    for checkpoint in (False, True):
+        learner = learner_of(toy, replace(TINY, checkpoint=checkpoint, norms="frozen"))
+        loss, _ = learner.loss(learner.batch(0), 0)
+        loss.backward()
+        grads.append(learner.network.trunk._conv_stem.weight.grad.clone())
+    assert torch.allclose(*grads, atol=1e-4 * float(grads[0].abs().max()))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(toy):
+    with pytest.raises(ValueError, match="cannot be shared by 4"):
+        learner_of(toy, world=4)
+
+
+@pytest.fixture
+def rounds(toy, tmp_path):
+    """Contexts of both rounds, in folders as ``harness train`` has them."""
+    made = []
+    for name in ("round-1", "round-2"):
+        folder = tmp_path / "artefacts" / name
+        folder.mkdir(parents=True)
+        made.append(context_of(toy, replace(TINY, iterations=2), stage=name, artefacts=folder))
+    return made
+
+
+def test_rounds_follow_each_other_and_labels_are_made_once(rounds, tmp_path):
+    first, second = rounds
+    told = []
+    prepare_round(first, lambda done, total: told.append((done, total)), turn=1)
+    assert told[-1] == (16, 16)
+    learner = build_round(first, turn=1)
+    assert learner.source.predicted is None
+    earlier = tmp_path / "stage-round-1.safetensors"
+    save_file(dict(learner.weights()), earlier)
+    second = replace(second, earlier=earlier)
+    prepare_round(second, lambda done, total: None, turn=2)
+    again = build_round(second, turn=2)
+    assert again.source.predicted[0].shape == (8, *TINY.grid)
+    assert set(np.unique(again.source.predicted[0])) <= {0, 1}
+    assert torch.allclose(again.network.rho.weight, learner.network.rho.weight, atol=1e-3)
+
+
+def test_a_relabelling_that_was_killed_goes_on_with_the_videos_that_are_missing(rounds):
+    first, _ = rounds
+    prepare_round(first, lambda done, total: None, turn=1)
+    kept, lost = (label_path(first.artefacts, sample) for sample in first.samples)
+    was = lost.read_bytes()
+    mark = np.full((8, *TINY.grid), 1, np.uint8)
+    np.save(kept, mark)  # what is there is not made again
+    lost.unlink()
+    prepare_round(first, lambda done, total: None, turn=1)
+    assert lost.read_bytes() == was
+    assert np.array_equal(np.load(kept), mark)
+
+
+def test_initial_maps_lie_on_what_stands_out(toy, rounds):
+    first, _ = rounds
+    prepare_round(first, lambda done, total: None, turn=1)
+    for sample, truth in zip(first.samples, truths_of(toy), strict=True):
+        found = np.load(label_path(first.artefacts, sample))
+        assert (found & truth).sum() / (found | truth).sum() > 0.5
