@@ -30,6 +30,8 @@ Constant = bool | int | float | str | list[bool | int | float | str]
 
 STAGE = "stage:"
 """Before the name of a stage of the method, among ``metrics``."""
+OF_VIDEO = "@"
+"""Between a metric and the video it is of: ``J-mean@blackswan``, the mean over the video's objects."""
 
 
 class _Table(BaseModel):
@@ -106,7 +108,8 @@ class Experiment(_Table):
     protocol: str = ""
     """The scoring rule of the paper's figures, where it is not the benchmark's own."""
     metrics: Annotated[list[str], Field(min_length=1)]
-    """Figures as ``harness ls metrics`` names them, and ``stage:NAME``: seconds a frame in a stage of the method."""
+    """Figures as ``harness ls metrics`` names them, ``METRIC@VIDEO`` of one video, ``stage:NAME``: seconds a frame in a
+    stage of the method."""
     scale: Annotated[float, Field(gt=0, le=1e6)] = 100.0
     """Measured figures are multiplied by it to stand beside the published ones; 100: per cent."""
     digits: Annotated[int, Field(ge=0, le=6)] = 1

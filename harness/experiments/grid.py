@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Protocol
 from harness.api.errors import HarnessError, UsageError
 from harness.api.records import Interval, Precision, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
-from harness.experiments.format import STAGE, Cell, Experiment, cells_of
+from harness.experiments.format import OF_VIDEO, STAGE, Cell, Experiment, cells_of
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
 from harness.experiments.trained import Learn, RowTrainings
 from harness.files import write_atomically
@@ -218,6 +219,7 @@ def _seed(record: RunRecord, folder: Path, seed: int) -> Seed:
         seed=seed,
         folder=str(folder),
         figures={column: interval for columns in record.scores.values() for column, interval in columns.items()}
+        | figures_by_video(record)
         | seconds_by_stage(record),
         videos_done=record.benchmark.videos_done,
         videos_expected=record.benchmark.videos_expected,
@@ -225,6 +227,17 @@ def _seed(record: RunRecord, folder: Path, seed: int) -> Seed:
         model_fps=model_fps(record),
         failures=[f"{failure.video}: {failure.kind}: {failure.message}" for failure in record.failures],
     )
+
+
+def figures_by_video(record: RunRecord) -> dict[str, Interval]:
+    """Means over the objects of a video that have the figure, by ``METRIC@VIDEO``."""
+    found: dict[str, Interval] = {}
+    for video in record.videos:
+        for metric in dict.fromkeys(name for figures in video.objects.values() for name in figures):
+            values = [value for figures in video.objects.values() if (value := figures.get(metric)) is not None]
+            if values:
+                found[f"{metric}{OF_VIDEO}{video.video}"] = Interval(value=statistics.fmean(values))
+    return found
 
 
 def seconds_by_stage(record: RunRecord) -> dict[str, Interval]:

@@ -11,6 +11,8 @@ from harness.experiments.grid import Choice
 from harness.experiments.outcome import CellOutcome, Outcome
 
 SECONDS_DIGITS = 4
+MOST_COLUMNS = 12
+"""A table with more figures a row is turned: a line a figure, a column a row of the paper."""
 _STATES = {"needs-weights": "needs weights", "failed": "failed", "not-scored": "not scored"}
 
 
@@ -39,13 +41,16 @@ def tabulate(outcome: Outcome, choice: Choice) -> Told:
     rows = list(dict.fromkeys(cell.row for cell in outcome.cells))
     columns = list(dict.fromkeys(cell.column for cell in outcome.cells))
     pairs = [(column, metric) for column in columns for metric in experiment.metrics]
-    table = [(row, *(_write(outcome, outcome.cell(row, column), metric) for column, metric in pairs)) for row in rows]
+    heads = [_head(outcome, column, metric) for column, metric in pairs]
+    body = [[_write(outcome, outcome.cell(row, column), metric) for column, metric in pairs] for row in rows]
+    if len(pairs) > MOST_COLUMNS:
+        rows, heads, body = heads, rows, [list(line) for line in zip(*body, strict=True)]
     paper = experiment.paper
     where = f"{paper.where} of {paper.title} ({paper.authors} {paper.year})"
     return Told(
         title=experiment.title,
-        heads=("", *(_head(outcome, column, metric) for column, metric in pairs)),
-        rows=tuple(table),
+        heads=("", *heads),
+        rows=tuple((name, *line) for name, line in zip(rows, body, strict=True)),
         lines=(
             f"{where}; each cell: measured [95 % interval over videos] / published",
             *_conditions(outcome, choice),

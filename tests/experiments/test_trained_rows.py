@@ -9,7 +9,7 @@ from harness.api.errors import MethodFailed, UsageError
 from harness.api.records import Interval, StageTime
 from harness.catalog import Catalog
 from harness.experiments.format import Experiment, cells_of, list_shipped, read_experiment
-from harness.experiments.grid import seconds_by_stage
+from harness.experiments.grid import figures_by_video, seconds_by_stage
 from harness.experiments.outcome import CellOutcome, Outcome, Seed
 from harness.experiments.table import tabulate
 from harness.experiments.trained import RowTrainings, folder_name
@@ -207,3 +207,24 @@ def test_seconds_are_shown_as_seconds_beside_the_printed_ones(read):
     assert page.heads == ("", "share", "affinity, s a frame")
     assert page.rows == (("a", "50.0 / 65.0", "0.0123 / 0.05"),)
     assert "trained here, runs/train/a" in "\n".join(page.lines)
+
+
+def test_a_figure_of_one_video_is_the_mean_over_its_objects():
+    videos = [
+        SimpleNamespace(video="dogs", objects={"1": {"J-mean": 0.5}, "2": {"J-mean": 0.7}, "3": {"J-mean": None}}),
+        SimpleNamespace(video="cat", objects={"1": {"J-mean": None}}),
+    ]
+    assert figures_by_video(SimpleNamespace(videos=videos)) == {"J-mean@dogs": Interval(value=0.6)}
+
+
+def test_many_figures_are_lines_and_the_rows_of_the_paper_columns(read):
+    names = [f"share@{place}" for place in range(13)]
+    experiment = read('[[rows]]\nname = "a"').model_copy(update={"metrics": names})
+    cell = CellOutcome(
+        row="a", column="", method="mover", preset="", overrides=[], benchmark="paper-val",
+        published={name: float(place) for place, name in enumerate(names)}, state="failed",
+    )  # fmt: skip
+    outcome = Outcome(name="toy", created="now", harness_version="0", experiment=experiment, cells=[cell])
+    page = tabulate(outcome, SimpleNamespace(bench="", overrides=(), precision="fp32"))
+    assert page.heads == ("", "a")
+    assert page.rows[12] == ("share@12", "failed / 12.0")
