@@ -21,18 +21,18 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 
 COLUMNS: tuple[Column, ...] = (
-    Column("AP", "average precision, mean over overlap thresholds 0.5, 0.55, ... 0.95"),
-    Column("AP50", "average precision at overlap 0.5"),
-    Column("AP75", "average precision at overlap 0.75"),
-    Column("AP_S", "AP of small objects"),
-    Column("AP_M", "AP of middle-sized objects"),
-    Column("AP_L", "AP of large objects"),
-    Column("AR1", "average recall with the one best detection"),
-    Column("AR10", "average recall with the 10 best detections"),
-    Column("AR100", "average recall with the 100 best detections"),
-    Column("AR_S", "AR100 of small objects"),
-    Column("AR_M", "AR100 of middle-sized objects"),
-    Column("AR_L", "AR100 of large objects"),
+    Column("AP", "average precision, mean over overlap thresholds 0.5, 0.55, ... 0.95", averaged=False),
+    Column("AP50", "average precision at overlap 0.5", averaged=False),
+    Column("AP75", "average precision at overlap 0.75", averaged=False),
+    Column("AP_S", "AP of small objects", averaged=False),
+    Column("AP_M", "AP of middle-sized objects", averaged=False),
+    Column("AP_L", "AP of large objects", averaged=False),
+    Column("AR1", "average recall with the one best detection", averaged=False),
+    Column("AR10", "average recall with the 10 best detections", averaged=False),
+    Column("AR100", "average recall with the 100 best detections", averaged=False),
+    Column("AR_S", "AR100 of small objects", averaged=False),
+    Column("AR_M", "AR100 of middle-sized objects", averaged=False),
+    Column("AR_L", "AR100 of large objects", averaged=False),
 )
 
 
