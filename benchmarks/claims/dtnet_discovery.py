@@ -1,7 +1,8 @@
 """Table 3's question on generated videos: what guidance adds to D-Net's proposals.
 
 python -m benchmarks.claims.dtnet_discovery --weights guided=FILE --weights alone=FILE: class-agnostic AP of every frame
-as an image, on generated videos that no training saw (their seeds are not those of ``mini-train``).
+as an image, on generated videos that no training saw (their seeds are not those of ``mini-train``). FILE:truth tells
+the network the true foreground of the frame before in place of its own, FILE:nothing none.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import click
 import numpy as np
 import torch
 from scipy.stats import t as student
+from torch import Tensor
 
+from benchmarks.claims.dtnet_association import read_truth
 from harness import BuildContext, Video
 from harness.api.contracts import COCO_CLASS_AGNOSTIC
 from harness.api.records import VideoScores
@@ -21,6 +24,7 @@ from harness.datasets.mini import MiniVideo
 from harness.datasets.mini.stories import STORIES
 from harness.metrics.precision.image_ap import ImageAP
 from harness_dtnet.config import DISCOVERY_SMALL
+from harness_dtnet.discovery.discover import Discoverer, Discovery
 from harness_dtnet.discovery.method import build
 
 COLUMNS = ("AP", "AP50", "AR10")
@@ -41,8 +45,9 @@ def main(named: Sequence[str], seeds: int, frames: int, lines: int) -> None:
     ]
     first: list[VideoScores] = []
     for each in named:
-        name, _, path = each.partition("=")
-        found = [measure(video, Path(path)) for video in videos]
+        name, _, place = each.partition("=")
+        path, _, told = place.partition(":")
+        found = [measure(video, Path(path), told) for video in videos]
         click.echo(f"{name}: " + ", ".join(f"{column} {summarise(found)[column]:.3f}" for column in COLUMNS))
         first = first or found
         if found is not first:
@@ -51,10 +56,27 @@ def main(named: Sequence[str], seeds: int, frames: int, lines: int) -> None:
                 click.echo(f"  the first is above it in {column} by {value:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
-def measure(video: MiniVideo, weights: Path) -> VideoScores:
-    """The proposals of every frame beside the truth."""
+class Told(Discoverer):
+    """A D-Net that is told other foregrounds of the frames before than its own, or nothing."""
+
+    def __init__(self, own: Discoverer, foregrounds: Sequence[Tensor] | None) -> None:
+        super().__init__(own.network, own.normalise, own.config)
+        self.foregrounds, self.t = foregrounds, -1
+
+    def discover(self, images: Tensor, before: tuple[Tensor, Tensor] | None) -> Discovery:
+        """As its own, but for what it is told."""
+        self.t = 0 if before is None else self.t + 1
+        known = None if before is None or self.foregrounds is None else (before[0], self.foregrounds[self.t - 1])
+        return super().discover(images, known)
+
+
+def measure(video: MiniVideo, weights: Path, told: str) -> VideoScores:
+    """The proposals of every frame beside the truth; ``told``: "", "truth" or "nothing" about the frame before."""
     sample = video.sample()
     method = build(BuildContext("vis", DISCOVERY_SMALL, "cpu", "fp32", weights, 0))
+    if told:
+        truths = [torch.from_numpy(read_truth(sample, t) > 0).float() for t in range(sample.length)]
+        method.discoverer = Told(method.discoverer, truths if told == "truth" else None)
     seen = Video(
         name=sample.name,
         length=sample.length,
