@@ -81,11 +81,10 @@ class Case:
         options = self.form.options
         return self.form.name or (options[options.index("--preset") + 1] if "--preset" in options else "")
 
-    @property
-    def record(self) -> Path:
-        """The file in leaderboard/."""
+    def record_in(self, leaderboard: Path) -> Path:
+        """The file in that leaderboard."""
         name = f"{self.method.name}-{self.ending}.json" if self.ending else f"{self.method.name}.json"
-        return ROOT / "leaderboard/records" / self.bench.name / self.task / name
+        return leaderboard / "records" / self.bench.name / self.task / name
 
 
 def list_cases(catalog: Catalog, benches: Sequence[str], methods: Sequence[str]) -> Iterator[Case]:
@@ -110,8 +109,8 @@ def _choose(catalog: Catalog) -> Iterator[Method]:
             yield card
 
 
-def make(case: Case, data: Path, out: Path) -> str:
-    """Run one case and put its record into leaderboard/; returns what became of it."""
+def make(case: Case, data: Path, out: Path, to: Path) -> str:
+    """Run one case and put its record into the leaderboard ``to``; returns what became of it."""
     folder = out / case.folder
     command = ["run", "--plugin", case.method.name, "--bench", case.bench.name, "--task", case.task]
     command += ["--threads", "1", "--out", str(folder), *case.form.options]
@@ -125,11 +124,11 @@ def make(case: Case, data: Path, out: Path) -> str:
         record, source = record.model_copy(update={"timing": None}), folder / "record-without-clocks.json"
         write_atomically(source, record.to_json().encode())
     ending = ["--name", case.ending] if case.ending else []
-    add = ["leaderboard", "add", str(source), "--partial", "--replace", *ending]
+    add = ["leaderboard", "add", str(source), "--to", str(to), "--partial", "--replace", *ending]
     added = subprocess.run([sys.executable, "-m", "harness", *add], cwd=ROOT, capture_output=True, text=True)
     if added.returncode:
         return f"FAILED to be added ({added.returncode}): {added.stderr.strip()}"
-    assert case.record.name == file_name_of(record, case.ending)
+    assert case.record_in(to).name == file_name_of(record, case.ending)
     column, figure = next(iter(next(iter(record.scores.values())).items()))
     clocks = f"no clocks, since it began at {busy}" if busy else "with clocks"
     return f"{column} {figure.value}, {record.partial_reason or 'all videos'}, {clocks}"
@@ -140,24 +139,31 @@ def make(case: Case, data: Path, out: Path) -> str:
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Default: all that ship what they need.")
 @click.option("--data", type=click.Path(path_type=Path), default=ROOT.parent / "shared/data/DAVIS", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=ROOT / "runs/records", show_default=True)
-@click.option("--again", is_flag=True, help="Measure what leaderboard/ holds already, too, and replace it.")
+@click.option("--to", type=click.Path(path_type=Path), default=ROOT / "leaderboard", show_default=True)
+@click.option("--again", is_flag=True, help="Measure what the leaderboard holds already, too, and replace it.")
 @click.option("--list", "is_list", is_flag=True, help="Say what would be done.")
-def main(benches: Sequence[str], methods: Sequence[str], data: Path, out: Path, again: bool, is_list: bool) -> None:
+def main(
+    benches: Sequence[str], methods: Sequence[str], data: Path, out: Path, to: Path, again: bool, is_list: bool
+) -> None:
     """Make the records that are not there, then rebuild the pages."""
+    data, out, to = data.resolve(), out.resolve(), to.resolve()
     failed = 0
     for case in list_cases(Catalog.load(), benches or BENCHES, methods):
+        there = case.record_in(to)
         if case.bench.needs_root and not data.is_dir():
             click.echo(f"skipped {case.words}: no data at {data}")
-        elif case.record.exists() and not again:
-            click.echo(f"there is {case.record.relative_to(ROOT)}")
+        elif there.exists() and not again:
+            click.echo(f"there is {there.relative_to(to)}")
         elif is_list:
             click.echo(f"to do: {case.words}")
         else:
-            told = make(case, data, out)
+            told = make(case, data, out, to)
             failed += told.startswith("FAILED")
             click.echo(f"{case.words}: {told}")
     if not is_list:
-        subprocess.run([sys.executable, "-m", "harness", "leaderboard", "build"], cwd=ROOT, check=True)
+        places = ["--records", str(to / "records"), "--published", str(to / "published"), "--out", str(to)]
+        (to / "published").mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, "-m", "harness", "leaderboard", "build", *places], cwd=ROOT, check=True)
     if failed:
         raise click.ClickException(f"{failed} records were not made")
 

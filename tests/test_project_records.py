@@ -1,0 +1,56 @@
+"""``make records``: what it would make, what it leaves alone, and a record of it made for real."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.records import BENCHES, NEEDS_NO_WEIGHTS, TOO_SLOW, list_cases, main
+from harness.catalog import Catalog
+
+
+def run(*options):
+    ended = CliRunner().invoke(main, [str(option) for option in options], catch_exceptions=False)
+    return ended.exit_code, ended.output.splitlines()
+
+
+def test_every_method_that_ships_what_it_needs_is_made_for_every_task_it_has():
+    catalog = Catalog.load()
+    cases = list(list_cases(catalog, BENCHES, ()))
+    made = {(case.method.name, case.bench.name, case.task) for case in cases}
+    for card in catalog.methods:
+        is_made = bool(card.default_weights) or card.name in NEEDS_NO_WEIGHTS
+        wanted = {
+            (card.name, bench, task)
+            for bench in BENCHES
+            for task in catalog.benchmarks.get(bench).tasks
+            if task in card.tasks and is_made and card.name not in TOO_SLOW and not card.replays
+        }
+        assert wanted == {place for place in made if place[0] == card.name}, card.name
+    assert len({case.folder for case in cases}) == len({case.record_in(Path()) for case in cases}) == len(cases)
+
+
+def test_what_is_there_is_left_and_what_has_no_data_is_told(tmp_path):
+    there = tmp_path / "board/records/mini-small/one-shot/copyfirst.json"
+    there.parent.mkdir(parents=True)
+    there.write_text("{}")
+    options = ["--to", tmp_path / "board", "--data", tmp_path / "none", "--method", "copyfirst", "--list"]
+    code, lines = run("--only", "mini-small", "--only", "davis17-val", *options)
+    assert code == 0
+    assert lines == [
+        "there is records/mini-small/one-shot/copyfirst.json",
+        f"skipped copyfirst on davis17-val (one-shot): no data at {tmp_path / 'none'}",
+    ]
+    assert run("--only", "mini-small", *options, "--again")[1] == ["to do: copyfirst on mini-small (one-shot)"]
+
+
+@pytest.mark.slow
+def test_a_record_is_made_once_and_the_page_with_it(tmp_path):
+    options = ["--to", tmp_path / "board", "--out", tmp_path / "runs", "--only", "mini-small", "--method", "copyfirst"]
+    code, lines = run(*options)
+    assert (code, lines[0].split(",")[1]) == (0, " all videos")
+    record = json.loads((tmp_path / "board/records/mini-small/one-shot/copyfirst.json").read_text())
+    assert (record["conditions"]["threads"], record["partial"]) == (1, False)
+    assert "copyfirst" in (tmp_path / "board/README.md").read_text()
+    assert run(*options)[1][0] == "there is records/mini-small/one-shot/copyfirst.json"
