@@ -167,12 +167,8 @@ def _precision(category: _Category, a: int, weights: Floats, positives: Floats) 
         recall = true / positives[:, None]
         falling = true / (false + true + np.spacing(1))
         falling = np.maximum.accumulate(falling[:, ::-1], axis=1)[:, ::-1]
-        for s in range(len(weights)):
-            places = np.searchsorted(recall[s], _RECALLS, side="left")
-            reached = np.zeros(len(_RECALLS))
-            inside = places < falling.shape[1]
-            reached[inside] = falling[s, places[inside]]
-            found[s, t] = reached.mean()
+        reached = np.searchsorted(_RECALLS, recall, side="right")  # how many of the 101 recalls are reached by then
+        found[:, t] = (falling * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(_RECALLS)
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -173,8 +174,7 @@ def flip_signs(shares: Floats, *, most_exact: int = MOST_EXACT, draws: int = FLI
         second.sort()
         above = first.size * second.size - int(np.searchsorted(second, least - first, side="left").sum())
         return SignFlips(2 * above / 2 ** len(moved), 2 ** len(shares), is_exact=True)
-    words = np.random.PCG64(seed).random_raw(draws * len(moved)) >> np.uint64(63)
-    sums = (1.0 - 2.0 * words.reshape(draws, len(moved))) @ moved
+    sums = _draw_signs(draws, len(moved), seed) @ moved
     return SignFlips((1 + int((np.abs(sums) >= least).sum())) / (1 + draws), draws, is_exact=False)
 
 
@@ -199,6 +199,15 @@ def _error(residuals: Floats) -> float | None:
     """The standard error of a mean of as many videos; None with fewer than two."""
     count = len(residuals)
     return math.sqrt(float(residuals @ residuals) / (count - 1) / count) if count > 1 else None
+
+
+@lru_cache(maxsize=4)
+def _draw_signs(draws: int, videos: int, seed: int) -> Floats:
+    """(draws, videos) of 1 and -1, by PCG64's raw words as in ``draw_videos``."""
+    words = np.random.PCG64(seed).random_raw(draws * videos) >> np.uint64(63)
+    signs: Floats = 1.0 - 2.0 * words.reshape(draws, videos)
+    signs.flags.writeable = False
+    return signs
 
 
 def _sum_flips(shares: Floats) -> Floats:
