@@ -145,6 +145,27 @@ def check(records: Path, published: Path, out: Path, reporters: Sequence[str], a
         say(json.dumps({"records": len(found), "papers": len(papers)}))
 
 
+@command.command("rescore")
+@click.argument("record", type=click.Path(path_type=Path))
+@click.argument("masks", type=click.Path(path_type=Path))
+@options.data_root
+@click.option("--markdown", is_flag=True, help="Print a line of Markdown on standard output, for a step summary.")
+@options.as_json
+def rescore(record: Path, masks: Path, data_root: Path | None, markdown: bool, as_json: bool) -> None:
+    """Score MASKS (a folder or a zip; tracks too) and hold the figures against RECORD; exit code 8 otherwise."""
+    from harness.predictions.rescoring import rescore as score_again
+
+    catalog = Catalog.load()
+    claimed = read_record(record)
+    verify_record(claimed, record, catalog)
+    again = score_again(claimed, masks, catalog, data_root)
+    figures = {name: figure.value for columns in again.scores.values() for name, figure in columns.items()}
+    words = f"{claimed.plugin.name} on {claimed.benchmark.full_name}: the masks of {len(again.videos)} videos"
+    say(f"- {words} score what the record says" if markdown else f"{words} score what {record} says", err=not markdown)
+    if as_json:
+        say(json.dumps({"record": str(record), "videos": len(again.videos), "figures": figures}))
+
+
 def _refuse_missing(records: Path, published: Path) -> None:
     """Raise for a folder that was asked for and is not there: an empty page would take the place of a full one."""
     missing = [str(path) for path in (records, published) if not path.is_dir()]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.api.contracts import RULES, Benchmark, Rule
+from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, IncompletePredictions, UsageError, VerificationFailed
 from harness.api.mask_files import encode_mask, ids_in
 from harness.api.records import RunRecord
@@ -20,9 +20,10 @@ from harness.api.track_json import track_to_json
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
 from harness.files import digest_of_bytes, scratch_folder
-from harness.leaderboard.verification import TOLERANCE, read_record
+from harness.leaderboard.verification import read_record
 from harness.planning.plan import Trial
 from harness.predictions.found import RESULTS, SHOWN, find_predictions, read_all_tracks
+from harness.predictions.rescoring import expect_equal, rule_of
 from harness.predictions.scoring import look_over, plan_scoring, score
 from harness.predictions.servers import Server
 from harness.predictions.video_masks import VideoMasks
@@ -66,7 +67,7 @@ def pack(
     run = Path(os.path.realpath(run))  # unlike Path.resolve it lets a link to itself be, to be named later
     record = _record_of(run)
     benchmark = _benchmark_of(run, server, record, catalog, bench, force=force)
-    rule = _rule_of(record, benchmark, server)
+    rule = None if record is None or not benchmark.scored else rule_of(record, benchmark.rules[server.task])
     trial = plan_scoring(run, benchmark, catalog, server.task, data_root=data_root, rule=rule)
     place = _place_for(out, run, server)
     with (
@@ -82,7 +83,7 @@ def pack(
         contents = _write_zip(built, members)
         rescored = _read_again(built, contents, server, trial, catalog)
         if rescored is not None and record is not None:
-            _expect_equal(record, rescored)
+            expect_equal(record, rescored, "the zip scores")
         built.replace(place)
     return Packed(
         path=place,
@@ -125,17 +126,6 @@ def _benchmark_of(
             hint="--force makes the zip all the same, to try the form",
         )
     return benchmark
-
-
-def _rule_of(record: RunRecord | None, benchmark: Benchmark, server: Server) -> Rule | None:
-    """The rule the record was scored by, where it is not the benchmark's own."""
-    if record is None or not benchmark.scored or record.benchmark.scoring == benchmark.rules[server.task].version:
-        return None
-    for rule in RULES.values():
-        if rule.version == record.benchmark.scoring:
-            return rule
-    known = sorted(rule.version for rule in RULES.values())
-    raise VerificationFailed(f"the record names the rule {record.benchmark.scoring!r}; known: {', '.join(known)}")
 
 
 def _place_for(out: Path | None, run: Path, server: Server) -> Path:
@@ -288,30 +278,3 @@ def _read_masks_again(folder: Path, contents: _Contents, server: Server, trial: 
             name = f"{server.folder}{sample.name}/{path.name}"
             if hashlib.sha256(masks.read(frame).tobytes()).hexdigest() != contents.masks[name]:
                 raise VerificationFailed(f"{path}: found another mask than was packed")
-
-
-def _expect_equal(record: RunRecord, again: RunRecord) -> None:
-    """Raise VerificationFailed at the first figure of the record that the zip does not reach."""
-    if record.benchmark.fingerprint != again.benchmark.fingerprint:
-        raise VerificationFailed(
-            f"the record was made on other data: fingerprint {record.benchmark.fingerprint[:12]}, "
-            f"here {again.benchmark.fingerprint[:12]}",
-            hint="give the --data-root the run was made on, or run again",
-        )
-    before, after = _figures(record), _figures(again)
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        if (old is None) != (new is None) or (old is not None and new is not None and abs(old - new) > TOLERANCE):
-            raise VerificationFailed(
-                f"{name}: the zip scores {new}, the run's record says {old}",
-                hint="the masks or the record were changed after the run; run again",
-            )
-
-
-def _figures(record: RunRecord) -> dict[str, float | None]:
-    figures = {f"{m} {column}": i.value for m, columns in record.scores.items() for column, i in columns.items()}
-    for row in record.videos:
-        figures |= {
-            f"{row.video}, object {name}, {c}": v for name, all_ in row.objects.items() for c, v in all_.items()
-        }
-    return figures
