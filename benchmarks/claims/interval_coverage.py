@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import bootstrap
 
-from harness.api.records import Average, Interval
+from harness.api.records import Average, Detections, Interval, Matches
 from harness.ranking.intervals import clustered_interval
+from harness.ranking.precision import pool
 from harness.ranking.significance import Shares, assess, quantile
 
 Floats = npt.NDArray[np.float64]
@@ -76,6 +77,32 @@ def _find_t(rows: dict[str, list[float]], *, average: Average) -> Interval:
     return shares.interval()
 
 
+def draw_tracks(draw: np.random.Generator) -> Detections:
+    """Ten tracks of a video: the surer the more often true, more so in easy videos, each up to some overlap."""
+    scores = np.sort(draw.random(10))[::-1]
+    is_true = draw.random(10) < draw.beta(3.0, 2.0) * np.sqrt(scores)
+    letters = ["t" * good + "f" * (10 - good) for good in np.where(is_true, draw.integers(3, 11, 10), 0)]
+    missed = int(draw.integers(0, 3))
+    group = Matches(
+        category=-1,
+        scores=scores.tolist(),
+        ranks=list(range(10)),
+        outcomes=["".join(letters)] * 4,
+        truths=[max(1, int(is_true.sum()) + missed)] * 4,
+    )
+    return Detections(groups=[group])
+
+
+def cover_precision(count: int, trials: int, truth: float, draw: np.random.Generator) -> float:
+    """The share of t intervals of AP, by what leaving each video out changes, that hold the AP of very many videos."""
+    held = 0
+    for _ in range(trials):
+        shares = Shares.of_detections({f"v{place}": draw_tracks(draw) for place in range(count)}, "AP")
+        interval = None if shares is None else shares.interval()
+        held += interval is not None and interval.low is not None and interval.low <= truth <= (interval.high or 0.0)
+    return held / trials
+
+
 def judge(population: Population, count: int, trials: int, draw: np.random.Generator) -> dict[str, float]:
     """How often a verdict is given where there is no difference, and where there is as much as is called detectable."""
     found: dict[str, list[bool]] = {"false, interval alone": [], "false, both": [], "seen": []}
@@ -118,6 +145,13 @@ def main(trials: int, seed: int) -> None:
         for count in COUNTS:
             told = judge(population, count, trials, np.random.default_rng([seed, count]))
             click.echo(_line([population.name, count, *(f"{share:.3f}" for share in told.values())]))
+    click.echo()
+    click.echo(_line(["AP of tracks, videos", "t of shares"]))
+    click.echo(_line(["---"] * 2))
+    draw = np.random.default_rng(seed)
+    truth = float(pool([draw_tracks(draw) for _ in range(4000)], np.ones((1, 4000)))["AP"][0])
+    for count in COUNTS:
+        click.echo(_line([count, f"{cover_precision(count, trials // 2, truth, draw):.3f}"]))
 
 
 def _line(cells: Sequence[object]) -> str:

@@ -205,7 +205,7 @@ def _error(residuals: Floats) -> float | None:
 def _draw_signs(draws: int, videos: int, seed: int) -> Floats:
     """(draws, videos) of 1 and -1, by PCG64's raw words as in ``draw_videos``."""
     words = np.random.PCG64(seed).random_raw(draws * videos) >> np.uint64(63)
-    signs: Floats = 1.0 - 2.0 * words.reshape(draws, videos)
+    signs: Floats = np.where(words.reshape(draws, videos) == 0, 1.0, -1.0)
     signs.flags.writeable = False
     return signs
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from harness.api.records import Conditions, WeightsInfo
-from harness.ranking.figures import difference_of, mean_of, shares_of, significance_of
+from harness.api.records import Conditions, Detections, Matches, VideoSummary, WeightsInfo
+from harness.ranking.figures import difference_of, interval_to_show, mean_of, shares_of, significance_of
+from harness.ranking.precision import resample_figures
 from harness.ranking.standings import standing, standings
 
 TEN = [f"video-{number}" for number in range(10)]
@@ -259,3 +260,28 @@ def test_a_mean_over_frames_is_compared_as_one(make_record):
     pooled = record.model_copy(update={"benchmark": told, "videos": videos})
     assert mean_of(pooled, "J-mean").value == pytest.approx((0.2 + 3 * 0.8) / 4)
     assert difference_of(record, record, "J-mean").value == 0
+
+
+def test_tracks_are_told_apart_by_what_was_detected(make_record):
+    def of(method, hits):
+        """Eight videos of one truth each, found first or after a false detection."""
+        group = {"category": 1, "scores": [0.9, 0.8], "ranks": [0, 1], "truths": [1] * 4}
+        rows = []
+        for number in range(8):
+            outcomes = ["t" * 10 + "f" * 10 if number < hits else "f" * 10 + "t" * 10] * 4
+            found = Detections(groups=[Matches(**group, outcomes=outcomes)])
+            rows.append(VideoSummary(video=f"v{number}", frames=5, objects={}, detections={"track_ap": found}))
+        record = make_record(flat(0.5), method=method)
+        figures = resample_figures([row.detections["track_ap"] for row in rows])
+        bench = record.benchmark.model_copy(update={"task": "vis", "scoring": "youtube-vis/1"})
+        return record.model_copy(update={"benchmark": bench, "videos": rows, "scores": {"track_ap": figures}})
+
+    records = [of("few", 1), of("half", 4), of("all", 8)]
+    (board,) = standing(records).boards
+    assert [row.label for row in board.rows] == ["all", "half", "few"]
+    assert (board.pairs.count, board.pairs.videos) == (3, 8)
+    assert board.pairs.leads[0, 2]
+    told = significance_of(records[0], records[2], "AP")
+    assert (told.judge(higher_is_better=True), told.is_exact, told.flips) == ("better", True, 2**8)
+    shown = interval_to_show(records[1], "AP")
+    assert 0.5 < shown.low < shown.value < shown.high <= 1.0
