@@ -1,6 +1,6 @@
-"""The face of the harness: what plugins are written with, and ``run`` and ``score``; nothing is defined here.
+"""The face of the harness: what plugins are written with; ``run``, ``merge``, ``score``. Nothing is defined here.
 
-Importing it imports no torch: ``run`` and ``score`` stand floors above and are looked up when they are asked for.
+Importing it imports no torch: they stand floors above and are looked up when they are asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from harness.api.weights_facts import read_facts
 from harness.api.whole_files import whole_file
 
 if TYPE_CHECKING:
-    from harness.evaluation import Outcome, run, score
+    from harness.evaluation import Outcome, merge, run, score
 
 __all__ = [
     "DAVIS_2016",
@@ -78,6 +78,7 @@ __all__ = [
     "Weights",
     "hookimpl",
     "kernel",
+    "merge",
     "natural_key",
     "read_facts",
     "read_tracks",
@@ -90,7 +91,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Outcome", "run", "score"):
+    if name in ("Outcome", "merge", "run", "score"):
         import harness.evaluation
 
         return getattr(harness.evaluation, name)

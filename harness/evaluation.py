@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -113,6 +113,7 @@ def run(
     precision: Precision = "fp32",
     videos: Sequence[str] = (),
     limit: int | None = None,
+    shard: tuple[int, int] | None = None,
     data_root: str | Path | None = None,
     allow_partial: bool = False,
     executor: str = "inline",
@@ -133,7 +134,8 @@ def run(
     interrupted run into the same folder are reused, unless ``resume`` is ``"never"``; ``"elsewhere"`` also takes those
     made on another machine, with other threads, workers or another torch, without their clocks. A video that fails
     costs itself only: the outcome says so (``Outcome.raise_failures``). ``overlay`` draws the masks over the frames,
-    into ``overlays`` in the folder. Raises the HarnessError that the command would print.
+    into ``overlays`` in the folder. ``shard`` (i, n) is the i-th of n shares of the videos: see ``merge``. Raises the
+    HarnessError that the command would print.
 
     A video of your own is the benchmark ``"own-video"``, or ``"own-video:first.png"``, with the video as ``data_root``.
     """
@@ -149,6 +151,7 @@ def run(
         precision=precision,
         videos=tuple(videos),
         limit=limit,
+        shard=shard,
         data_root=_as_path(data_root),
         allow_partial=allow_partial,
         executor=executor,
@@ -182,6 +185,36 @@ def run(
             )
             if overlay:
                 _draw_overlays(plan, folder, record, watcher)
+    return Outcome(record, folder)
+
+
+def merge(
+    shards: Sequence[str | Path],
+    out: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    python: str | Path | None = None,
+    watch: Watch = watch_nothing,
+) -> Outcome:
+    """Put the shares of a run together, as ``harness merge`` does: nothing runs, and the record is that of one run.
+
+    ``shards`` are the folders of all ``run(..., shard=(i, n))``, in any order. Raises the HarnessError that the command
+    would print.
+    """
+    from harness.running.shards import merge as merge_shards
+
+    folder = Path(out)
+    with hear_interrupts(), ExitStack() as stack:
+        watchers: list[Watcher] = []
+        record = merge_shards(
+            [Path(shard) for shard in shards],
+            folder,
+            Catalog.load(),
+            data_root=_as_path(data_root),
+            python=_as_path(python),
+            on_plan=lambda plan: watchers.append(stack.enter_context(watch(plan, folder))),
+            on_note=lambda words: watchers[0].note(words),
+        )
     return Outcome(record, folder)
 
 
@@ -244,7 +277,8 @@ def score(
 
 def default_folder(plan: Plan) -> Path:
     """Where a run goes unless a folder is named: the same for the same request."""
-    name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8]) if part)
+    share = "shard-{}-of-{}".format(*plan.request.shard) if plan.request.shard else ""
+    name = "-".join(part for part in (plan.method.name, plan.request.preset, plan.key[:8], share) if part)
     return runs_folder() / plan.benchmark.name / plan.task.name / name
 
 

@@ -19,6 +19,7 @@ from harness.version import __version__
 VERBS = {
     "run": "Run a method on a benchmark: masks, scores, clocks, record.",
     "train": "Train a method that can be trained: weights, log, curve.",
+    "merge": "Put the shards of a run together into one run and its record.",
     "learning-curve": "Score a method that learns at test time after every so many iterations.",
     "tune": "Pick the object's channel, and the better weights, without truth.",
     "score": "Score masks made elsewhere.",

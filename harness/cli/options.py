@@ -69,6 +69,28 @@ class Names(click.ParamType):
         return names
 
 
+class Share(click.ParamType):
+    """One share of several, ``"2/4"``, as a pair."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """``"2/4"`` -> ``(2, 4)``; which shares there are is for who deals them.
+
+        >>> Share().convert("2/4", None, None)
+        (2, 4)
+        """
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value.strip())
+        if found is None:
+            self.fail(f"{value!r:.80} is no share; expected I/N, as 1/4", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+SHARE = Share()
+
+
 def use_threads(threads: int | None) -> None:
     """Let torch compute with so many threads; None leaves the choice to it, and does not import it."""
     if threads is not None:
@@ -149,6 +171,12 @@ videos = names(
     "Only these videos, by name; what comes out is partial. May be repeated; a comma in a name is written \\,.",
 )
 limit = click.option("--limit", type=NUMBER, metavar="N", help="Only the first N videos; what comes out is partial.")
+shard = click.option(
+    "--shard",
+    type=SHARE,
+    metavar="I/N",
+    help="Only the I-th of N shares of the videos, dealt by length; harness merge puts all of them together.",
+)
 data_root = click.option(
     "--data-root",
     type=PATH,

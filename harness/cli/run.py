@@ -53,6 +53,7 @@ OWN_VIDEO = "own-video"
 @options.precision
 @options.videos
 @options.limit
+@options.shard
 @options.data_root
 @options.allow_partial
 @click.option(
@@ -130,6 +131,7 @@ def command(
     precision: Any,
     videos: tuple[str, ...],
     limit: int | None,
+    shard: tuple[int, int] | None,
     data_root: Path | None,
     allow_partial: bool,
     executor: str,
@@ -166,6 +168,7 @@ def command(
         precision=precision,
         videos=videos,
         limit=limit,
+        shard=shard,
         data_root=data_root,
         allow_partial=allow_partial,
         executor=executor,

@@ -71,6 +71,8 @@ class Trial:
     tree: str = ""
     """Which tree the videos are of, where the benchmark takes any: SHA-256 over what lies in it."""
     elsewhere: Elsewhere | None = None
+    made_on: Mapping[str, Any] = field(default_factory=dict)
+    """Of ``key_parts``, what the machine decided that made the results, where that is not this one."""
 
     @functools.cached_property
     def provider_infos(self) -> dict[str, ProviderInfo]:
@@ -99,8 +101,8 @@ class Trial:
             "task": self.task.name,
             "scoring": self.rule.version,
             "device": self.request.device,
-            "machine": on.device if on else machine_name(self.request.devices),
-            "threads": self.request.threads or (on.threads if on else torch_threads(self.request.device)),
+            "machine": self._machine(on),
+            "threads": self._threads(on),
             "precision": self.request.precision,
             "seed": self.request.seed,
             "torch": self.elsewhere.torch if self.elsewhere else version("torch"),
@@ -113,7 +115,17 @@ class Trial:
             parts["providers"] = {name: info.model_dump() for name, info in self.provider_infos.items()}
         if self.elsewhere:
             parts["harness_elsewhere"] = self.elsewhere.harness
-        return parts
+        return {**parts, **self.made_on}
+
+    def _machine(self, on: Conditions | None) -> str:
+        if "machine" in self.made_on:  # this one may lack the device
+            return str(self.made_on["machine"])
+        return on.device if on else machine_name(self.request.devices)
+
+    def _threads(self, on: Conditions | None) -> int | None:
+        if "threads" in self.made_on:
+            return int(self.made_on["threads"])
+        return self.request.threads or (on.threads if on else torch_threads(self.request.device))
 
     @property
     def key(self) -> str:
@@ -297,6 +309,23 @@ def _choose(samples: Sequence[Sample], request: Request) -> tuple[Sequence[Sampl
         if request.limit < 1:
             raise UsageError(f"--limit {request.limit} leaves nothing to run; expected 1 or more")
         chosen = chosen[: request.limit]
-    if len(chosen) == len(samples):
-        return chosen, []
-    return chosen, [f"{len(chosen)} of {len(samples)} videos were chosen"]
+    reasons = [f"{len(chosen)} of {len(samples)} videos were chosen"] if len(chosen) < len(samples) else []
+    if request.shard is None:
+        return chosen, reasons
+    part, parts = request.shard
+    return take_shard(chosen, part, parts), [*reasons, f"shard {part} of {parts}"]
+
+
+def take_shard(samples: Sequence[Sample], part: int, parts: int) -> Sequence[Sample]:
+    """The ``part``-th of ``parts`` shares of the videos, from 1 on, in their own order; UsageError where it is empty.
+
+    Dealt like cards by falling length, so that no share has all the long ones; every machine deals alike.
+    """
+    if not 1 <= part <= parts:
+        raise UsageError(f"--shard {part}/{parts}: found part {part} of {parts}, expected 1/{parts} to {parts}/{parts}")
+    if part > len(samples):
+        raise UsageError(
+            f"--shard {part}/{parts} has no video: there are {len(samples)}", hint=f"at most --shard .../{len(samples)}"
+        )
+    by_length = sorted(range(len(samples)), key=lambda place: -samples[place].length)  # equal ones keep their order
+    return [samples[place] for place in sorted(by_length[part - 1 :: parts])]

@@ -23,6 +23,8 @@ class Request:
     precision: Precision = "fp32"
     videos: tuple[str, ...] = ()
     limit: int | None = None
+    shard: tuple[int, int] | None = None
+    """(i, n): of these videos the i-th of n parts, from 1 on; see ``take_shard``."""
     data_root: Path | None = None
     allow_partial: bool = False
     executor: str = "inline"

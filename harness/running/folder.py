@@ -34,6 +34,8 @@ from harness.files import (
 from harness.planning.plan import key_of_video
 
 _FOLDERS = ("videos", "masks", "tracks", "logs", "overlays")
+SHARD = "shard.json"
+"""What was asked for, in the folder of one share of a run."""
 MACHINE_PARTS = ("machine", "threads", "torch", "workers")
 """What of a plan may differ when a run goes on elsewhere: clocks depend on it, masks by what last bits decide."""
 LARGEST_RESULT = 1 << 28
@@ -82,7 +84,7 @@ class RunFolder(HeldFolder):
 
     def _refuse_links(self) -> None:
         """A run writes, replaces and deletes in these places: what a link leads to is somebody else's."""
-        refuse_links(self._plan, self.path / "record.json", *(self.path / name for name in _FOLDERS))
+        refuse_links(self._plan, self.path / "record.json", self.path / SHARD, *(self.path / name for name in _FOLDERS))
         for name in _FOLDERS:
             refuse_links(*((self.path / name).iterdir() if (self.path / name).is_dir() else ()))
 
@@ -107,7 +109,7 @@ class RunFolder(HeldFolder):
 
     def _drop_clocks(self, before: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
         """Give the results of a run on another machine this run's key, without their clocks; in words, or nothing."""
-        differs = _differences(before, parts)
+        differs = find_differences(before, parts)
         if not differs:
             return ""
         old, new, kept = digest_of(before), digest_of(dict(parts)), 0
@@ -145,7 +147,7 @@ class RunFolder(HeldFolder):
         if not self._plan.exists():
             return None
         before = self._read_plan()
-        differs = _differences(before, parts)
+        differs = find_differences(before, parts)
         if set(differs) - set(may_differ):
             key = next(key for key in differs if key not in may_differ)
             ways = ["choose another --out"]
@@ -161,7 +163,8 @@ class RunFolder(HeldFolder):
 
     def clear(self) -> None:
         """Throw away everything a run wrote here; other files stay. The plan goes last: until then it is a run's."""
-        (self.path / "record.json").unlink(missing_ok=True)
+        for name in ("record.json", SHARD):
+            (self.path / name).unlink(missing_ok=True)
         for name in _FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
         self._plan.unlink(missing_ok=True)
@@ -201,7 +204,8 @@ class RunFolder(HeldFolder):
         return self.path / "videos" / f"{video}.json"
 
 
-def _differences(before: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
+def find_differences(before: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
+    """The parts of two plans that differ, by name."""
     return sorted(key for key in {*before, *parts} if before.get(key) != parts.get(key))
 
 

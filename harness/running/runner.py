@@ -30,6 +30,7 @@ from harness.running.oddities import Oddities
 from harness.running.record import record_of
 from harness.running.replays import ReplaySession, refuse_apart
 from harness.running.session import Progress, Session
+from harness.running.shards import note_shard
 
 OnVideo = Callable[[VideoResult | VideoFailure, bool], None]
 
@@ -62,6 +63,8 @@ def run(
             parts = plan.key_parts
         if told := folder.claim(parts, fresh=fresh, elsewhere=elsewhere):
             on_note(told)
+        if plan.request.shard is not None:
+            note_shard(folder.path, plan.request)
         for sample in plan.samples:
             sessions.oddities.add(sample.name, sample.oddities)
         reused = find_finished(plan, folder, on_note)
