@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from harness.api.contracts import Benchmark, Method
+from harness.api.errors import DataError
 from harness.api.tasks import TaskName
 from harness.catalog import Catalog
 from harness.files import write_atomically
@@ -116,6 +117,8 @@ def make(case: Case, data: Path, out: Path, to: Path) -> str:
     command += ["--threads", "1", "--out", str(folder), *case.form.options]
     command += ["--data-root", str(data), "--allow-partial"] if case.bench.needs_root else []
     ended = subprocess.run([sys.executable, "-m", "harness", *command], cwd=ROOT, capture_output=True, text=True)
+    if ended.returncode == DataError.exit_code:
+        return f"skipped: {ended.stderr.strip().splitlines()[0].removeprefix('error: ')[:300]}"
     if ended.returncode:
         return f"FAILED ({ended.returncode}): {ended.stderr.strip()[-2000:]}"
     record, source = read_record(folder / "record.json"), folder / "record.json"
@@ -162,7 +165,8 @@ def main(
             click.echo(f"{case.words}: {told}")
     if not is_list:
         places = ["--records", str(to / "records"), "--published", str(to / "published"), "--out", str(to)]
-        (to / "published").mkdir(parents=True, exist_ok=True)
+        for folder in ("records", "published"):
+            (to / folder).mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "harness", "leaderboard", "build", *places], cwd=ROOT, check=True)
     if failed:
         raise click.ClickException(f"{failed} records were not made")

@@ -46,6 +46,16 @@ def test_what_is_there_is_left_and_what_has_no_data_is_told(tmp_path):
 
 
 @pytest.mark.slow
+def test_data_that_are_not_those_of_the_benchmark_are_a_reason_to_skip(tmp_path):
+    (tmp_path / "data").mkdir()
+    options = ["--to", tmp_path / "board", "--out", tmp_path / "runs", "--data", tmp_path / "data"]
+    code, lines = run("--only", "davis17-val", "--method", "copyfirst", *options)
+    assert code == 0
+    assert lines[0].startswith("copyfirst on davis17-val (one-shot): skipped: ")
+    assert not list((tmp_path / "board/records").rglob("*.json"))
+
+
+@pytest.mark.slow
 def test_a_record_is_made_once_and_the_page_with_it(tmp_path):
     options = ["--to", tmp_path / "board", "--out", tmp_path / "runs", "--only", "mini-small", "--method", "copyfirst"]
     code, lines = run(*options)

@@ -151,7 +151,7 @@ def main(trials: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     truth = float(pool([draw_tracks(draw) for _ in range(4000)], np.ones((1, 4000)))["AP"][0])
     for count in COUNTS:
-        click.echo(_line([count, f"{cover_precision(count, trials // 2, truth, draw):.3f}"]))
+        click.echo(_line([count, f"{cover_precision(count, max(1, trials // 2), truth, draw):.3f}"]))
 
 
 def _line(cells: Sequence[object]) -> str:
