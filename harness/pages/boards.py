@@ -45,6 +45,7 @@ def _describe_board(board: Board, task: str, letters: Mapping[Hashable, str]) ->
         "rule": board.rule,
         "is_own": board.is_own,
         "fingerprint": board.fingerprint[:12],
+        "pairs": board.pairs.describe(main_column(task)),
         "columns": columns,
         "rows": [describe_row(row, columns, letters) for row in board.rows],
         "speeds": [

@@ -46,6 +46,23 @@ class Pairs:
     shown_together: int | None = None
     detectable: float | None = None
 
+    def describe(self, column: str) -> str:
+        """What so many videos can tell at all, and how many pairs they do tell apart; empty without a pair."""
+        if not self.count or self.detectable is None:
+            return ""
+        if self.videos < FEWEST:
+            return (
+                f"{self.videos} videos are too few to show a difference: were one method ahead on all of them, chance "
+                f"alone would do as much in {200 / 2**self.videos:.3g} of 100 cases ({FEWEST} videos are the fewest)."
+            )
+        noun = "pair" if self.count == 1 else "pairs"
+        together = "" if self.shown_together is None else f", {self.shown_together} when all are asked at once (Holm)"
+        return (
+            f"What {self.videos} videos can tell: a true difference of {100 * self.detectable:.1f} points {column} "
+            f"between two rows like these would be seen in 80 of 100 cases (median of {self.count} {noun}). Shown to "
+            f"differ: {self.shown} of {self.count} {noun}, each asked alone at 5 %{together}."
+        )
+
 
 def compare_all(runs: Sequence[Shares | None], judge: Judge) -> Pairs:
     """Compare each run with every later one; ``judge`` is asked about pairs whose figures are not of the same videos.

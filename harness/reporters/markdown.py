@@ -15,7 +15,6 @@ from harness.api.records import Conditions, Interval, RunRecord
 from harness.api.tasks import TASKS
 from harness.api.whole_files import whole_file
 from harness.ranking.figures import interval_to_show, list_columns, main_column
-from harness.ranking.significance import FEWEST
 from harness.ranking.standings import Board, Row, SpeedGroup, Standing, e2e_fps, has_throughput, model_fps, timing_of
 from harness.ranking.standings import standings as standings_of
 
@@ -89,7 +88,11 @@ def _write_measured(standing: Standing) -> list[str]:
         own = "" if board.is_own else ", not the benchmark's own rule"
         scored = f"cored by {cell(board.rule)}{own}, data `{board.fingerprint[:12]}`"
         parts.append(f"### Not comparable with the table above: s{scored}\n" if number else f"S{scored}.\n")
-        parts += [_board(board, standing.task, letters), *_pairs(board, standing.task), *_seeds(board, standing.task)]
+        parts += [
+            _board(board, standing.task, letters),
+            *_tell_pairs(board, standing.task),
+            *_seeds(board, standing.task),
+        ]
         parts += [_speed(group, standing.task, letters) for group in board.speeds]
     if standing.apart:
         parts.append(f"Not ranked, and not comparable with ranked rows:\n\n{_apart(standing)}")
@@ -107,23 +110,9 @@ def _board(board: Board, task: str, letters: dict[Hashable, str]) -> str:
     return _table([_row(row, columns, letters) for row in board.rows], heads)
 
 
-def _pairs(board: Board, task: str) -> list[str]:
-    """What the videos can tell at all, and how many of the pairs they do tell apart."""
-    pairs = board.pairs
-    if not pairs.count or pairs.detectable is None:
-        return []
-    noun = "pair" if pairs.count == 1 else "pairs"
-    if pairs.videos < FEWEST:
-        return [
-            f"{pairs.videos} videos are too few to show a difference: were one method ahead on all of them, chance "
-            f"alone would do as much in {200 / 2**pairs.videos:.3g} of 100 cases ({FEWEST} videos are the fewest).\n"
-        ]
-    together = "" if pairs.shown_together is None else f", {pairs.shown_together} when all are asked at once (Holm)"
-    return [
-        f"What {pairs.videos} videos can tell: a true difference of {100 * pairs.detectable:.1f} points "
-        f"{main_column(task)} between two rows like these would be seen in 80 of 100 cases (median of {pairs.count} "
-        f"{noun}). Shown to differ: {pairs.shown} of {pairs.count} {noun}, each asked alone at 5 %{together}.\n"
-    ]
+def _tell_pairs(board: Board, task: str) -> list[str]:
+    told = board.pairs.describe(main_column(task))
+    return [f"{told}\n"] if told else []
 
 
 def _seeds(board: Board, task: str) -> list[str]:

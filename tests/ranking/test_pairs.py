@@ -44,6 +44,18 @@ def test_a_bound_in_place_of_an_exact_p_changes_no_lead():
     assert np.array_equal(held.leads, unheld.leads[:12, :12])
 
 
+def test_a_board_says_in_words_what_its_videos_can_tell():
+    runs = [{f"v{n}": [0.9 - level + n % 2 / 100] for n in range(8)} for level in (0, 0.2)]
+    runs[1]["v0"] = [0.5]
+    told = compare(runs).describe("J&F")
+    assert told.startswith("What 8 videos can tell: a true difference of 8.2 points J&F between two rows like these")
+    assert told.endswith("Shown to differ: 1 of 1 pair, each asked alone at 5 %, 1 when all are asked at once (Holm).")
+    few = compare([{"a": [0.9], "b": [0.8]}, {"a": [0.1], "b": [0.2]}]).describe("AP")
+    assert few.startswith("2 videos are too few to show a difference")
+    assert "in 50 of 100 cases (6 videos are the fewest)" in few
+    assert compare([]).describe("AP") == ""
+
+
 def test_nobody_is_compared_with_a_run_that_has_no_figure_or_no_second_video():
     assert compare([{"a": [1.0]}, {"a": [0.0]}]).count == 0
     found = compare_all([None, Shares.of_rows({"a": [1.0], "b": [0.5]}, average="objects")], lambda i, j: None)
