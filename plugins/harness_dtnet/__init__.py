@@ -20,15 +20,31 @@ PAPER = Citation(
 )
 SUPERVISION = "ImageNet classes (trunks) and instance masks of video frames"
 SHIPPED = "dtnet-davis-mini-small"
-WEIGHTS = (
-    Weights(
-        name=SHIPPED,
+TRAINED_ON = "25 of the 30 videos of DAVIS 2016 train at 427x240 with masks, 24 generated videos of mini-train"
+LITE = "EfficientNet-Lite0 from ImageNet labels, made by this project; the README says how"
+
+
+def describe_weights(name: str, sha256: str, note: str) -> Weights:
+    """An entry of weights of this project: all learnt from the same data, for preset ``small``."""
+    return Weights(
+        name=name,
         licence="CC-BY-NC-4.0 (that of the training data)",
-        path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
-        sha256="b7b4caec9cbd91c4c2e0555e8da903a5617d7e510554acc6e33d9e7266494371",
-        trained_on="25 of the 30 videos of DAVIS 2016 train at 427x240 with masks, 24 generated videos of mini-train",
+        path=Path(__file__).parent / "weights" / f"{name}.safetensors",
+        sha256=sha256,
+        trained_on=TRAINED_ON,
         preset="small",
-        note="EfficientNet-Lite0 from ImageNet labels, no categories, made by this project; the README says how",
+        note=note,
+    )
+
+
+WEIGHTS = (
+    describe_weights(
+        SHIPPED, "b7b4caec9cbd91c4c2e0555e8da903a5617d7e510554acc6e33d9e7266494371", f"no categories; {LITE}"
+    ),
+    describe_weights(
+        f"{SHIPPED}-categories",
+        "ccdf01eb7e6ccb0ce67309c3f46ec805619a472fd9d3ea6e9d3a411e94248031",
+        f"the six categories of mini; {LITE}",
     ),
 )
 
