@@ -1,7 +1,7 @@
-"""Nothing here listens: no module opens a server, and no command binds a socket.
+"""One module listens, when it is asked to (``harness view --serve``); nothing else opens a server or binds a socket.
 
-What listens one day (a viewer) binds to 127.0.0.1, refuses a Host that is not its own, serves its own folder only, and
-comes with a test of each; docs/threat-model.md has the rule.
+It binds to 127.0.0.1, refuses a Host that is not its own, serves its own folder only: tests/viewing/test_serve.py. The
+rule is in docs/threat-model.md.
 """
 
 import ast
@@ -51,9 +51,12 @@ def listening(tree: ast.AST) -> list[str]:
     return found
 
 
-def test_no_module_listens():
+MAY_LISTEN = {Path("harness/viewing/serve.py"), Path("harness/cli/view.py")}
+
+
+def test_no_module_listens_but_the_viewers():
     found = {path.relative_to(ROOT): listening(ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES}
-    assert {path: calls for path, calls in found.items() if calls} == {}
+    assert {path for path, calls in found.items() if calls} == MAY_LISTEN
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ VERBS = {
     "pack": "Make the zip a benchmark's server takes.",
     "ls": "List plugins, benches, metrics, experiments or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
+    "view": "Look at a run: pages with its frames, overlays as a video, a contact sheet.",
     "compare": "Compare two records; a gate for CI.",
     "ab": "Compare base and head of a method in turns, in one job; a gate for CI.",
     "reproduce": "Run a paper's table and show measured beside published.",

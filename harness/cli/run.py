@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -245,4 +246,5 @@ def finish(outcome: Outcome, *, as_json: bool, attributes: bool = False) -> int:
         say(failures_table(record), err=True)
     if outcome.folder is not None:
         say(f"record {outcome.folder / 'record.json'}", err=True)
+        say(f"look: harness view {quote(str(outcome.folder))}", err=True)
     return outcome.exit_code

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
+from harness.api.errors import EnvironmentProblem
 from harness.api.mask_files import read_mask
 from harness.api.track_json import read_tracks
 from harness.api.video import Sample
@@ -25,6 +26,8 @@ QUALITY = 90
 LEAST_SCORE = 0.5
 """Of tracks those are drawn whose score is at least so much of the best one's."""
 
+Form = Literal["mp4", "webp", "gif"]
+"""Of an animation."""
 Draw = Callable[[int, np.ndarray], np.ndarray]
 """From the number of a frame and its pixels to the picture."""
 
@@ -37,16 +40,26 @@ def overlay_of(run: Path, video: str) -> Path:
 def is_drawn(run: Path, sample: Sample) -> bool:
     """Whether the pictures and the animation of a video are there."""
     place = overlay_of(run, sample.name)
-    animations = [place.parent / f"{sample.name}{ending}" for ending in (".mp4", ".webp")]
+    animations = [place.parent / f"{sample.name}.{form}" for form in get_args(Form)]
     return place.is_dir() and any(animation.is_file() for animation in animations)
 
 
-def write_overlay(run: Path, sample: Sample) -> Path:
+def can_write_mp4() -> bool:
+    """Whether PyAV is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+def write_overlay(run: Path, sample: Sample, form: Form | None = None) -> Path:
     """Draw the masks or tracks that a run left of a video over its frames; returns the animation.
 
-    MP4 where PyAV is installed, else animated WebP. What is written is in its place only when it is whole.
-    CannotWrite where the system refuses.
+    Without a ``form`` MP4 where PyAV is installed, else animated WebP. What is written is in its place only when it is
+    whole. CannotWrite where the system refuses; EnvironmentProblem where MP4 is asked for without PyAV.
     """
+    form = form or ("mp4" if can_write_mp4() else "webp")
+    if form == "mp4" and not can_write_mp4():
+        raise EnvironmentProblem(
+            "MP4 is written by PyAV, which is not installed", hint="pip install av, or another form"
+        )
     place = overlay_of(run, sample.name)
     building = place.with_name(f".{sample.name}.building")
     refuse_links(place.parent, place)
@@ -54,7 +67,7 @@ def write_overlay(run: Path, sample: Sample) -> Path:
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         try:
-            animation = _write(building, sample, _drawer_of(run, sample))
+            animation = _write(building, sample, _drawer_of(run, sample), form)
             final = place.with_name(f"{sample.name}{animation.suffix}")
             refuse_links(final)
             animation.replace(final)
@@ -90,7 +103,7 @@ def _track_drawer(path: Path, sample: Sample) -> Draw:
     return draw
 
 
-def _write(folder: Path, sample: Sample, draw: Draw) -> Path:
+def _write(folder: Path, sample: Sample, draw: Draw, form: Form) -> Path:
     """A JPEG a frame into the folder, and the animation, which is made of what was drawn and not of the JPEGs."""
 
     def pictures() -> Iterator[Image.Image]:
@@ -100,16 +113,19 @@ def _write(folder: Path, sample: Sample, draw: Draw) -> Path:
             yield picture
 
     fps = float(sample.extra.get("fps", FPS))
-    if importlib.util.find_spec("av") is not None:
-        return _write_mp4(folder / ".animation.mp4", pictures(), fps)
-    return _write_webp(folder / ".animation.webp", pictures(), fps)
+    path = folder / f".animation.{form}"
+    if form == "mp4":
+        return _write_mp4(path, pictures(), fps)
+    return _write_animation(path, pictures(), fps)
 
 
-def _write_webp(path: Path, pictures: Iterator[Image.Image], fps: float) -> Path:
-    """Pillow asks for one picture after the other: one lies in memory."""
+def _write_animation(path: Path, pictures: Iterator[Image.Image], fps: float) -> Path:
+    """WebP or GIF. Pillow asks for one picture after the other: one lies in memory."""
     first = next(pictures)
-    milliseconds = max(1, round(1000 / fps))
-    first.save(path, save_all=True, append_images=pictures, duration=milliseconds, loop=0, quality=80, method=0)
+    # GIF counts in hundredths of a second, and browsers slow down what is faster than two of them.
+    milliseconds = max(20, 10 * round(100 / fps)) if path.suffix == ".gif" else max(1, round(1000 / fps))
+    told: dict[str, Any] = {} if path.suffix == ".gif" else {"quality": 80, "method": 0}
+    first.save(path, save_all=True, append_images=pictures, duration=milliseconds, loop=0, **told)
     return path
 
 

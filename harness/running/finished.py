@@ -86,7 +86,7 @@ def read_frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
     Of steady frames, or ``by_video`` of all frames of the videos that did not warm up.
     """
     found = {}
-    for result in _results_of(run):
+    for result in read_results(run):
         if by_video:
             laps, frames = (() if result.timing.warm_up else result.timing.model), result.length
         else:
@@ -99,10 +99,11 @@ def read_frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
 
 def read_digests(run: Path) -> dict[str, str]:
     """The SHA-256 of each video's data, from a run folder; empty for a record file alone."""
-    return {result.video: result.digest for result in _results_of(run)}
+    return {result.video: result.digest for result in read_results(run)}
 
 
-def _results_of(run: Path) -> Iterator[VideoResult]:
+def read_results(run: Path) -> Iterator[VideoResult]:
+    """The results in a run folder by name of video; none for a record file alone, UsageError for what is no result."""
     for path in sorted((run / "videos").glob("*.json")):
         try:
             yield VideoResult.model_validate(read_json(path, largest=LARGEST_RESULT))

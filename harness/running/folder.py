@@ -33,7 +33,7 @@ from harness.files import (
 )
 from harness.planning.plan import key_of_video
 
-_FOLDERS = ("videos", "masks", "tracks", "logs", "overlays")
+_FOLDERS = ("videos", "masks", "tracks", "logs", "overlays", "view")
 SHARD = "shard.json"
 """What was asked for, in the folder of one share of a run."""
 MACHINE_PARTS = ("machine", "threads", "torch", "workers")

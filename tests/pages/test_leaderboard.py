@@ -182,3 +182,10 @@ def test_pages_take_the_place_of_earlier_pages_and_of_nothing_else(make_record, 
     with pytest.raises(UsageError, match="holds something else"):
         write_leaderboard([], [], site)
     assert (site / "index.html").is_file()
+
+
+def test_no_picture_is_in_the_published_pages(make_record, tmp_path):
+    write_leaderboard([make_record(THREE, fps=2.0)], [make_paper("toy-val", **{"J&F": 60.0})], tmp_path / "site")
+    kinds = {path.suffix for path in (tmp_path / "site").rglob("*") if path.is_file()}
+    assert kinds == {".html", ".css", ".js", ".LICENSE", ""}
+    assert not any("img" in Seen(text).tags for text in pages(tmp_path / "site").values())

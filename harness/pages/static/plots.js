@@ -19,6 +19,8 @@
     const done = await vegaEmbed(place, spec, options);
     const svg = place.querySelector("svg");
     if (svg) { svg.setAttribute("role", "img"); svg.setAttribute("aria-label", spec.description); }
+    const menu = place.querySelector("summary");
+    if (menu) menu.setAttribute("aria-label", "Save the plot");
     place.dataset.drawn = "yes";
     return done;
   };

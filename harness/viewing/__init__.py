@@ -1,0 +1,1 @@
+"""A finished run made visible: pages with its frames, overlays as a video, a contact sheet."""
