@@ -9,7 +9,7 @@ from typing import Any
 from harness.api.errors import UsageError
 from harness.api.records import RunRecord
 from harness.pages.house import PageFolder
-from harness.ranking.compare import AccuracyChange, Comparison, compare
+from harness.ranking.compare import Comparison, compare
 from harness.ranking.figures import figure, list_columns, mean_of
 from harness.ranking.standings import Row, Standing
 
@@ -30,7 +30,6 @@ def describe_comparison(found: Comparison, names: tuple[str, str], main: str) ->
         "names": names,
         "found": found,
         "changes": changes,
-        "verdicts": {change.column: judge(change) for change in changes},
         "columns": [change.column for change in shown],
         "videos": [
             {"video": video, "cells": [_cell(change.videos, video, most[change.column]) for change in shown]}
@@ -39,16 +38,6 @@ def describe_comparison(found: Comparison, names: tuple[str, str], main: str) ->
         "won": _count(first.videos) if first else (0, 0, 0),
         "sorted_by": first.column if first else "",
     }
-
-
-def judge(change: AccuracyChange) -> str:
-    """In words, what the videos show of a figure: better, worse, or no difference."""
-    by = change.difference
-    if by.value is None or by.low is None:
-        return "no interval: it is no mean over videos, or there are too few"
-    if not by.is_clear:
-        return "no difference shown"
-    return "better" if (by.value > 0) == change.higher_is_better else "worse"
 
 
 def _cell(videos: Mapping[str, float], video: str, most: float) -> tuple[float | None, str]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from harness.api.video import Sample
 from harness.overlays.draw import draw_mask
 from harness.pages import words
-from harness.ranking.standings import main_column
+from harness.ranking.figures import main_column
 from harness.viewing.footage_pages import score_frames
 from harness.viewing.gather import Footage, Viewed, check_size
 from harness.viewing.layers import IdMap, read_prediction_of
