@@ -9,7 +9,7 @@ from harness.api.published import PublishedPaper, PublishedRow
 from harness.api.records import Conditions, RunRecord
 from harness.api.tasks import TASKS
 from harness.pages import plots, words
-from harness.ranking.figures import figure, list_columns, main_column
+from harness.ranking.figures import figure, interval_to_show, list_columns, main_column
 from harness.ranking.standings import Apart, Board, Row, Standing, e2e_fps, model_fps, timing_of
 
 Place = tuple[str, str]
@@ -76,7 +76,7 @@ def describe_row(row: Row, columns: Sequence[str], letters: Mapping[Hashable, st
         "rank": row.rank,
         "span": f"{row.best_rank} to {row.worst_rank}" if row.best_rank != row.worst_rank else "",
         **identity(record, row.label),
-        "figures": [figure(record, column) for column in columns],
+        "figures": [interval_to_show(record, column) for column in columns],
         **_clocks(record, letters),
     }
 
@@ -132,7 +132,7 @@ def _describe_speed(row: Any) -> dict[str, Any]:
 
 
 def _describe_apart(row: Apart, task: str) -> dict[str, Any]:
-    figures = [figure(row.record, column) for column in list_columns(task)]
+    figures = [interval_to_show(row.record, column) for column in list_columns(task)]
     return {**identity(row.record, row.label), "figures": figures, "reason": row.reason}
 
 

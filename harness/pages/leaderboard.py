@@ -15,7 +15,7 @@ from harness.pages.comparisons import write_neighbours
 from harness.pages.house import PageFolder
 from harness.pages.runs import describe_run
 from harness.pages.videos import index_of_videos, page_of_video, write_videos
-from harness.ranking.figures import figure, list_columns
+from harness.ranking.figures import interval_to_show, list_columns
 from harness.ranking.standings import Standing, model_fps, standings
 
 TITLE = "Leaderboard of vos-harness"
@@ -80,7 +80,7 @@ def _describe_line(place: Place, found: Standing | None, published: Sequence[Pub
         "measured": len(rows) + (len(found.apart) if found else 0),
         "best": rows[0] if rows else None,
         "aside": aside,
-        "figure": figure(shown.record, list_columns(place[1])[0]) if shown else None,
+        "figure": interval_to_show(shown.record, list_columns(place[1])[0]) if shown else None,
         "fastest": fastest,
         "fps": model_fps(fastest.record) if fastest else None,
         "reported": len(printed["rows"]),

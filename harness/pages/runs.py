@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.api.records import RunRecord, StageTime
 from harness.pages import words
-from harness.ranking.figures import figure, list_columns, main_column, rows_by_video
+from harness.ranking.figures import interval_to_show, list_columns, main_column, rows_by_video
 from harness.ranking.standings import timing_of
 
 STEPS = 10
@@ -125,4 +125,4 @@ def _describe_stages(stages: Mapping[str, StageTime]) -> list[dict[str, Any]]:
 
 def main_of(record: RunRecord) -> Any:
     """The figure that ranks it, with its interval."""
-    return figure(record, main_column(record.benchmark.task))
+    return interval_to_show(record, main_column(record.benchmark.task))

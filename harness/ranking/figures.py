@@ -61,7 +61,8 @@ def mean_of(record: RunRecord, column: str, *, samples: int = SAMPLES) -> Interv
 def interval_to_show(record: RunRecord, column: str) -> Interval | None:
     """The figure with the interval that a board shows: the record's own, or of fewer than 30 videos the t interval.
 
-    The bootstrap of a record is too narrow then (docs/leaderboard.md). Cut at 0 and 1, which no ranked figure passes.
+    The bootstrap of a record is too narrow then (docs/leaderboard.md). Figures that a table of the task always shows,
+    and recalls, lie between 0 and 1, and so do their intervals.
     """
     found = figure(record, column)
     if found is None or found.value is None or len(record.videos) >= MANY:
@@ -70,7 +71,9 @@ def interval_to_show(record: RunRecord, column: str) -> Interval | None:
     interval = None if shares is None else shares.interval()
     if interval is None or interval.low is None or interval.high is None:
         return found
-    return Interval(value=found.value, low=max(0.0, interval.low), high=min(1.0, interval.high))
+    is_share = column in list_columns(record.benchmark.task) or column.endswith("recall")
+    ends = (max(0.0, interval.low), min(1.0, interval.high)) if is_share else (interval.low, interval.high)
+    return Interval(value=found.value, low=ends[0], high=ends[1])
 
 
 def difference_of(base: RunRecord, head: RunRecord, column: str) -> Difference:
