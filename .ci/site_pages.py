@@ -15,6 +15,9 @@ import reference
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\((?!\w+:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 FENCE = re.compile(r"^(```\w+) \w+$", re.MULTILINE)
+OPEN_BOARD = ("index.md", "leaderboard.md")
+"""Pages that begin with a link to the leaderboard, which lies beside them in the built site only."""
+BOARD_LINK = '<a href="leaderboard/index.html">Open the leaderboard</a>'
 SHOWN = re.compile(r"^<!-- file: (?:tests/third_party/)?(\S+) -->\n```(\w+)$", re.MULTILINE)
 
 
@@ -56,6 +59,8 @@ def for_site(markdown: str, page: str, made_of: dict[str, str], repository: str)
         anchor = match["anchor"] or ""
         if source in page_of:
             return f"]({posixpath.relpath(page_of[source], posixpath.dirname(page) or '.')}{anchor})"
+        if source.startswith("docs/assets/"):
+            return f"]({posixpath.relpath(source.removeprefix('docs/'), posixpath.dirname(page) or '.')}{anchor})"
         if (ROOT / source).exists():
             return f"]({repository}/tree/main/{source}{anchor})"
         return match[0]
@@ -79,7 +84,20 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def on_post_build(config: Any) -> None:
+    """Lay the leaderboard's pages beside those of the docs."""
+    from harness.catalog import Catalog
+    from harness.leaderboard.records import read_papers, read_records
+    from harness.pages.leaderboard import write_leaderboard
+
+    board = ROOT / "leaderboard"
+    records = read_records(board / "records", Catalog.load())
+    write_leaderboard(records, read_papers(board / "published"), Path(config.site_dir) / "leaderboard")
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Put links and fences right."""
     text = reference.for_site(markdown) if page.file.src_uri == "reference.md" else markdown
+    if page.file.src_uri in OPEN_BOARD:
+        text = text.replace("\n\n", f"\n\n{BOARD_LINK}\n\n", 1)
     return for_site(text, page.file.src_uri, pages(), config.extra["repository"])

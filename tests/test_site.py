@@ -37,6 +37,7 @@ def check_site() -> ModuleType:
         ("index.md", "[a](../plugins/harness_tvos/README.md)", "[a](methods/tvos.md)"),
         ("index.md", "[a](../tests/conftest.py)", "[a](R/tree/main/tests/conftest.py)"),
         ("index.md", "[a](nowhere.md)", "[a](nowhere.md)"),
+        ("look.md", "![a](assets/sheet.webp)", "![a](assets/sheet.webp)"),
         ("index.md", "[a](https://example.org/docs)", "[a](https://example.org/docs)"),
         ("contributing.md", "[a](docs/timing.md)", "[a](timing.md)"),
         ("methods/tvos.md", "[a](../../docs/timing.md)", "[a](../timing.md)"),
