@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from harness import BuildContext, Citation, Kernel, Method, Stage, Training, hookimpl
+from harness import BuildContext, Citation, Kernel, Method, Stage, Training, Weights, hookimpl
 from harness_mug.config import (
     INSTANCE_PRESETS,
     OBJECT_PRESETS,
@@ -25,6 +26,18 @@ PAPER = Citation(
     url="https://arxiv.org/abs/2003.05020",
 )
 SUPERVISION = "none but what a trunk's file and the provider of initial maps were made with"
+SHIPPED = "mug-davis-small"
+WEIGHTS = (
+    Weights(
+        name=SHIPPED,
+        licence="CC-BY-NC-4.0 (that of the training data)",
+        path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
+        sha256="5d5a9c8d8a049f305b49062b85c15502eef325c733ed8cea149158b7ca1121be",
+        trained_on="27 of the 30 videos of DAVIS 2016 train at 427x240, frames only; two rounds",
+        preset="small",
+        note="EfficientNet-Lite0 from ImageNet labels, which is kept as it is; the README says how",
+    ),
+)
 
 
 def build_objects(context: BuildContext) -> Any:
@@ -94,6 +107,8 @@ def harness_methods() -> list[Method]:
             presets=PRESETS,
             kernels=hot_functions_of_one_shot,
             supervision=SUPERVISION,
+            weights=WEIGHTS,
+            default_weights=SHIPPED,
             paper=PAPER,
         ),
         Method(
@@ -108,6 +123,8 @@ def harness_methods() -> list[Method]:
             training=training,
             providers={"saliency": "saliency"},
             supervision=SUPERVISION,
+            weights=WEIGHTS,
+            default_weights=SHIPPED,
             paper=PAPER,
         ),
         Method(
@@ -120,6 +137,8 @@ def harness_methods() -> list[Method]:
             presets=INSTANCE_PRESETS,
             providers={"saliency": "saliency", "proposals": "proposals", "flow": "flow"},
             supervision=SUPERVISION,
+            weights=WEIGHTS,
+            default_weights=SHIPPED,
             paper=PAPER,
         ),
     ]

@@ -156,8 +156,11 @@ class Foreground:
 
 
 def decide_by_crf(frame: Tensor, rated: Float[Tensor, "H W"], threshold: float = 0.5) -> Bool[Tensor, "H W"]:
-    """The CRF of MATNet's code, which MuG's authors wrote too; the paper names no constants."""
-    return refine(frame[None], unary_of(rated[None]), MATNET)[0, 1] >= threshold
+    """The CRF of MATNet's code, which MuG's authors wrote too; the paper names no constants.
+
+    A probability of ``threshold`` is as likely object as not to it.
+    """
+    return refine(frame[None], unary_of(rated[None], divide=2 * threshold), MATNET)[0, 1] >= 0.5
 
 
 class MuGObjects:

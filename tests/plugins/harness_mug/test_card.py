@@ -42,6 +42,10 @@ def test_a_task_that_another_card_offers_is_named_in_the_error(card, task, siste
 def test_training_sees_frames_alone_and_nothing_is_chosen_by_truth():
     assert (TRAINING.needs, TRAINING.choose, TRAINING.validation != "davis16-val") == ("frames", "last", True)
     assert TRAINING.providers == {"saliency": "saliency"}
+    for card in CARDS.values():
+        assert card.default_weights == card.weights[0].name
+        assert card.config() == card.presets[card.weights[0].preset]  # what is run where nothing is named
+        assert "frames only" in card.weights[0].trained_on
 
 
 def test_each_round_is_a_stage():

@@ -58,7 +58,7 @@ def test_the_crf_draws_a_mask_to_the_frame_s_edges(toy):
     frame, truth = torch.from_numpy(images[0]), torch.from_numpy(truths[0]).bool()
     rated = torch.full(truth.shape, 0.2)
     rated[20:44, 4:28] = 0.7  # the square, four pixels too low and too far left
-    found = Foreground(ObjectConfig(), toy.Bright()).decide(frame, rated)
+    found = Foreground(ObjectConfig(threshold=0.5), toy.Bright()).decide(frame, rated)
 
     def overlap(mask):
         return float((mask & truth).sum() / (mask | truth).sum())
@@ -70,7 +70,7 @@ def test_the_crf_draws_a_mask_to_the_frame_s_edges(toy):
 def test_nothing_and_everything_stay_what_they_are_through_the_crf(toy, value, expected):
     images, _ = toy.squares(1)
     rated = torch.full((64, 96), value)
-    found = Foreground(ObjectConfig(), toy.Bright()).decide(torch.from_numpy(images[0]), rated)
+    found = Foreground(ObjectConfig(threshold=0.5), toy.Bright()).decide(torch.from_numpy(images[0]), rated)
     assert found.unique().tolist() == [bool(expected)]
 
 
