@@ -35,7 +35,7 @@ WEIGHTS = (
         sha256="5d5a9c8d8a049f305b49062b85c15502eef325c733ed8cea149158b7ca1121be",
         trained_on="27 of the 30 videos of DAVIS 2016 train at 427x240, frames only; two rounds",
         preset="small",
-        note="EfficientNet-Lite0 from ImageNet labels, which is kept as it is; the README says how",
+        note="a first small training, no better than its initial maps on ten val videos; trunk from ImageNet labels",
     ),
 )
 
