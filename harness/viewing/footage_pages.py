@@ -109,7 +109,13 @@ def sort_worst(result: VideoResult) -> list[int]:
 
 
 def _summarise(result: VideoResult) -> list[tuple[str, Mapping[str, float | None]]]:
-    return [(id_, figures) for scores in result.scores.values() for id_, figures in scores.summary.items()]
+    """For each object the figures of all metrics; a figure that one object has, every one has a place for."""
+    rows: dict[str, dict[str, float | None]] = {}
+    for scores in result.scores.values():
+        for id_, figures in scores.summary.items():
+            rows.setdefault(id_, {}).update(figures)
+    columns = dict.fromkeys(column for figures in rows.values() for column in figures)
+    return [(id_, {column: figures.get(column) for column in columns}) for id_, figures in rows.items()]
 
 
 def _lay_frames(
