@@ -10,11 +10,11 @@ SLOW = {
     "selfsup": {"kernels", "memory", "horizon", "causality", "determinism", "fresh-start"},
     "imas": {"memory", "horizon", "determinism", "fresh-start", "causality", "runs", "names"},
     "mug": {"memory", "horizon", "causality", "determinism", "fresh-start", "runs", "names", "blind"},
-    "mug-zvos": {"determinism", "fresh-start", "runs", "names", "blind"},
-    "mug-instances": {"determinism", "fresh-start", "runs", "names", "blind"},
+    "mug-zvos": {"kernels", "causality", "determinism", "fresh-start", "runs", "names", "blind"},
+    "mug-instances": {"causality", "determinism", "fresh-start", "runs", "names", "blind"},
     "flow-threshold": {"memory", "horizon", "causality", "determinism"},
     "flow-threshold-online": {"memory", "horizon", "causality", "determinism"},
-    "moving-components": {"memory", "horizon", "causality", "determinism"},
+    "moving-components": {"memory", "horizon", "causality", "determinism", "runs", "fresh-start"},
 }
 """Checks that take more than a CPU second, or together too much."""
 LEARN_WHILE_THEY_RUN = {"selfsup-adapted", "selfsup-causal", "dtnet", "dnet"}

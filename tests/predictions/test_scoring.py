@@ -72,9 +72,10 @@ def test_a_record_of_scores_says_what_it_said_of_a_replay(tests_tools, tmp_path)
             "supervision": "unknown (masks made elsewhere)",
             "replays": True,
         },
+        "about": {"authors": "", "licence": "", "paper": "", "url": "", "year": None},
         "preset": "",
         "config": {"directory": str(tmp_path), "binary": False, "frames": "inner"},
-        "weights": {"name": "none", "sha256": "", "licence": "", "trained_on": ""},
+        "weights": {"name": "none", "sha256": "", "licence": "", "trained_on": "", "parameters": None},
         "benchmark": {
             "name": "tiny",
             "choice": "",

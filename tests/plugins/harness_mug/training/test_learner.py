@@ -104,6 +104,7 @@ def test_without_the_frame_s_loss_the_read_out_tells_the_trunk_nothing(toy):
     assert any(each.grad.any() for each in learner.network.upsilon.parameters())
 
 
+@pytest.mark.slow
 def test_losses_fall_on_toy_videos(toy):
     told = learn(learner_of(toy), 10)
     for name in ("read-out", "frame"):
