@@ -18,6 +18,7 @@ from harness.ranking.intervals import SAMPLES, SEED
 Rounds = Mapping[str, Sequence[float]]
 """Video -> one value a round, in the order of the rounds; all more than 0."""
 _TAILS = (0.025, 0.975)
+_FEWEST_PROCESSES = 3
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,12 @@ class Peaks:
 
     @property
     def is_clear(self) -> bool:
-        """Whether no process of the one side took as little, or as much, as one of the other."""
+        """Whether no process of the one side took as little, or as much, as one of the other; False with two or less.
+
+        Of three and three, equal code comes in such an order in one of ten matches, in half of these with head above.
+        """
+        if min(len(self.base), len(self.head)) < _FEWEST_PROCESSES:
+            return False
         return min(self.head) > max(self.base) or max(self.head) < min(self.base)
 
 
@@ -74,11 +80,9 @@ def _draw(
     words: np.random.PCG64, samples: int, videos: int, rounds: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(samples, V, 1) videos and (samples, V, R) rounds of each, drawn with replacement; from raw words, which stay."""
-    shapes = {(samples, videos, 1): videos, (samples, videos, rounds): rounds}
 
     def draw(shape: tuple[int, ...], below: int) -> npt.NDArray[np.int64]:
         raw = words.random_raw(int(np.prod(shape))) >> np.uint64(32)
         return ((raw * np.uint64(below)) >> np.uint64(32)).astype(np.int64).reshape(shape)
 
-    of_videos, of_rounds = (draw(shape, below) for shape, below in shapes.items())
-    return of_videos, of_rounds
+    return draw((samples, videos, 1), videos), draw((samples, videos, rounds), rounds)

@@ -51,6 +51,11 @@ def test_the_interval_is_over_the_rounds_of_one_video_too():
     assert 0.9 <= found.low < found.value < found.high <= 1.4
 
 
+def test_one_round_of_several_videos_has_the_interval_of_the_videos():
+    found = ratio_of_rounds({"a": [10.0], "b": [10.0]}, {"a": [11.0], "b": [12.0]})
+    assert (found.low, found.high) == pytest.approx((1.1, 1.2))
+
+
 def test_the_interval_is_the_same_years_later():
     head = {"a": [10.0, 11.0, 9.0, 12.0], "b": [20.0, 24.0, 19.0, 21.0]}
     base = {video: rounds[:4] for video, rounds in STEADY.items()}
@@ -67,6 +72,7 @@ def test_other_videos_or_numbers_of_rounds_are_refused():
 
 def test_memory_is_clear_where_no_process_of_both_sides_took_as_much():
     assert Peaks((20.0, 21.0, 19.0), (22.0, 25.0, 23.0)).is_clear
-    assert Peaks((20.0, 21.0, 19.0), (18.0, 17.0)).is_clear
+    assert Peaks((20.0, 21.0, 19.0), (18.0, 17.0, 18.5)).is_clear
+    assert not Peaks((20.0, 21.0), (32.0, 35.0)).is_clear  # of so few every order may be chance
     assert not Peaks((20.0, 21.0, 19.0), (21.0, 25.0, 23.0)).is_clear
     assert Peaks((20.0, 40.0, 19.0), (22.0, 25.0, 23.0)).medians == (20.0, 23.0)
