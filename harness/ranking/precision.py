@@ -54,11 +54,12 @@ def _pool(categories: Sequence[_Category], weights: Floats) -> dict[str, Floats]
     precision, recall = np.full((4, *shape, THRESHOLDS), np.nan), np.full((4, *shape), np.nan)
     limited = np.full((len(LIMITS), *shape), np.nan)
     for k, category in enumerate(categories):
+        known: dict[tuple[bytes, ...], Floats] = {}
         for a in range(4):
             positives = weights @ category.truths[a]
             counted = positives > 0
             if counted.any():
-                precision[a, counted, k] = _precision(category, a, weights[counted], positives[counted])
+                precision[a, counted, k] = _precision(category, a, weights[counted], positives[counted], known)
                 recall[a, counted, k] = _recall(category, a, weights[counted], positives[counted], _MOST)
         positives = weights @ category.truths[0]
         counted = positives > 0
@@ -154,14 +155,23 @@ def _by_category(videos: Sequence[Detections]) -> list[_Category]:
     return found
 
 
-def _precision(category: _Category, a: int, weights: Floats, positives: Floats) -> Floats:
-    """(S, T): precision, made to fall, at 101 recalls, and their mean."""
+def _precision(
+    category: _Category, a: int, weights: Floats, positives: Floats, known: dict[tuple[bytes, ...], Floats]
+) -> Floats:
+    """(S, T): precision, made to fall, at 101 recalls, and their mean.
+
+    ``known`` keeps what was computed for the category: most thresholds and ranges sort its detections alike.
+    """
     kept = category.rank < _MOST
     counts = weights[:, category.video[kept]]
     found = np.zeros((len(weights), THRESHOLDS))
     if not counts.shape[1]:
         return found
     for t in range(THRESHOLDS):
+        alike = (category.true[a, t].tobytes(), category.false[a, t].tobytes(), category.truths[a].tobytes())
+        if alike in known:
+            found[:, t] = known[alike]
+            continue
         true = np.cumsum(counts * category.true[a, t, kept], axis=1)
         false = np.cumsum(counts * category.false[a, t, kept], axis=1)
         recall = true / positives[:, None]
@@ -169,6 +179,7 @@ def _precision(category: _Category, a: int, weights: Floats, positives: Floats) 
         falling = np.maximum.accumulate(falling[:, ::-1], axis=1)[:, ::-1]
         reached = np.searchsorted(_RECALLS, recall, side="right")  # how many of the 101 recalls are reached by then
         found[:, t] = (falling * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(_RECALLS)
+        known[alike] = found[:, t]
     return found
 
 
