@@ -21,7 +21,7 @@ SIZES = ("S", "M", "L")
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _MOST = 100
 """Detections of one image or video that count for all figures but AR1 and AR10."""
-_MOST_AT_ONCE = 2**21
+_MOST_AT_ONCE = 2**15
 """Numbers in one array: draws times detections."""
 _MANY, _FEWER_SAMPLES = 20_000, 200
 """Detections from which the interval is of 200 draws: 2,000 would take minutes."""
