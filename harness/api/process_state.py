@@ -158,10 +158,22 @@ def _waits_in_a_pool(frame: FrameType) -> bool:
 def _describe_child(number: int) -> str:
     """The child and its command; empty for one that has ended, and for helpers of Python and torch."""
     try:
-        command = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        command = _read_command(number)
     except OSError:
         return ""
     return f"child process {number} ({command:.80})" if command and not any(h in command for h in HELPERS) else ""
+
+
+def _read_command(number: int) -> str:
+    """The command line of a process, which is empty once it has ended, and for a moment while it becomes a program."""
+    process = Path(f"/proc/{number}")
+    for _ in range(100):
+        command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        has_ended = (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        if command or has_ended:
+            return command
+        time.sleep(0.001)
+    return (process / "comm").read_text().strip()
 
 
 def list_left(before: Mapping[tuple[str, int], str]) -> list[str]:
