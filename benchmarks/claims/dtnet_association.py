@@ -36,6 +36,7 @@ VARIANTS = {
     "T-Net, no verification": replace(SMALL, verification=False),
     "T-Net, no update": replace(SMALL, update_every=0),
     "T-Net, overlap .5": replace(SMALL, verified_overlap=0.5),
+    "T-Net, all samples": replace(SMALL, memory_adds="all"),
 }
 
 

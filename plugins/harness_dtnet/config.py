@@ -82,9 +82,10 @@ class Config(DiscoveryConfig):
     update_every: int = 8
     """paper 3.2: frames between updates that no verified proposal asks for. 0: never, also not when verified (Table 4,
     "w/o memory updating")."""
-    memory_adds: Literal["all", "verified"] = "all"
+    memory_adds: Literal["all", "verified"] = "verified"
     """Which results become samples. verified: those that a proposal confirmed (the paper's text); but then doubling
-    their weights would say nothing. all: every one of 10 pixels and more, as in FRTM."""
+    their weights says nothing. all: every one of 10 pixels and more, as in FRTM; where targets are many their models
+    learn each other's pieces (README.md)."""
     verification: bool = True
     """Whether proposals replace results (eq. 10). False: Table 4, "w/o verification"."""
     matching: Literal["hungarian", "argmax"] = "hungarian"
@@ -133,6 +134,7 @@ PAPER = Config(
     target_side=473,
     first_iterations=(5, 10, 10, 10, 10),
     verified_overlap=0.5,
+    memory_adds="all",
 )
 
 PRESETS = {
