@@ -93,13 +93,13 @@ class Clocks:
             self._memory.begin(self.bytes_kept(), quiet=self.is_looking)
         else:
             self._allocated.begin(self.bytes_kept())
-        apart = self.cpu_seconds_apart()
         start = time.perf_counter()
+        apart = self.cpu_seconds_apart()
         with self._watch.lap():
             made = work()
+        self._apart.append(self.cpu_seconds_apart() - apart)
         there = to_host(made)
         self._asked.append(time.perf_counter() - start)
-        self._apart.append(self.cpu_seconds_apart() - apart)
         if self._allocated is None:
             self._memory.end()
         else:
@@ -116,7 +116,7 @@ class Clocks:
         cpu_laps = zip(reading.cpu_laps, self._apart[-len(reading.cpu_laps) :], strict=False)
         return VideoTiming(
             model=reading.laps,
-            model_cpu=[spent - apart for spent, apart in cpu_laps],
+            model_cpu=[max(0.0, spent - apart) for spent, apart in cpu_laps],  # two clocks, read one after the other
             e2e=add_arrival(self._asked, arrival),
             warm_up=min(self._warm_up, len(self._asked)),
             stages={name: StageTime(calls=n, seconds=s) for name, (n, s) in reading.stages.items()},

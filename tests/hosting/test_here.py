@@ -35,13 +35,14 @@ def test_the_first_video_of_each_size_and_number_of_objects_warms_up():
     assert [warm_up_of(host, *shape) for shape in shapes] == [WARM_UP_FRAMES, 0, WARM_UP_FRAMES, WARM_UP_FRAMES, 0]
 
 
-def test_the_cpu_time_of_a_lap_is_without_that_of_the_harness_itself(monkeypatch):
-    spent, apart = iter([0, 750_000_000]), iter([1.0, 1.25])
+@pytest.mark.parametrize(("others", "left"), [(0.25, 0.5), (0.875, 0.0)])
+def test_the_cpu_time_of_a_lap_is_without_that_of_the_harness_itself_and_never_below_0(monkeypatch, others, left):
+    spent, apart = iter([0, 750_000_000]), iter([1.0, 1.0 + others])
     monkeypatch.setattr("harness.api.timing.time.process_time_ns", lambda: next(spent))
     with Hosted.build(card(), context()).clocks(8, 8, 1) as clocks:
         clocks.cpu_seconds_apart = lambda: next(apart)
         clocks.time(lambda: None, lambda made: made)
-        assert clocks.timing({}).model_cpu == [0.5]
+        assert clocks.timing({}).model_cpu == [left]
 
 
 class Rounding:

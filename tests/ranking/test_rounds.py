@@ -76,3 +76,7 @@ def test_memory_is_clear_where_no_process_of_both_sides_took_as_much():
     assert not Peaks((20.0, 21.0), (32.0, 35.0)).is_clear  # of so few every order may be chance
     assert not Peaks((20.0, 21.0, 19.0), (21.0, 25.0, 23.0)).is_clear
     assert Peaks((20.0, 40.0, 19.0), (22.0, 25.0, 23.0)).medians == (20.0, 23.0)
+
+
+def test_what_takes_no_time_at_all_is_as_long_as_itself():
+    assert ratio_of_rounds({"v": [0.0, 0.0]}, {"v": [0.0, 0.0]}).value == 1.0
