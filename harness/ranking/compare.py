@@ -6,6 +6,7 @@ in docs/ci-gate.md.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,9 +144,21 @@ def _describe_loads(base: RunRecord, head: RunRecord) -> Iterator[str]:
             yield f"note: {name} began at {busy}"
 
 
+def is_a_moment(text: str) -> bool:
+    """Whether a record says when it was made; a stranger's may say anything."""
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _tell_order(base: RunRecord, head: RunRecord) -> Iterator[str]:
     """That the clocks of two runs were not read in turns, and how far apart the runs ended."""
     if base.timing is not None and head.timing is not None:
+        if not (is_a_moment(base.created) and is_a_moment(head.created)):
+            yield "note: when one of the runs was made is not told in a way that can be read"
+            return
         minutes = abs((parse_created(head) - parse_created(base)).total_seconds()) / 60
         yield (
             f"note: not measured in turns: the runs ended {minutes:.0f} minutes apart, and what the machine did "

@@ -177,7 +177,7 @@ def spread_plain(
     query: Float[Tensor, "N C"], keys: Float[Tensor, "M C"], labels: Float[Tensor, "M L"], top: int
 ) -> Float[Tensor, "N L"]:
     """Eq. 17 as it is printed; the released code keeps the largest ``top`` affinities after the softmax."""
-    affinity = (query @ keys.t() / query.shape[1] ** 0.5).float().softmax(1)  # (N, M)
+    affinity = (query @ keys.t() / query.shape[1] ** 0.5).to(labels.dtype).softmax(1)  # (N, M)
     if 0 < top < len(keys):
         least = affinity.topk(top, dim=1).values[:, -1:]
         affinity = affinity.masked_fill(affinity < least, 0)
