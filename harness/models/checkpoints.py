@@ -6,12 +6,13 @@ import pickle
 import shlex
 import warnings
 import zipfile
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.api.errors import DataError
 
@@ -38,6 +39,38 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
         if problem:
             raise DataError.at(path, found=problem, expected="dense real tensors by name", hint=AGAIN)
     return {name: value.detach() for name, value in state.items()}
+
+
+def load_strictly(
+    network: nn.Module, state: Mapping[str, Tensor], what: str, *, names_hint: str = "", shapes_hint: str = ""
+) -> None:
+    """Load all of ``state`` and nothing else; only batch counters, which old files lack, may be missing.
+
+    DataError begins with ``what`` and names the first tensors that are missing or unknown, or the first that does not
+    fit; each kind has its hint.
+    """
+    own = network.state_dict()
+    full = {**{name: value for name, value in own.items() if name.endswith("num_batches_tracked")}, **state}
+    refuse_other_names(own.keys(), full.keys(), what, hint=names_hint)
+    misfits = [name for name in own if own[name].shape != full[name].shape]
+    if misfits:
+        found, expected = tuple(full[misfits[0]].shape), tuple(own[misfits[0]].shape)
+        raise DataError(
+            f"{what} do not fit at {len(misfits)} tensors, first {misfits[0]}: found {found}, expected {expected}",
+            hint=shapes_hint,
+        )
+    network.load_state_dict(full)
+
+
+def refuse_other_names(expected: Set[str], found: Set[str], what: str, *, hint: str = "") -> None:
+    """DataError unless both are the same names of tensors; it begins with ``what`` and names three of each kind."""
+    missing, surplus = sorted(expected - found), sorted(found - expected)
+    if missing or surplus:
+        raise DataError(
+            f"{what} lack {len(missing)} tensors ({', '.join(missing[:3]) or 'none'}) and have {len(surplus)} unknown "
+            f"({', '.join(surplus[:3]) or 'none'})",
+            hint=hint,
+        )
 
 
 def _problem_of(name: object, value: Tensor) -> str:

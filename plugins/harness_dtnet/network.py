@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from harness import BuildContext, DataError
 from harness.api.errors import UsageError
-from harness.models.checkpoints import read_state
+from harness.models.checkpoints import load_strictly, read_state
 from harness.models.efficientnet_lite import EfficientNetLite0, with_imagenet
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
@@ -92,7 +92,10 @@ def load_networks(path: str | Path, guidance: Guidance) -> Networks:
     networks = build_networks(architecture, categories=max(len(answer) - 1, 0), guidance=guidance)
     if any(name.startswith("refiner.") for name in state):
         networks.add_refiner(0)
-    load_strictly(networks, state, path)
+    missing = networks.state_dict().keys() - state.keys()
+    lacks_guidance = bool(missing) and all(is_guiding(name) for name in missing)
+    hint = "they were trained without guidance: --set guidance=off" if lacks_guidance else ""
+    load_strictly(networks, state, f"the weights in {path}", names_hint=hint)
     return networks
 
 
@@ -107,28 +110,6 @@ def state_to_store(networks: nn.Module, *, is_half: bool) -> dict[str, Tensor]:
 def is_guiding(name: str) -> bool:
     """Whether a tensor belongs to the guidance alone."""
     return name.removeprefix("discovery.").startswith(GUIDING)
-
-
-def load_strictly(networks: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Load a state that has every name and shape; batch counters may be missing."""
-    own = networks.state_dict()
-    full = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")} | state
-    missing, surplus = sorted(own.keys() - full.keys()), sorted(full.keys() - own.keys())
-    if missing or surplus:
-        lacks_guidance = missing and not surplus and all(is_guiding(name) for name in missing)
-        raise DataError(
-            f"the weights in {path} lack {len(missing)} tensors ({', '.join(missing[:3]) or 'none'}) and have "
-            f"{len(surplus)} unknown ({', '.join(surplus[:3]) or 'none'})",
-            hint="they were trained without guidance: --set guidance=off" if lacks_guidance else "",
-        )
-    misfits = [name for name in own if own[name].shape != full[name].shape]
-    if misfits:
-        raise DataError.at(
-            Path(path),
-            found=f"{misfits[0]} of {tuple(full[misfits[0]].shape)}",
-            expected=f"{tuple(own[misfits[0]].shape)}",
-        )
-    networks.load_state_dict(full)
 
 
 def networks_of(context: BuildContext) -> Networks:

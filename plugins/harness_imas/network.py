@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from harness import DataError
 from harness.models import efficientnet_lite as lite
-from harness.models.checkpoints import read_state
+from harness.models.checkpoints import load_strictly, read_state
 from harness.models.dilated_resnet import ResNet, fold_resnet, load_torchvision
 from harness.models.resnet import fold_pair
 
@@ -246,7 +246,7 @@ def segmenter_of(state: State, where: str) -> Segmenter:
         fits = len(shapes) == plan.head_layers + 1 and shapes[0][0] == plan.head_width
         if fits and shapes[0][1] in (high, high + low):
             network = Segmenter(architecture, shapes[-1][0], merging=shapes[0][1] == high + low)
-            _load_strictly(network, state, where)
+            load_strictly(network, state, f"the weights in {where}")
             return network
     raise DataError(
         f"the weights in {where} have a head of {[tuple(shape) for shape in shapes]}, which is none of "
@@ -257,21 +257,3 @@ def segmenter_of(state: State, where: str) -> Segmenter:
 def is_layer(name: str, value: Tensor) -> bool:
     """Whether a tensor is a convolution of the head."""
     return name.startswith("masks.") and name.split(".")[1].isdecimal() and value.dim() == 4
-
-
-def _load_strictly(network: nn.Module, state: State, where: str) -> None:
-    own = network.state_dict()
-    full = {**{name: value for name, value in own.items() if name.endswith("num_batches_tracked")}, **state}
-    missing, surplus = sorted(own.keys() - full.keys()), sorted(full.keys() - own.keys())
-    if missing or surplus:
-        raise DataError(
-            f"the weights in {where} lack {len(missing)} tensors ({', '.join(missing[:3]) or 'none'}) and have "
-            f"{len(surplus)} unknown ({', '.join(surplus[:3]) or 'none'})"
-        )
-    misfit = next((name for name in own if own[name].shape != full[name].shape), None)
-    if misfit is not None:
-        raise DataError(
-            f"the weights in {where} do not fit at {misfit}: found {tuple(full[misfit].shape)}, expected "
-            f"{tuple(own[misfit].shape)}"
-        )
-    network.load_state_dict(full)

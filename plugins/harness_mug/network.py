@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from harness import BuildContext, DataError
 from harness.api.errors import UsageError
 from harness.models import efficientnet_lite as lite
-from harness.models.checkpoints import read_state
+from harness.models.checkpoints import load_strictly, read_state
 from harness.models.dilated_resnet import Name, ResNet, fold_resnet, load_torchvision
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
@@ -226,27 +226,8 @@ def load_network(path: Path) -> MuGNetwork:
     """The network that a file's names are of; what only training needs is left out."""
     state = {name: value for name, value in read_weights(path).items() if not name.startswith(TRAINING)}
     network = MuGNetwork(architecture_of(state, str(path)))
-    load_strictly(network, state, str(path))
+    load_strictly(network, state, f"the weights in {path}")
     return network
-
-
-def load_strictly(network: nn.Module, state: State, where: str) -> None:
-    """Load a state that has every name and shape; batch counters may be missing."""
-    own = network.state_dict()
-    full = {**{name: value for name, value in own.items() if name.endswith("num_batches_tracked")}, **state}
-    missing, surplus = sorted(own.keys() - full.keys()), sorted(full.keys() - own.keys())
-    if missing or surplus:
-        raise DataError(
-            f"the weights in {where} lack {len(missing)} tensors ({', '.join(missing[:3]) or 'none'}) and have "
-            f"{len(surplus)} unknown ({', '.join(surplus[:3]) or 'none'})"
-        )
-    misfit = next((name for name in own if own[name].shape != full[name].shape), None)
-    if misfit is not None:
-        raise DataError(
-            f"the weights in {where} do not fit at {misfit}: found {tuple(full[misfit].shape)}, expected "
-            f"{tuple(own[misfit].shape)}"
-        )
-    network.load_state_dict(full)
 
 
 @runtime_checkable

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from harness import DataError
 from harness.api.records import Precision
-from harness.models.checkpoints import read_state
+from harness.models.checkpoints import load_strictly, read_state
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
 
@@ -124,30 +123,15 @@ def state_of(encoders: Encoders) -> State:
 def encoder_for(state: Mapping[str, Tensor], what: str = "the weights") -> Encoder:
     """An encoder with ``state`` loaded: strictly, except that batch counters may be missing."""
     encoder = Encoder()
-    own = encoder.state_dict()
-    counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
-    full = {**counters, **state}
-    _check_fits(own, full, what)
-    encoder.load_state_dict(full)
+    load_strictly(
+        encoder,
+        state,
+        what,
+        names_hint="the names must be MAST's (feature_extraction.conv1.0.weight ... post_convolution.bias), with or "
+        "without 'module.'",
+        shapes_hint="the encoder is MAST's at a57b043: layers of 64, 128, 256 and 256 channels, 64 features",
+    )
     return encoder
-
-
-def _check_fits(own: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:
-    missing, surplus = sorted(own.keys() - found.keys()), sorted(found.keys() - own.keys())
-    if missing or surplus:
-        raise DataError(
-            f"{what} lack {len(missing)} tensors ({', '.join(missing[:3]) or 'none'}) and have {len(surplus)} unknown "
-            f"({', '.join(surplus[:3]) or 'none'})",
-            hint="the names must be MAST's (feature_extraction.conv1.0.weight ... post_convolution.bias), with or "
-            "without 'module.'",
-        )
-    misfits = [name for name in own if own[name].shape != found[name].shape]
-    if misfits:
-        raise DataError(
-            f"{what} do not fit at {len(misfits)} tensors, first {misfits[0]}: found "
-            f"{tuple(found[misfits[0]].shape)}, expected {tuple(own[misfits[0]].shape)}",
-            hint="the encoder is MAST's at a57b043: layers of 64, 128, 256 and 256 channels, 64 features",
-        )
 
 
 class InferenceEncoder(nn.Module):

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from harness import DataError
 from harness.api.records import Precision
-from harness.models.checkpoints import read_state
+from harness.models.checkpoints import load_strictly, read_state, refuse_other_names
 from harness.models.efficientnet_lite import fold_lite_norms
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
@@ -117,7 +117,8 @@ def initialise_from_imagenet(network: EmbeddingNetwork, torchvision_state: Mappi
     wanted = tuple(f"backbone.{index}." for index in IMAGENET_NAMES.values())
     state = network.state_dict()
     expected = {name for name in state if name.startswith(wanted) and not name.endswith("num_batches_tracked")}
-    _check_same_keys(expected, {n for n in renamed if not n.endswith("num_batches_tracked")}, "the ImageNet weights")
+    found = {name for name in renamed if not name.endswith("num_batches_tracked")}
+    refuse_other_names(expected, found, "the ImageNet weights", hint=OFFICIAL_NAMES)
     network.load_state_dict({**state, **renamed})
 
 
@@ -149,42 +150,25 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture:
     )
 
 
+OFFICIAL_NAMES = "the names must be the official ones (backbone.0.weight ... bn256.bias), with or without 'module.'"
+
+
 def network_for(state: Mapping[str, Tensor]) -> EmbeddingNetwork | LiteNetwork:
     """The network that ``state`` is of, with it loaded: strictly, except that batch counters may be missing."""
     if is_lite(state):
         lite = lite_network_of(state)
-        load_strictly(lite, state, f"the {lite.architecture} weights", "they are of another width or depth")
+        load_strictly(
+            lite,
+            state,
+            f"the {lite.architecture} weights",
+            names_hint=OFFICIAL_NAMES,
+            shapes_hint="they are of another width or depth",
+        )
         return lite
     network = EmbeddingNetwork(architecture_of(state))
     hint = "TVOS narrows layer 4 to width 256; plain ImageNet weights serve features=layer3, or a training's start"
-    load_strictly(network, state, f"the {network.architecture} weights", hint)
+    load_strictly(network, state, f"the {network.architecture} weights", names_hint=OFFICIAL_NAMES, shapes_hint=hint)
     return network
-
-
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str, hint: str) -> None:
-    """Load all of ``state`` and nothing else, but for batch counters; DataError names the first tensor that misfits."""
-    own = network.state_dict()
-    counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
-    full = {**counters, **state}  # weights older than PyTorch 0.4.1 have no counters
-    _check_same_keys(set(own), set(full), what)
-    misfits = [name for name in own if own[name].shape != full[name].shape]
-    if misfits:
-        found, expected = tuple(full[misfits[0]].shape), tuple(own[misfits[0]].shape)
-        raise DataError(
-            f"{what} do not fit at {len(misfits)} tensors, first {misfits[0]}: found {found}, expected {expected}",
-            hint=hint,
-        )
-    network.load_state_dict(full)
-
-
-def _check_same_keys(expected: set[str], found: set[str], what: str) -> None:
-    missing, surplus = sorted(expected - found), sorted(found - expected)
-    if missing or surplus:
-        raise DataError(
-            f"{what} lack {len(missing)} tensors ({', '.join(missing[:3]) or 'none'}) and have {len(surplus)} unknown "
-            f"({', '.join(surplus[:3]) or 'none'})",
-            hint="the names must be the official ones (backbone.0.weight ... bn256.bias), with or without 'module.'",
-        )
 
 
 class InferenceNetwork(nn.Module):

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from harness import DataError
+from harness.models.checkpoints import load_strictly
 from harness.models.resnet import BasicBlock, Block, Bottleneck, layer, stem
-from harness_tvos.network import IMAGENET_NAMES, PLANS, Architecture, State, draw_convolutions, load_strictly
+from harness_tvos.network import IMAGENET_NAMES, OFFICIAL_NAMES, PLANS, Architecture, State, draw_convolutions
 
 # What MoCo's checkpoints (v1 and v2; v3) put before the names of the encoder that is kept, once "module." is gone.
 PREFIXES = ("encoder_q.", "base_encoder.")
@@ -54,7 +55,13 @@ def layer3_network_for(state: Mapping[str, Tensor]) -> Layer3Network:
             hint=f"prefixes known: module., {', '.join(PREFIXES)}; TVOS's own names are known too",
         )
     network = Layer3Network(block, depths)
-    load_strictly(network, found, "the ResNet weights", "wide and grouped ResNets are other networks")
+    load_strictly(
+        network,
+        found,
+        "the ResNet weights",
+        names_hint=OFFICIAL_NAMES,
+        shapes_hint="wide and grouped ResNets are other networks",
+    )
     return network
 
 

@@ -93,7 +93,7 @@ def test_a_file_that_lacks_a_tensor_or_has_one_of_another_shape_is_refused(tmp_p
     with pytest.raises(DataError, match=r"lack 1 tensors \(rho\.bias\)"):
         load_network(path)
     save_file({**state, "rho.bias": torch.zeros(2)}, path)
-    with pytest.raises(DataError, match=r"do not fit at rho\.bias"):
+    with pytest.raises(DataError, match=r"do not fit at 1 tensors, first rho\.bias"):
         load_network(path)
 
 
