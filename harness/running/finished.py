@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.api.contracts import Column
-from harness.api.errors import HarnessError, UsageError
+from harness.api.errors import DataError, HarnessError, UsageError
 from harness.api.plain_files import LARGEST_TEXT
 from harness.api.records import RunRecord, VideoResult
 from harness.catalog import Catalog
@@ -71,7 +71,11 @@ def _with_detail(name: str, detail: str) -> str:
 
 
 def read_run(path: Path) -> RunRecord:
-    """The record of a run folder, or of a record file."""
+    """The record of a run folder, or of a record file; DataError where neither is there."""
+    if not path.exists():
+        raise DataError.at(
+            path, found="nothing", expected="the folder of a run, or its record.json", hint="harness ls runs"
+        )
     return read_record(path / "record.json" if path.is_dir() else path)
 
 
