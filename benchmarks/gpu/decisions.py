@@ -20,8 +20,8 @@ from harness.benching.kernels import round_arguments
 from harness.catalog import Catalog
 from harness.machine import work_on
 
-SCORED = ("propagate", "attend")
-"""Kernels whose answer is a score a class, classes first, and whose first argument scales the logits."""
+SCORED = {"propagate": 0, "attend": 0, "spread": 1}
+"""Kernels whose answer is a score a class, along which axis; their first argument scales the logits."""
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 SCALES = (1.0, 0.1, 3.0)
 
@@ -102,8 +102,9 @@ def _compare(kernel: str, answer: Any, exact: Any) -> dict[str, Any]:
     error = float((answer.double() - exact).abs().max())
     found: dict[str, Any] = {"error": error, "relative": error / max(float(exact.abs().max()), 1e-300)}
     if kernel in SCORED:
-        wrong = int((answer.double().max(0).indices != exact.max(0).indices).sum())
-        found |= {"decided_otherwise": wrong, "of": exact[0].numel()}
+        classes = SCORED[kernel]
+        wrong = int((answer.double().max(classes).indices != exact.max(classes).indices).sum())
+        found |= {"decided_otherwise": wrong, "of": exact.select(classes, 0).numel()}
     return found
 
 
