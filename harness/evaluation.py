@@ -118,6 +118,7 @@ def run(
     allow_partial: bool = False,
     executor: str = "inline",
     workers: int = 1,
+    address: str | None = None,
     python: str | Path | None = None,
     threads: int | None = None,
     first_frame_seconds: float = 600.0,
@@ -136,6 +137,8 @@ def run(
     costs itself only: the outcome says so (``Outcome.raise_failures``). ``overlay`` draws the masks over the frames,
     into ``overlays`` in the folder. ``shard`` (i, n) is the i-th of n shares of the videos: see ``merge``. Raises the
     HarnessError that the command would print.
+
+    ``executor="ray"`` works on the cluster at ``address``, or on one of this machine alone (docs/ray.md).
 
     A video of your own is the benchmark ``"own-video"``, or ``"own-video:first.png"``, with the video as ``data_root``.
     """
@@ -158,6 +161,7 @@ def run(
         seed=seed,
         python=_as_path(python),
         workers=workers,
+        address=address,
         threads=threads,
         first_frame_seconds=first_frame_seconds,
         frame_seconds=frame_seconds,

@@ -5,16 +5,19 @@ Everything here is light: no torch at import. A card is read by ``harness ls``; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.api.earlier_names import take_earlier_fields
+from harness.api.execution import Executor as Executor
+from harness.api.execution import Session as Session
+from harness.api.execution import Sessions as Sessions
 from harness.api.learning import NoConfig, Training, check_provider_fields
 from harness.api.providers import ProviderKind, ProviderSpec
-from harness.api.records import Average, Precision, RunRecord, VideoFailure, VideoResult, VideoScores
+from harness.api.records import Average, Precision, RunRecord, VideoScores
 from harness.api.tasks import TASKS, TaskName
 from harness.api.video import Sample
 from harness.api.weights_facts import read_facts
@@ -343,46 +346,6 @@ class TrackMetric(Protocol):
 
     def summarise(self, videos: Sequence[VideoScores], rule: Rule) -> dict[str, float | None]:
         """Put videos together into the overall figures, one a column; None where undefined."""
-        ...
-
-
-class Session(Protocol):
-    """A built method that works through videos, one at a time."""
-
-    def work_through(self, video: str) -> VideoResult | VideoFailure:
-        """Run the video of that name; whatever goes wrong in it becomes a VideoFailure."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the method."""
-        ...
-
-
-class Sessions(Protocol):
-    """The sessions of a run: what an executor opens and ends them with."""
-
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """The devices of the run, one for each session that may work at the same time."""
-        ...
-
-    def open(self, *, device: str | None = None, apart: bool = False) -> Session:
-        """Build the method, on the run's one device unless another is named; ``apart``: in a process of its own."""
-        ...
-
-    def close(self) -> None:
-        """End every session apart, also one that is just being opened: the video it is at fails."""
-        ...
-
-
-@runtime_checkable
-class Executor(Protocol):
-    """Where and how the videos of a run are worked through."""
-
-    name: str
-
-    def execute(self, sessions: Sessions, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
-        """Open a session (that builds the method), have it work through each video, yield what it gives, close it."""
         ...
 
 

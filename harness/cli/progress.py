@@ -90,6 +90,7 @@ def _line(outcome: VideoResult | VideoFailure, reused: bool) -> str:
     if isinstance(outcome, VideoFailure):
         first, _, _ = outcome.message.strip().partition("\n")
         return one_line(f"{outcome.video}: {outcome.kind}: {first}")
-    seconds = sum(outcome.timing.model)
-    told = f"{outcome.video}: {outcome.length} frames, {seconds:.1f} s in the model"
+    told = f"{outcome.video}: {outcome.length} frames"
+    if outcome.timing.model:
+        told += f", {sum(outcome.timing.model):.1f} s in the model"
     return one_line(told) + (" (reused)" if reused else "")

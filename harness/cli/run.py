@@ -62,7 +62,8 @@ OWN_VIDEO = "own-video"
     default="inline",
     show_default=True,
     metavar="NAME",
-    help="Where the videos are worked through: inline is this process, process a process of the method's own.",
+    help="Where the videos are worked through: inline is this process, process a process of the method's own, ray the "
+    "nodes of a cluster.",
     shell_complete=completion.executors,
 )
 @click.option(
@@ -71,7 +72,14 @@ OWN_VIDEO = "own-video"
     default=1,
     show_default=True,
     metavar="N",
-    help="Videos at a time on a CPU, with --executor process; part of the conditions.",
+    help="Videos at a time on a CPU, with --executor process; with ray also on GPUs, each with one of its own. Part of "
+    "the conditions.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="With --executor ray: the cluster's head, or auto for the one that this machine belongs to; default: "
+    "RAY_ADDRESS, or a cluster of this machine alone for as long as the run.",
 )
 @click.option(
     "--python",
@@ -137,6 +145,7 @@ def command(
     allow_partial: bool,
     executor: str,
     workers: int,
+    address: str | None,
     python: Path | None,
     first_frame_seconds: float,
     frame_seconds: float,
@@ -176,6 +185,7 @@ def command(
         seed=seed,
         python=python,
         workers=workers,
+        address=address,
         threads=threads,
         first_frame_seconds=first_frame_seconds,
         frame_seconds=frame_seconds,

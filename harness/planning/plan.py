@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from harness.api.contracts import Benchmark, Method, Rule
 from harness.api.errors import DataError, UsageError
+from harness.api.execution import ClusterExecutor
 from harness.api.providers import ProviderSpec
 from harness.api.records import Conditions, PluginInfo, ProviderInfo, WeightsInfo, is_safe_video_name
 from harness.api.tasks import TASKS, Task, TaskName
@@ -153,7 +154,7 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
 
     ``elsewhere`` is the method where it lives in another environment; its config is settled there.
     """
-    _refuse_contradictions(request)
+    _refuse_contradictions(request, catalog)
     method = elsewhere.method if elsewhere else catalog.methods.get(request.plugin)
     source = elsewhere or catalog.methods.source(method.name)
     benchmark = catalog.benchmarks.get(request.bench)
@@ -186,18 +187,24 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     )
 
 
-def _refuse_contradictions(request: Request) -> None:
+def _refuse_contradictions(request: Request, catalog: Catalog) -> None:
     """UsageError where workers, devices and limits cannot be."""
     if request.workers < 1:
         raise UsageError(f"--workers {request.workers} would do nothing; expected 1 or more")
-    if request.workers > 1 and request.device != "cpu":
+    gives_gpus = request.device != "cpu" and isinstance(catalog.executors.get(request.executor), ClusterExecutor)
+    if gives_gpus and request.device != "cuda:0":
+        raise UsageError(
+            f"--device {request.device} with --executor {request.executor}: found GPUs by name, expected cuda:0",
+            hint="--device cuda:0 --workers N: each worker has a GPU to itself, and sees it as cuda:0",
+        )
+    if request.workers > 1 and request.device != "cpu" and not gives_gpus:
         raise UsageError(
             f"--workers {request.workers} on {request.device}: GPUs get one worker each",
             hint="name several devices: --device cuda:0,cuda:1",
         )
     if "cpu" in request.devices and request.device != "cpu":
         raise UsageError(f"--device {request.device} mixes CPU and GPU: their speeds cannot stand in one record")
-    if len(set(request.devices)) < len(request.devices) and request.device != "cpu":
+    if len(set(request.devices)) < len(request.devices) and request.device != "cpu" and not gives_gpus:
         raise UsageError(f"--device {request.device} names a device twice")
     if request.threads is not None and request.threads < 1:
         raise UsageError(f"--threads {request.threads} leaves nothing to compute with; expected 1 or more")

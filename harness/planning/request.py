@@ -35,6 +35,8 @@ class Request:
     """The interpreter of another environment, where the method lives; None: this one."""
     workers: int = 1
     """Videos at the same time on a CPU; on GPUs, one a device."""
+    address: str | None = None
+    """Where a cluster is; None: the executor makes one of this machine."""
     threads: int | None = None
     """CPU threads of torch in each process; None: torch's choice, shared among the workers."""
     first_frame_seconds: float = 600.0

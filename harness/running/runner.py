@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from harness.api.contracts import BuildContext, Executor
 from harness.api.errors import MethodFailed, UsageError
+from harness.api.execution import Executor
 from harness.api.foreign import blame
 from harness.api.records import Conditions, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog
@@ -27,9 +27,10 @@ from harness.running.digests import OnNote, ignore_note, tell_if_slow
 from harness.running.folder import RunFolder
 from harness.running.measure import Kind, metrics_of
 from harness.running.oddities import Oddities
+from harness.running.recipe import RunRecipe
 from harness.running.record import record_of
 from harness.running.replays import ReplaySession, refuse_apart
-from harness.running.session import Progress, Session
+from harness.running.session import Progress, Session, build_here
 from harness.running.shards import note_shard
 
 OnVideo = Callable[[VideoResult | VideoFailure, bool], None]
@@ -131,6 +132,7 @@ class Sessions:
     oddities: Oddities = field(default_factory=Oddities)
     _apart: list[WorkerHost] = field(default_factory=list, init=False)
     _numbers: Iterator[int] = field(default_factory=itertools.count, init=False)
+    _recipe: RunRecipe | None = field(default=None, init=False)
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -142,6 +144,8 @@ class Sessions:
 
         PluginError if it does not build or lacks what its card promises.
         """
+        if self.plan.request.address is not None:
+            raise self._refuse(f"--address {self.plan.request.address}", "--executor ray")
         kind: Kind = self.plan.task.returns
         metrics = metrics_of(self.plan.rule, self.catalog, kind) if self.plan.benchmark.scored else {}
         given = (self.plan, metrics, self.out)
@@ -152,6 +156,15 @@ class Sessions:
         host = self._host_apart(device or self.devices[0]) if apart else self._host_here(device)
         return Session(*given, host, self.progress, self.on_note, self.oddities)
 
+    def recipe(self) -> RunRecipe:
+        """How to open sessions on other machines; UsageError for a method that has to stay here."""
+        if self.plan.method.replays:
+            refuse_apart(self.plan)
+        if self.plan.elsewhere:
+            raise self._refuse(f"--python {self.plan.request.python}", "--executor process")
+        self._recipe = RunRecipe(self.plan, self.catalog, self.out, self.oddities, self.on_note)
+        return self._recipe
+
     def close(self) -> None:
         """End every session apart, also one that is just being opened."""
         for host in list(self._apart):
@@ -159,27 +172,23 @@ class Sessions:
 
     def machine(self) -> Conditions | None:
         """What the clocks of the sessions apart ran on; None where none did, or nobody knows."""
+        if self._recipe is not None and self._recipe.conditions is not None:
+            return self._recipe.conditions
         seen = [host.conditions for host in self._apart if host.conditions is not None]
         if not seen:
             return self.plan.elsewhere.conditions if self.plan.elsewhere else None
         devices = dict.fromkeys(conditions.device for conditions in seen)
         return seen[-1].model_copy(update={"device": " + ".join(devices)})
 
+    def _refuse(self, wish: str, hint: str) -> UsageError:
+        return UsageError(f"executor {self.plan.request.executor} cannot do {wish}", hint=hint)
+
     def _host_here(self, device: str | None) -> Hosted:
         request = self.plan.request
         if self.plan.elsewhere or (device is None and len(self.devices) > 1):
             wish = f"--python {request.python}" if self.plan.elsewhere else f"{len(self.devices)} videos at a time"
-            raise UsageError(f"executor {request.executor} cannot do {wish}", hint="--executor process")
-        context = BuildContext(
-            task=self.plan.task.name,
-            config=self.plan.config,
-            device=device or request.device,
-            precision=request.precision,
-            weights=self.plan.weights_path,
-            seed=request.seed,
-            providers=self.plan.providers,
-        )
-        return Hosted.build(self.plan.method, context)
+            raise self._refuse(wish, "--executor process")
+        return build_here(self.plan, device or request.device)
 
     def _host_apart(self, device: str) -> WorkerHost:
         threads = self.plan.request.threads

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.api.contracts import BuildContext
 from harness.api.errors import CannotWrite
 from harness.api.foreign import describe_error, describe_traceback, is_interrupt, make_storable
 from harness.api.mask_files import encode_mask
@@ -117,3 +118,18 @@ class Session:
             timing = talk.timing()
         measured = measure_tracks(sample, tracks, self.metrics, self.plan.rule)
         return measured, timing, write_tracks(self.out, sample.name, tracks)
+
+
+def build_here(plan: Plan, device: str) -> Hosted:
+    """The plan's method, built in this process; PluginError if it does not build or lacks what its card promises."""
+    request = plan.request
+    context = BuildContext(
+        task=plan.task.name,
+        config=plan.config,
+        device=device,
+        precision=request.precision,
+        weights=plan.weights_path,
+        seed=request.seed,
+        providers=plan.providers,
+    )
+    return Hosted.build(plan.method, context)

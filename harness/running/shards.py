@@ -30,9 +30,9 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 def note_shard(folder: Path, request: Request) -> None:
     """Say in a run's folder what was asked for, so that ``merge`` need not be told again.
 
-    But for the interpreter of another environment: whoever merges names the one to be run.
+    But for the interpreter of another environment, which whoever merges names, and the cluster's address.
     """
-    content = _REQUEST.dump_json(replace(request, python=None), indent=2)
+    content = _REQUEST.dump_json(replace(request, python=None, address=None), indent=2)
     write_atomically(folder / SHARD, content + b"\n")
 
 

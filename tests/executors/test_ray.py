@@ -1,0 +1,290 @@
+"""The Ray executor on a cluster of two nodes on this machine: what inline makes, whoever is killed on the way."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import harness
+from harness.api.errors import DataError, EnvironmentProblem, MethodFailed, UsageError
+from harness.executors import ray as executor
+
+ASKED = {"plugin": "copyfirst", "bench": "mini-small", "task": "one-shot", "threads": 1}
+VIDEOS = 4
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra ray)")
+
+
+def recipe_at(address):
+    return SimpleNamespace(address=address, threads=1, needs_gpu=False)
+
+
+def connect(address):
+    with executor._cluster(recipe_at(address), 1):
+        pass
+
+
+def test_without_ray_the_command_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setattr(executor.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EnvironmentProblem, match=r"needs the package ray\n  next: pip install 'vos-harness\[ray\]'"):
+        connect(None)
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:port", ":"])
+def test_an_address_that_is_none_is_said(address):
+    with pytest.raises(UsageError, match="expected HOST:PORT of the cluster's head, or auto"):
+        executor._refuse_unreachable(address)
+
+
+def test_an_address_where_nobody_is_is_said():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        with pytest.raises(EnvironmentProblem, match=f"no cluster answers at 127.0.0.1:{port}"):
+            executor._refuse_unreachable(f"127.0.0.1:{port}")
+
+
+def test_what_goes_wrong_on_a_node_is_raised_here_under_its_name():
+    with pytest.raises(DataError, match="worker on n7: DAVIS: found nothing") as raised:
+        executor._raise_as_here(executor._tell(DataError("DAVIS: found nothing", hint="--data-root")), "n7")
+    assert raised.value.hint == "--data-root"
+    with pytest.raises(MethodFailed, match="worker on n7: KeyError: 'layer7'"):
+        executor._raise_as_here(executor._tell(KeyError("layer7")), "n7")
+
+
+def test_an_actor_that_cannot_open_tells_why_and_one_that_can_passes_on_what_it_made():
+    worker = executor.Worker()
+    told = json.loads(worker.open(json.dumps({"opener": "harness.no_such:thing"})))
+    assert told["family"] == "ModuleNotFoundError"
+    worker._session = SimpleNamespace(work_through=lambda video: ("{}", [("0.png", b"mask")]))
+    assert worker.work_through("v") == ("", "{}", [("0.png", b"mask")])
+    del worker._session
+    assert json.loads(worker.work_through("v")[0])["family"] == "AttributeError"
+
+
+class FakeRay:
+    """The few calls of Ray that the crew makes; ``answers`` maps a call to what it gives, or raises."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def __init__(self, answers):
+        self.answers, self.killed, self.options = answers, [], {}
+
+    def remote(self, **options):
+        self.options = options
+        return lambda actor: SimpleNamespace(remote=self._make)
+
+    def _make(self):
+        return SimpleNamespace(
+            **{
+                name: SimpleNamespace(remote=functools.partial(self._call, name))
+                for name in ("describe_place", "open", "work_through")
+            }
+        )
+
+    def _call(self, name, *given):
+        return name, given
+
+    def wait(self, refs, *, num_returns, timeout):
+        return refs[:1], refs[1:]
+
+    def get(self, ref):
+        found = self.answers[ref[0]]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def kill(self, actor, *, no_restart):
+        self.killed.append(actor)
+
+
+def test_ray_restarts_nothing_and_an_actor_out_of_reach_is_killed():
+    ray = FakeRay({"describe_place": "n7", "open": "", "work_through": FakeRay.exceptions.RayError("unavailable")})
+    crew = executor.RayCrew(ray, SimpleNamespace(threads=3, needs_gpu=True, text="{}"))
+    worker = crew.hire()
+    assert ray.options == {"num_cpus": 3, "num_gpus": 1, "max_restarts": 0, "max_task_retries": 0}
+    assert [crew.wait_for_event(1).kind, crew.wait_for_event(1).kind] == ["placed", "ready"]
+    crew.give(worker, "v")
+    lost = crew.wait_for_event(1)
+    assert (lost.kind, lost.why) == ("lost", "worker on n7: RayError: unavailable")
+    crew.dismiss(worker)
+    assert len(ray.killed) == 1
+
+
+# What follows needs Ray and takes minutes.
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """Process id -> parent and command, of all that are."""
+    found = {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                found[int(place.name)] = parent, (place / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            except (OSError, IndexError):
+                continue
+    return found
+
+
+def below(root: int) -> dict[int, str]:
+    """The processes that came from ``root``, by id, with their commands."""
+    known = processes()
+    found: dict[int, str] = {}
+    fresh = {root}
+    while fresh:
+        fresh = {process for process, (parent, _) in known.items() if parent in fresh}
+        found |= {process: known[process][1] for process in fresh}
+    return found
+
+
+def actors(root: int, at: str = "") -> list[int]:
+    """The actors of ours below a process; ``at``: those that are at this call of theirs."""
+    title = f"ray::Worker.{at}" if at else "ray::Worker"
+    return [process for process, command in below(root).items() if command.startswith(title)]
+
+
+def digests(run: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((run / "masks").rglob("*"))
+        if path.is_file()
+    }
+
+
+def assert_as_inline(out: Path, inline: Path) -> None:
+    """Masks, scores and rows are those of the run in this process, and each video is there once."""
+    found, expected = (json.loads((run / "record.json").read_text()) for run in (out, inline))
+    assert digests(out) == digests(inline)
+    for part in ("scores", "videos", "failures", "partial", "benchmark"):
+        assert found[part] == expected[part], part
+    names = [row["video"] for row in found["videos"]]
+    assert sorted(set(names)) == sorted(names)
+    assert len(names) == VIDEOS
+    assert {path.name for path in (out / "masks").iterdir()} == set(names)
+    assert [path for path in out.rglob("*") if path.name.startswith(".")] == []
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory):
+    out = tmp_path_factory.mktemp("inline") / "run"
+    harness.run(**ASKED, out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes on this machine, of one CPU each; nothing is left of them."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": 1 << 27}
+    )
+    made.extra = made.add_node(num_cpus=1, object_store_memory=1 << 27)
+    yield made
+    made.shutdown()
+
+
+def run_on(cluster, out, **asked):
+    return harness.run(**ASKED, executor="ray", address=cluster.address, workers=2, out=out, **asked)
+
+
+def resume_until_whole(cluster, out) -> None:
+    """Again, as long as kills cost a video both of its tries."""
+    for _ in range(3):
+        if not run_on(cluster, out).record.failures:
+            return
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+class TestCluster:
+    def test_two_nodes_make_what_this_process_makes(self, cluster, inline, tmp_path):
+        record = run_on(cluster, tmp_path / "run").record
+        assert_as_inline(tmp_path / "run", inline)
+        assert (record.conditions.executor, record.conditions.workers, record.timing) == ("ray", 2, None)
+
+    def test_actors_killed_at_random_frames_cost_nothing(self, cluster, inline, tmp_path):
+        draw, over, killed = random.Random(20), threading.Event(), []
+
+        def kill_at_work():
+            while not over.wait(0.02) and len(killed) < 3:
+                working = [process for process in actors(os.getpid(), at="work_through") if process not in killed]
+                if working and not over.wait(draw.uniform(0, 0.4)):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(working[0], signal.SIGKILL)
+                        killed.append(working[0])
+
+        killer = threading.Thread(target=kill_at_work)
+        killer.start()
+        try:
+            run_on(cluster, tmp_path / "run")
+        finally:
+            over.set()
+            killer.join()
+        assert len(killed) == 3
+        resume_until_whole(cluster, tmp_path / "run")
+        assert_as_inline(tmp_path / "run", inline)
+
+    def test_a_node_that_is_taken_away_costs_nothing(self, cluster, inline, tmp_path):
+        over = threading.Event()
+
+        def take_away():
+            while not over.wait(0.05) and len(actors(os.getpid())) < 2:
+                continue
+            cluster.remove_node(cluster.extra, allow_graceful=False)
+
+        taking = threading.Thread(target=take_away)
+        taking.start()
+        try:
+            run_on(cluster, tmp_path / "run")
+        finally:
+            over.set()
+            taking.join()
+            cluster.extra = cluster.add_node(num_cpus=1, object_store_memory=1 << 27)
+        resume_until_whole(cluster, tmp_path / "run")
+        assert_as_inline(tmp_path / "run", inline)
+
+    def test_a_driver_that_is_killed_goes_on(self, cluster, inline, tmp_path):
+        out = tmp_path / "run"
+        command = [sys.executable, "-m", "harness", "run", "--plugin", "copyfirst", "--bench", "mini-small"]
+        command += ["--task", "one-shot", "--threads", "1", "--executor", "ray", "--address", cluster.address]
+        driver = subprocess.Popen([*command, "--workers", "2", "--out", str(out)], stderr=subprocess.DEVNULL)
+        while driver.poll() is None and not list(out.glob("videos/[!.]*.json")):
+            time.sleep(0.05)
+        driver.kill()
+        driver.wait()
+        deadline = time.monotonic() + 30
+        while (left := actors(os.getpid())) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert left == []  # the cluster ends the workers of a job whose driver is gone
+        resume_until_whole(cluster, out)
+        assert_as_inline(out, inline)
+
+    def test_a_cluster_of_our_own_leaves_no_process_and_no_folder(self, inline, tmp_path):
+        before = {process for process, (_, told) in processes().items() if "/tmp/harness-ray-" in told}
+        folders = {path.name for path in Path("/tmp").glob("harness-ray-*")}
+        command = [sys.executable, "-m", "harness", "run", "--plugin", "copyfirst", "--bench", "mini-small"]
+        command += ["--task", "one-shot", "--threads", "1", "--executor", "ray", "--workers", "2"]
+        done = subprocess.run([*command, "--out", str(tmp_path / "run")], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert_as_inline(tmp_path / "run", inline)
+        assert {path.name for path in Path("/tmp").glob("harness-ray-*")} <= folders
+        assert {process for process, (_, told) in processes().items() if "/tmp/harness-ray-" in told} <= before
