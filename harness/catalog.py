@@ -25,6 +25,8 @@ from harness.api.contracts import Benchmark, Executor, Method, Metric, Reporter,
 from harness.api.errors import MethodFailed, PluginError, UsageError
 from harness.api.foreign import blame, describe_error, describe_traceback, is_interrupt
 from harness.cards import check_card
+from harness.corruptions.names import split_name
+from harness.corruptions.table import CORRUPTIONS, SEVERITIES
 
 T = TypeVar("T")
 
@@ -123,22 +125,40 @@ class Shelf(Generic[T]):
 
 
 class Benchmarks(Shelf[Benchmark]):
-    """Benchmarks; ``NAME:CHOICE`` is one that takes any tree, over what is chosen in it."""
+    """Benchmarks; ``NAME:CHOICE`` is what is chosen in one over any tree, ``NAME+blur-3`` one that is corrupted."""
 
     def entry(self, name: str) -> Entry[Benchmark]:
-        """The benchmark with its source; UsageError where nothing can be chosen in it."""
+        """The benchmark with its source; UsageError where nothing can be chosen in it, or it cannot be so corrupted."""
         name, _, choice = name.partition(":")
-        found = super().entry(name)
-        if not choice:
+        base, setting = (name, None) if name in self._entries else split_name(name)
+        if setting is None:
+            self._refuse_odd_corruption(name)
+        found = super().entry(base)
+        if choice:
+            found = replace(found, thing=self._choose(found.thing, choice))
+        if setting is None:
             return found
-        if found.thing.choose is None:
+        from harness.corruptions.samples import corrupt_benchmark
+
+        return replace(found, thing=corrupt_benchmark(found.thing, setting))
+
+    def _choose(self, benchmark: Benchmark, choice: str) -> Benchmark:
+        if benchmark.choose is None:
             raise UsageError(
-                f"{name} has videos of its own: found the choice {choice!r:.200}, expected {name} alone",
+                f"{benchmark.name} has videos of its own: found the choice {choice!r:.200}, "
+                f"expected {benchmark.name} alone",
                 hint=f"benchmarks over any tree: {', '.join(bench.name for bench in self if bench.choose is not None)}",
             )
-        with blame(f"benchmark {name}, choice {choice!r:.200}", MethodFailed):
-            chosen = found.thing.choose(choice)
-        return replace(found, thing=replace(chosen, choice=choice))
+        with blame(f"benchmark {benchmark.name}, choice {choice!r:.200}", MethodFailed):
+            chosen = benchmark.choose(choice)
+        return replace(chosen, choice=choice)
+
+    def _refuse_odd_corruption(self, name: str) -> None:
+        """UsageError where a benchmark that is there has something behind a ``+`` that is no corruption."""
+        base, plus, suffix = name.rpartition("+")
+        if plus and name not in self._entries and base in self._entries:
+            known = [f"{corruption}-{severity}" for corruption in CORRUPTIONS for severity in SEVERITIES]
+            raise UsageError.unknown("corruption", suffix, known, of=base, hint="harness ls corruptions")
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")  # names become folders

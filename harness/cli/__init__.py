@@ -24,7 +24,7 @@ VERBS = {
     "tune": "Pick the object's channel, and the better weights, without truth.",
     "score": "Score masks made elsewhere.",
     "pack": "Make the zip a benchmark's server takes.",
-    "ls": "List plugins, benches, metrics, experiments or runs.",
+    "ls": "List plugins, benches, corruptions, metrics, experiments or runs.",
     "leaderboard": "Add records, build and check the leaderboard.",
     "view": "Look at a run: pages with its frames, overlays as a video, a contact sheet.",
     "compare": "Compare two records; a gate for CI.",

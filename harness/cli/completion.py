@@ -12,6 +12,8 @@ from click.shell_completion import CompletionItem, shell_complete
 from harness.api.contracts import RULES
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
+from harness.corruptions.names import CLEAN, EVERY
+from harness.corruptions.table import CORRUPTIONS
 
 VARIABLE = "_HARNESS_COMPLETE"
 """Set by the lines that docs/commands.md has for each shell."""
@@ -38,12 +40,17 @@ def _completes(names: Callable[[Catalog, dict[str, Any]], Iterable[str]]) -> Com
 
 def _presets(catalog: Catalog, given: dict[str, Any]) -> Iterable[str]:
     """Those of the method that was named."""
-    name = given.get("plugin")
+    name = _find_method(given)
     return catalog.methods.get(name).presets if name in catalog.methods.names() else ()
 
 
+def _find_method(given: dict[str, Any]) -> str:
+    """The method that was named, or the first of several."""
+    return str(given.get("plugin") or next(iter(given.get("plugins") or ()), ""))
+
+
 def _weights(catalog: Catalog, given: dict[str, Any]) -> Iterable[str]:
-    name = given.get("plugin")
+    name = _find_method(given)
     listed = catalog.methods.get(name).weights if name in catalog.methods.names() else ()
     return [*(entry.name for entry in listed), "none"]
 
@@ -54,6 +61,7 @@ executors = _completes(lambda catalog, given: catalog.executors.names())
 tasks = _completes(lambda catalog, given: TASKS)
 rules = _completes(lambda catalog, given: RULES)
 presets = _completes(_presets)
+corruptions = _completes(lambda catalog, given: [*CORRUPTIONS, CLEAN, EVERY])
 
 
 def weights(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -17,7 +17,7 @@ from harness.cli.terminal import GAP, say, table, terminal_width, widths_of
 
 @click.group("ls")
 def command() -> None:
-    """List plugins, benches, metrics, experiments or runs."""
+    """List plugins, benches, corruptions, metrics, experiments or runs."""
 
 
 def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str, spare: Sequence[str] = ()) -> None:
@@ -110,6 +110,27 @@ def benches(as_json: bool) -> None:
         for bench in catalog.benchmarks
     ]
     _show(rows, as_json=as_json, empty="no benchmarks installed", spare=("from", "data", "videos", "title", "scored"))
+
+
+@command.command("corruptions")
+@options.as_json
+def corruptions(as_json: bool) -> None:
+    """List how a benchmark can be made worse: harness run --corrupt NAME:SEVERITY."""
+    from harness.corruptions.table import CORRUPTIONS
+
+    rows = [
+        {
+            "corruption": found.name,
+            "changes": found.changes,
+            "severities 1 to 5": ", ".join(f"{value:g}" for value in found.values),
+            "unit": found.unit,
+            "seed": "yes" if found.is_random else "no",
+            "what": found.summary,
+            "source": found.source,
+        }
+        for found in CORRUPTIONS.values()
+    ]
+    _show(rows, as_json=as_json, empty="no corruptions", spare=("source", "seed", "changes"))
 
 
 @command.command("metrics")

@@ -99,10 +99,25 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(max(1, threads))
 
 
-def names(option: str, help_text: str, *, metavar: str = "A,B", required: bool = False) -> Option:
-    """An option of several names, which may also be given several times."""
+def names(
+    option: str,
+    help_text: str,
+    *,
+    into: str | None = None,
+    metavar: str = "A,B",
+    required: bool = False,
+    complete: completion.Complete | None = None,
+) -> Option:
+    """An option of several names, which may also be given several times, as the parameter ``into``."""
     return click.option(
-        option, type=Names(), multiple=True, required=required, callback=_put_together, metavar=metavar, help=help_text
+        *([option, into] if into else [option]),
+        type=Names(),
+        multiple=True,
+        required=required,
+        callback=_put_together,
+        metavar=metavar,
+        help=help_text,
+        shell_complete=complete,
     )
 
 
@@ -120,6 +135,32 @@ plugin = click.option(
 )
 bench_if_any = click.option(
     "--bench", metavar="NAME", help="The benchmark; harness ls benches.", shell_complete=completion.benchmarks
+)
+plugins = names(
+    "--plugin",
+    "The method, or several: each is run on each benchmark; harness ls plugins.",
+    into="plugins",
+    required=True,
+    complete=completion.methods,
+)
+benches = names(
+    "--bench",
+    "The benchmark, or several; harness ls benches.",
+    into="benches",
+    complete=completion.benchmarks,
+)
+presets = names(
+    "--preset",
+    "A named config, or several of one method; default: the plugin's own default.",
+    into="presets",
+    complete=completion.presets,
+)
+corruptions = names(
+    "--corrupt",
+    "The benchmark made worse: NAME:SEVERITY, NAME (all five severities), clean, or all; harness ls corruptions.",
+    into="corruptions",
+    metavar="NAME:SEVERITY,..",
+    complete=completion.corruptions,
 )
 bench = click.option(
     "--bench",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -48,6 +49,16 @@ def progress_for(plan: Plan) -> Iterator[Shown]:
     )
     with Progress(*columns, console=console) as bars:
         yield _Bar(bars, plan)
+
+
+@contextmanager
+def watch_run(plan: Any, folder: Path | None) -> Iterator[Shown]:
+    """Say what will be done, then show progress on standard error."""
+    say(f"run folder {folder}", err=True)
+    if plan.partial_reason:
+        say(f"partial: {plan.partial_reason}; the record will not be ranked", err=True)
+    with progress_for(plan) as progress:
+        yield progress
 
 
 class _Bar:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,10 @@ from harness.api.errors import UsageError
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
 from harness.cli import completion, options
+from harness.cli.progress import watch_run
 from harness.cli.terminal import say
+from harness.corruptions.names import add_to_name, expand
+from harness.planning.cells import list_cells, refuse_unknown_names
 
 if TYPE_CHECKING:
     from harness.evaluation import Outcome
@@ -24,8 +25,9 @@ OWN_VIDEO = "own-video"
 
 
 @click.command("run")
-@options.plugin
-@options.bench_if_any
+@options.plugins
+@options.benches
+@options.corruptions
 @click.option(
     "--video",
     type=options.PATH,
@@ -41,7 +43,7 @@ OWN_VIDEO = "own-video"
 )
 @options.task
 @options.rule
-@options.preset
+@options.presets
 @options.overrides
 @options.weights
 @click.option(
@@ -115,25 +117,32 @@ OWN_VIDEO = "own-video"
     "--out",
     type=options.PATH,
     metavar="DIR",
-    help="The run's folder; default: runs/BENCH/TASK/PLUGIN-KEY, below HARNESS_RUNS where that is set.",
+    help="The run's folder; default: runs/BENCH/TASK/PLUGIN-KEY, below HARNESS_RUNS where that is set. Of several runs "
+    "the folder in place of runs.",
 )
 @click.option(
     "--overlay",
     is_flag=True,
     help="Also draw the masks over the frames, as pictures and one animation; on with --video.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Run nothing: list what would run, with videos, frames, the time by earlier records, and the disk it takes.",
+)
 @options.seed
 @options.threads
 @options.attributes
 @options.as_json
 def command(
-    plugin: str,
-    bench: str | None,
+    plugins: tuple[str, ...],
+    benches: tuple[str, ...],
+    corruptions: tuple[str, ...],
     video: Path | None,
     first_mask: Path | None,
     task: str | None,
     rule: str | None,
-    preset: str,
+    presets: tuple[str, ...],
     overrides: tuple[str, ...],
     weights: str | None,
     device: str,
@@ -152,6 +161,7 @@ def command(
     resume: Any,
     out: Path | None,
     overlay: bool,
+    dry_run: bool,
     seed: int,
     threads: int | None,
     attributes: bool,
@@ -159,59 +169,71 @@ def command(
 ) -> int:
     """Run a method on a benchmark: masks, scores, clocks, record.
 
-    Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was.
+    Finished videos are kept: after a kill or Ctrl-C the same command goes on where it was. Several methods, presets,
+    benchmarks or corruptions are a matrix: one run each, one after the other, in a process of its own and in the folder
+    it would have alone; a run that fails stops no other, and a table at the end shows all of them.
     """
-    bench, data_root = _choose_what(bench, video, first_mask, data_root)
+    benches, data_root = _choose_what(benches, video, first_mask, data_root)
+    worse = expand(corruptions) or [None]
+    cells = list_cells(plugins, [add_to_name(bench, setting) for bench in benches for setting in worse], presets)
+    asked = {
+        "task": task,
+        "rule": rule,
+        "constants": overrides,
+        "weights": weights,
+        "device": device,
+        "precision": precision,
+        "videos": videos,
+        "limit": limit,
+        "shard": shard,
+        "data_root": data_root,
+        "allow_partial": allow_partial,
+        "executor": executor,
+        "seed": seed,
+        "python": python,
+        "workers": workers,
+        "address": address,
+        "threads": threads,
+        "first_frame_seconds": first_frame_seconds,
+        "frame_seconds": frame_seconds,
+        "resume": resume,
+        "overlay": overlay or video is not None,
+    }
+    several = len(cells) > 1
+    if several or dry_run:
+        from harness.cli import matrix
+
+        matrix.refuse_what_is_of_one(cells, asked, attributes=attributes)
+        if python is None:
+            refuse_unknown_names(cells, Catalog.load())
+        runs, folder = (out, None) if several else (None, out)
+        if dry_run:
+            return matrix.tell_what_would_run(cells, asked, runs, folder, as_json=as_json)
+        return matrix.run_cells(cells, asked, runs, as_json=as_json)
+    (cell,) = cells
     if video is not None and python is None:
-        _refuse_unfit(plugin, first_mask)
+        _refuse_unfit(cell.plugin, first_mask)
     from harness.evaluation import run
 
-    outcome = run(
-        plugin,
-        bench,
-        task=task,
-        rule=rule,
-        preset=preset,
-        constants=overrides,
-        weights=weights,
-        device=device,
-        precision=precision,
-        videos=videos,
-        limit=limit,
-        shard=shard,
-        data_root=data_root,
-        allow_partial=allow_partial,
-        executor=executor,
-        seed=seed,
-        python=python,
-        workers=workers,
-        address=address,
-        threads=threads,
-        first_frame_seconds=first_frame_seconds,
-        frame_seconds=frame_seconds,
-        out=out,
-        resume=resume,
-        overlay=overlay or video is not None,
-        watch=_watch,
-    )
+    outcome = run(cell.plugin, cell.bench, preset=cell.preset, out=out, watch=watch_run, **asked)
     return finish(outcome, as_json=as_json, attributes=attributes)
 
 
 def _choose_what(
-    bench: str | None, video: Path | None, first_mask: Path | None, data_root: Path | None
-) -> tuple[str, Path | None]:
-    """The benchmark and its root: those given, or the video of one's own."""
-    if (bench is None) == (video is None):
-        found = "neither" if bench is None else "both"
+    benches: tuple[str, ...], video: Path | None, first_mask: Path | None, data_root: Path | None
+) -> tuple[tuple[str, ...], Path | None]:
+    """The benchmarks and their root: those given, or the video of one's own."""
+    if bool(benches) == (video is not None):
+        found = "both" if benches else "neither"
         raise UsageError(f"--bench or --video: found {found}, expected one", hint="harness ls benches")
-    if bench is not None:
+    if benches:
         if first_mask is not None:
             raise UsageError("--first-mask belongs to --video: a benchmark has its own", hint="leave it out")
-        return bench, data_root
+        return benches, data_root
     source = click.get_current_context().get_parameter_source("data_root")
     if source is not None and source.name == "COMMANDLINE":
         raise UsageError("--video and --data-root: found both, expected one", hint="leave out --data-root")
-    return OWN_VIDEO + (f":{first_mask}" if first_mask else ""), video
+    return (OWN_VIDEO + (f":{first_mask}" if first_mask else ""),), video
 
 
 def _refuse_unfit(plugin: str, first_mask: Path | None) -> None:
@@ -225,18 +247,6 @@ def _refuse_unfit(plugin: str, first_mask: Path | None) -> None:
         )
     if first_mask is not None and not prompted:
         raise UsageError(f"{plugin} ({', '.join(tasks)}) takes no first mask", hint="leave out --first-mask")
-
-
-@contextmanager
-def _watch(plan: Any, folder: Path | None) -> Iterator[Any]:
-    """Say what will be done, then show progress on standard error."""
-    from harness.cli.progress import progress_for
-
-    say(f"run folder {folder}", err=True)
-    if plan.partial_reason:
-        say(f"partial: {plan.partial_reason}; the record will not be ranked", err=True)
-    with progress_for(plan) as progress:
-        yield progress
 
 
 def finish(outcome: Outcome, *, as_json: bool, attributes: bool = False) -> int:

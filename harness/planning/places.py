@@ -14,6 +14,7 @@ from harness.api.contracts import Benchmark
 from harness.api.errors import UsageError
 from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.catalog import Catalog
+from harness.corruptions.names import split_name
 
 HINT = "docs/datasets.md#data-roots-by-name"
 
@@ -94,7 +95,7 @@ def find_data_root(benchmark: Benchmark, given: Path | None, catalog: Catalog, *
     if os.environ.get("HARNESS_DATA"):
         return Path(os.environ["HARNESS_DATA"])
     roots = read_data_roots(catalog.benchmarks.names())
-    key = None if roots is None else roots.find(benchmark.name)
+    key = None if roots is None else roots.find(split_name(benchmark.name)[0])
     if roots is None or key is None:
         return None
     folder = roots.folders[key]
