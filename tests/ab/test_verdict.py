@@ -59,7 +59,7 @@ def test_the_cpu_clock_may_be_worse_by_its_limit(match_of, toy_catalog, slower, 
 
 def test_a_loss_beyond_the_limit_that_is_not_clear_passes(match_of, toy_catalog):
     match = match_of()
-    head = {"a": [15.0, 20.0, 5.0, 16.0], "b": [40.0, 5.0, 30.0, 24.0], "c": [2.0, 9.0, 2.5, 8.0]}
+    head = {"a": [15.0, 20.0, 15.0, 16.0], "b": [16.0, 16.5, 30.0, 24.0], "c": [7.0, 9.0, 7.5, 8.0]}
     verdict = judge(replace(match, clocks={"model_cpu_ms": (ROUNDS, head)}), toy_catalog)
     assert verdict.ratios["model_cpu_ms"].value > 1.07
     assert verdict.ratios["model_cpu_ms"].low < 1

@@ -120,13 +120,19 @@ def conjugate_gradient(
 ) -> Parts:
     """Go down each target's quadratic from 0; Polak-Ribiere with a factor of at least 0, as FRTM has it.
 
+    Each residual is made orthogonal to all before it, as it is in exact arithmetic: in single precision it would not be
+    after some ten steps, and the energy reached stays 2 to 40 % above that of double precision (ours; the README).
     A target that has arrived, or whose direction has no curvature, stays where it is: no division by zero.
     """
     step = direction = tuple(torch.zeros_like(part) for part in residual)
     before, rho = residual, residual[0].new_zeros(len(residual[0]))
+    passed: list[tuple[Parts, Parts, Tensor]] = []
     for place in range(iterations):
+        for earlier, earlier_scaled, its_rho in passed:
+            residual = along(residual, -divide(inner(residual, earlier_scaled), its_rho), earlier)
         scaled = tuple(part / scale for part, scale in zip(residual, preconditioner, strict=True))
         last, rho = rho, inner(residual, scaled)
+        passed.append((residual, scaled, rho))
         turn = divide(rho - inner(before, scaled), last).clamp(min=0) if place else torch.zeros_like(rho)
         direction = along(scaled, turn, direction)
         curved = curvature(*direction)
