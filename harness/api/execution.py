@@ -69,6 +69,10 @@ class Recipe(Protocol):
         """
         ...
 
+    def tell(self, words: str) -> None:
+        """Say what is worth a line and stops nothing."""
+        ...
+
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder of a short path for a while; what killed runs left of theirs goes first."""
         ...

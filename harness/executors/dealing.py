@@ -80,6 +80,7 @@ class Dealing:
     seconds_for: Callable[[str], float]
     build_seconds: float
     receive: Callable[[str, str, MaskFiles], VideoResult | VideoFailure]
+    tell: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     _todo: list[str] = field(default_factory=list, init=False)
     _desks: dict[int, _Desk] = field(default_factory=dict, init=False)
@@ -129,11 +130,13 @@ class Dealing:
         self._dismiss(worker)
         if not desk.video:
             self._in_vain += 1
+            self.tell(f"lost before it was ready: {why.partition(chr(10))[0]}")
             if self._in_vain >= MOST_IN_VAIN:
                 raise MethodFailed(f"{self.method}: {self._in_vain} workers were lost before they were ready: {why}")
             return
         self._losses[desk.video] += 1
         if self._losses[desk.video] < MOST_LOSSES:
+            self.tell(f"{desk.video} is begun anew elsewhere: {why.partition(chr(10))[0]}")
             self._todo.append(desk.video)
             return
         yield self._fail(desk.video, "crashed", f"its worker was lost {MOST_LOSSES} times, at last: {why}")

@@ -7,9 +7,12 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from harness.api import errors
@@ -22,6 +25,7 @@ from harness.api.records import VideoFailure, VideoResult
 from harness.executors.dealing import Dealing, Event
 
 CONNECT_SECONDS = 10.0
+SECONDS_TO_END = 10.0
 STORE_BYTES = 1 << 29
 """Of shared memory, in a cluster of our own: masks on their way. Ray puts what is more on the disk."""
 
@@ -43,7 +47,13 @@ class Ray:
         with _cluster(recipe, len(sessions.devices)) as ray:
             crew = RayCrew(ray, recipe)
             dealing = Dealing(
-                crew, len(sessions.devices), recipe.method, recipe.seconds_for, recipe.build_seconds, recipe.receive
+                crew,
+                len(sessions.devices),
+                recipe.method,
+                recipe.seconds_for,
+                recipe.build_seconds,
+                recipe.receive,
+                recipe.tell,
             )
             try:
                 yield from dealing.deal(videos)
@@ -171,6 +181,7 @@ def _cluster(recipe: Recipe, workers: int) -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: Ray sends nothing home
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # nor copies the working directory to the nodes
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # nor prints of lost workers amid our output
     ray: Any = importlib.import_module("ray")
     if ray.is_initialized():
         yield ray
@@ -201,6 +212,17 @@ def _cluster(recipe: Recipe, workers: int) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+            _empty(folder)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what Ray left in its folder; its processes may still write there while they end."""
+    until = time.monotonic() + SECONDS_TO_END
+    while any(folder.iterdir()) and time.monotonic() < until:
+        for path in list(folder.iterdir()):
+            with suppress(OSError):
+                path.unlink() if path.is_symlink() else shutil.rmtree(path)
+        time.sleep(0.05)
 
 
 @contextmanager

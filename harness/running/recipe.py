@@ -120,6 +120,10 @@ class RunRecipe:
         self.conditions = found.conditions or self.conditions
         return outcome
 
+    def tell(self, words: str) -> None:
+        """A note of the run."""
+        self.on_note(words)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder in the system's place for such, or in /tmp where that has too long a path for sockets."""

@@ -33,6 +33,7 @@ class Actors:
         self.hired = 0
         self.dismissed = []
         self.given = []
+        self.notes = []
 
     def hire(self):
         self.hired += 1
@@ -76,7 +77,7 @@ def dealing_with(crew, clock, *, most=2, received=None, limit=lambda video: 100.
             received.append(video)
         return result_of(video)
 
-    return Dealing(crew, most, "ours", limit, 50.0, receive, clock.read)
+    return Dealing(crew, most, "ours", limit, 50.0, receive, crew.notes.append, clock.read)
 
 
 def test_long_videos_go_first_and_nobody_is_hired_for_nothing():
@@ -119,6 +120,7 @@ def test_a_video_lost_once_is_given_to_another_and_lost_twice_is_a_crash():
     crew = Actors(clock, fate)
     outcomes = {outcome.video: outcome for outcome in dealing_with(crew, clock, most=1).deal(["v1", "v2"])}
     assert lost == ["v2", "v1", "v1"]
+    assert crew.notes == ["v2 is begun anew elsewhere: killed", "v1 is begun anew elsewhere: killed"]
     assert isinstance(outcomes["v2"], VideoResult)
     assert outcomes["v1"].kind == "crashed"
     assert "ours, video v1: its worker was lost 2 times, at last: killed" in outcomes["v1"].message

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -190,15 +191,19 @@ def inline(tmp_path_factory):
 def cluster():
     """Two nodes on this machine, of one CPU each; nothing is left of them."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = ".*"
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     from ray.cluster_utils import Cluster
 
-    made = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": 1 << 27}
-    )
-    made.extra = made.add_node(num_cpus=1, object_store_memory=1 << 27)
+    place = Path(tempfile.mkdtemp(prefix="nodes", dir="/tmp"))  # the paths of sockets hold 107 bytes
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 1 << 27, "temp_dir": str(place)}
+    made = Cluster(initialize_head=True, head_node_args=node)
+    made.extra = made.add_node(**node)
+    made.node_options = node
     yield made
     made.shutdown()
+    executor._empty(place)
+    place.rmdir()
 
 
 def run_on(cluster, out, **asked):
@@ -258,7 +263,7 @@ class TestCluster:
         finally:
             over.set()
             taking.join()
-            cluster.extra = cluster.add_node(num_cpus=1, object_store_memory=1 << 27)
+            cluster.extra = cluster.add_node(**cluster.node_options)
         resume_until_whole(cluster, tmp_path / "run")
         assert_as_inline(tmp_path / "run", inline)
 
