@@ -46,7 +46,8 @@ class Weights:
     """One checkpoint a method can use.
 
     ``path`` is a file inside the plugin's package (shipped); ``url`` is where a published file is. ``sha256`` is
-    checked whenever it is known. ``preset`` is the config preset these weights were made for.
+    checked whenever it is known. ``preset`` is the config preset these weights were made for. ``default_for`` names the
+    tasks in which they are used without ``--weights``, where that is not ``Method.default_weights``.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Weights:
     trained_on: str = ""
     preset: str = ""
     note: str = ""
+    default_for: tuple[TaskName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class Method:
 
     ``build(context)`` returns the object that implements the protocols of ``tasks``. ``config`` is a frozen dataclass
     whose defaults are the default preset; ``presets`` maps a name to the whole config. ``default_weights`` names the
-    entry of ``weights`` used without ``--weights`` (empty: random initialisation). A method with ``replays=True``
+    entry of ``weights`` used without ``--weights`` (empty: random initialisation), but for the tasks that an entry is
+    ``default_for``. A method with ``replays=True``
     shows masks made elsewhere: it is told real names, and its speed is never ranked.
     """
 
@@ -119,6 +122,10 @@ class Method:
         if self.lookahead and self.causality != "window":
             raise ValueError(f"method {self.name!r} has lookahead {self.lookahead}; that needs causality='window'")
         check_provider_fields(f"method {self.name!r}", self.config, self.providers)
+
+    def default_weights_for(self, task: TaskName) -> str:
+        """The name of the entry of ``weights`` used in this task without ``--weights``; empty: none."""
+        return next((entry.name for entry in self.weights if task in entry.default_for), self.default_weights)
 
     def weights_named(self, name: str) -> Weights | None:
         """The entry of ``weights`` of that name."""

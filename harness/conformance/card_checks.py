@@ -166,6 +166,13 @@ def weights_there(subject: Subject) -> None:
             raise Broken(f"weights {entry.name!r} without a licence", expected="one", mend="say it, or 'not stated'")
         if entry.path is None and not entry.url:
             raise Broken(f"weights {entry.name!r} nowhere", expected="a path or a url", mend="give one of them")
+        strange = [task for task in entry.default_for if task not in method.tasks]
+        if strange:
+            raise Broken(
+                f"weights {entry.name!r} default for {', '.join(strange)}",
+                expected=f"tasks of the card: {', '.join(method.tasks)}",
+                mend="add the task, or take it away here",
+            )
         if entry.preset and entry.preset not in method.presets:
             raise Broken(
                 f"weights {entry.name!r} made for preset {entry.preset!r}",

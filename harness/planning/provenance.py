@@ -11,6 +11,7 @@ from harness.api.contracts import Method, Weights
 from harness.api.errors import DataError, PluginError, VerificationFailed
 from harness.api.foreign import make_storable
 from harness.api.records import MethodInfo, PluginInfo, WeightsInfo
+from harness.api.tasks import TaskName
 from harness.api.weights_facts import count_parameters
 from harness.catalog import Catalog
 from harness.files import digest_of_bytes, digest_of_files
@@ -21,15 +22,14 @@ LARGEST_SOURCE = 1 << 20
 """Bytes of a package's file that still counts as code; larger ones are weights, which have a checksum of their own."""
 
 
-def choose_weights(method: Method, wanted: str | None) -> tuple[WeightsInfo, Path | None]:
-    """The weights by name, file or default; the checksum is verified wherever it is known."""
-    if wanted == NO_WEIGHTS or (wanted is None and not method.default_weights):
+def choose_weights(method: Method, task: TaskName, wanted: str | None) -> tuple[WeightsInfo, Path | None]:
+    """The weights by name, file or the task's default; the checksum is verified wherever it is known."""
+    default = method.default_weights_for(task)
+    if wanted == NO_WEIGHTS or (wanted is None and not default):
         return WeightsInfo(name=NO_WEIGHTS), None
-    entry = method.weights_named(wanted or method.default_weights)
+    entry = method.weights_named(wanted or default)
     if entry is None and wanted is None:
-        raise PluginError(
-            f"the card of {method.name} names default weights {method.default_weights!r} it does not list"
-        )
+        raise PluginError(f"the card of {method.name} names default weights {default!r} it does not list")
     if entry is not None:
         return _check_listed_weights(method, entry)
     path = Path(cast(str, wanted)).expanduser()

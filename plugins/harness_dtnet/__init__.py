@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import BuildContext, Citation, Kernel, Method, Stage, Training, Weights, hookimpl
+from harness.api.tasks import TaskName
 from harness_dtnet.config import DISCOVERY_PRESETS, PRESETS, Config, DiscoveryConfig
 from harness_dtnet.training.config import PRESETS as TRAINING_PRESETS
 from harness_dtnet.training.config import TrainingConfig
@@ -24,7 +25,7 @@ TRAINED_ON = "25 of the 30 videos of DAVIS 2016 train at 427x240 with masks, 24 
 LITE = "EfficientNet-Lite0 from ImageNet labels, made by this project; the README says how"
 
 
-def describe_weights(name: str, sha256: str, note: str) -> Weights:
+def describe_weights(name: str, sha256: str, note: str, default_for: tuple[TaskName, ...] = ()) -> Weights:
     """An entry of weights of this project: all learnt from the same data, for preset ``small``."""
     return Weights(
         name=name,
@@ -34,6 +35,7 @@ def describe_weights(name: str, sha256: str, note: str) -> Weights:
         trained_on=TRAINED_ON,
         preset="small",
         note=note,
+        default_for=default_for,
     )
 
 
@@ -45,6 +47,7 @@ WEIGHTS = (
         f"{SHIPPED}-categories",
         "ccdf01eb7e6ccb0ce67309c3f46ec805619a472fd9d3ea6e9d3a411e94248031",
         f"the six categories of mini; {LITE}",
+        default_for=("vis",),
     ),
 )
 

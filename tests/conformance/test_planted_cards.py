@@ -113,6 +113,8 @@ def test_wrong_weights_are_caught(tests_tools, tmp_path):
     assert verdict(path=None) == {"weights-there"}
     assert verdict(licence="") == {"weights-there"}
     assert verdict(preset="paper") == {"weights-there"}
+    assert verdict(default_for=("one-shot",)) == set()
+    assert verdict(default_for=("vis",)) == {"weights-there"}
     assert verdict(default="other") == {"weights-there", "builds"}
     assert verdict(sha256="") == {"weights-checksum"}
     assert verdict(sha256="0" * 64, default="w") == {"weights-checksum", "builds"}

@@ -37,6 +37,7 @@ class _Weights(_Strict):
     trained_on: Text
     preset: Text
     note: Text
+    default_for: tuple[TaskName, ...] = ()
 
 
 class _Paper(_Strict):
