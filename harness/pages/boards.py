@@ -10,6 +10,7 @@ from harness.api.records import Conditions, RunRecord
 from harness.api.tasks import TASKS
 from harness.pages import plots, words
 from harness.ranking.figures import figure, interval_to_show, list_columns, main_column
+from harness.ranking.seeds import SeedGroup
 from harness.ranking.standings import Apart, Board, Row, Standing, e2e_fps, model_fps, timing_of
 
 Place = tuple[str, str]
@@ -48,6 +49,7 @@ def _describe_board(board: Board, task: str, letters: Mapping[Hashable, str]) ->
         "pairs": board.pairs.describe(main_column(task)),
         "columns": columns,
         "rows": [describe_row(row, columns, letters) for row in board.rows],
+        "seeds": [_describe_seeds(group) for group in board.seeds],
         "speeds": [
             {
                 "letter": letters[group.conditions.group],
@@ -128,6 +130,18 @@ def _describe_speed(row: Any) -> dict[str, Any]:
         "p99": timing.model.p99_ms if timing else None,
         "e2e": e2e_fps(row.record),
         "is_on_front": row.is_on_front,
+    }
+
+
+def _describe_seeds(group: SeedGroup) -> dict[str, Any]:
+    """One method and config with several seeds: the spread of the seeds beside the interval over videos."""
+    return {
+        "label": f"{group.method} ({group.preset})" if group.preset else group.method,
+        "seeds": ", ".join(map(str, group.seeds)),
+        "figure": group.interval,
+        "spread": group.spread,
+        "least": min(group.values),
+        "most": max(group.values),
     }
 
 

@@ -88,6 +88,18 @@ def test_reported_rows_stand_apart_and_the_best_first(make_record, tmp_path):
     assert reported.index("72.3") < reported.index("60.0")
 
 
+def test_seeds_stand_on_the_board_as_a_spread_and_not_as_videos(make_record, tmp_path):
+    lower = {video: [(j - 0.25, f) for j, f in objects] for video, objects in THREE.items()}
+    records = [make_record(THREE), make_record(lower).model_copy(update={"seed": 7, "id": "e" * 64})]
+    write_leaderboard(records, [], tmp_path / "site")
+    seen = Seen(pages(tmp_path / "site")["boards/toy-val/one-shot.html"])
+    _, _, told = seen.words.partition("Several seeds")
+    for figure in ("0, 7", "43.8", "8.8", "37.5", "50.0"):
+        assert figure in told
+    write_leaderboard(records[:1], [], tmp_path / "alone")
+    assert "Several seeds" not in Seen(pages(tmp_path / "alone")["boards/toy-val/one-shot.html"]).words
+
+
 def test_speeds_are_drawn_in_groups_of_equal_conditions(make_record, tmp_path):
     records = [
         make_record(THREE, method="one", device="CPU", fps=2.0),
