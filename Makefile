@@ -8,7 +8,7 @@ IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(IS_NEW_ENOUGH)' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: demo test docs setup check clean gpu records faults
+.PHONY: demo test docs setup check clean gpu records faults pictures
 
 demo: $(INSTALLED)
 	$(BIN)/harness run --plugin copyfirst --bench mini-small --out $(DEMO)/copyfirst --resume never
@@ -44,6 +44,10 @@ records: $(INSTALLED)
 # Seeded kills, spoilt files, full disks, odd clocks: after each the record of an unbroken run. FAULTS='--trials 20 --kind runner'.
 faults: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults $(FAULTS)
+
+# The pictures of README and docs, from two runs on mini and the leaderboard's own page in Chromium.
+pictures: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pictures
 
 check:
 	bash .ci/run
