@@ -16,6 +16,7 @@ from harness.files import sweep_abandoned
 from harness.leaderboard.generated import find_stale, write_reports
 from harness.leaderboard.records import add_record, read_papers, read_records
 from harness.leaderboard.verification import read_record, verify_record
+from harness.running.finished import read_results_under
 
 RECORDS, PUBLISHED = Path("leaderboard/records"), Path("leaderboard/published")
 
@@ -105,14 +106,38 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
 @_out
 @_reporters
 @click.option("--site", is_flag=True, help="Also write the pages to look at, into the folder site in --out.")
+@click.option(
+    "--runs",
+    type=options.PATH,
+    multiple=True,
+    metavar="DIR",
+    help="With --site: draw J(t) and F(t) of those runs under DIR whose records are here. May be repeated.",
+)
 @options.as_json
-def build(records: Path, published: Path, out: Path, reporters: Sequence[str], site: bool, as_json: bool) -> None:
+def build(
+    records: Path,
+    published: Path,
+    out: Path,
+    reporters: Sequence[str],
+    site: bool,
+    runs: Sequence[Path],
+    as_json: bool,
+) -> None:
     """Check every record, then write the tables; nothing is written when one record is wrong."""
     _refuse_missing(records, published)
     sweep_abandoned(records)
     catalog = Catalog.load()
-    names = [*reporters, SITE] if site and SITE not in reporters else reporters
-    written = write_reports(catalog, read_records(records, catalog), read_papers(published), out, names)
+    if runs and not site:
+        raise UsageError("--runs is for the pages", hint="add --site")
+    names = [*reporters, SITE] if site and not runs and SITE not in reporters else reporters
+    found, papers = read_records(records, catalog), read_papers(published)
+    curves = read_results_under(runs, {record.id for record in found})
+    written = list(write_reports(catalog, found, papers, out, names))
+    if runs:
+        from harness.pages.leaderboard import write_leaderboard
+
+        say(f"J(t) and F(t) of {len(curves)} of {len(found)} records are drawn", err=True)
+        written += write_leaderboard(found, papers, out / SITE, curves)
     pages = [path for path in written if path.is_relative_to(out / SITE)]
     for path in written:
         if path not in pages:

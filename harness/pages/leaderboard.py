@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.pages.boards import Place
 from harness.pages.comparisons import write_neighbours
 from harness.pages.house import PageFolder
 from harness.pages.runs import describe_run
+from harness.pages.series import Results
 from harness.pages.videos import index_of_videos, page_of_video, write_videos
 from harness.ranking.figures import interval_to_show, list_columns
 from harness.ranking.standings import Standing, model_fps, standings
@@ -21,8 +22,16 @@ from harness.ranking.standings import Standing, model_fps, standings
 TITLE = "Leaderboard of vos-harness"
 
 
-def write_leaderboard(records: Sequence[RunRecord], published: Sequence[PublishedPaper], place: Path) -> list[Path]:
-    """Write every page into the folder ``place``, in place of those of an earlier build; returns the files."""
+def write_leaderboard(
+    records: Sequence[RunRecord],
+    published: Sequence[PublishedPaper],
+    place: Path,
+    results: Mapping[str, Results] | None = None,
+) -> list[Path]:
+    """Write every page into the folder ``place``, in place of those of an earlier build; returns the files.
+
+    ``results`` are those of runs at hand, by the id of their record: the pages of their videos show J(t) and F(t).
+    """
     measured = {(found.benchmark, found.task): found for found in standings(records)}
     reported = {(row.benchmark, row.task) for paper in published for row in paper.rows}
     with PageFolder(place, TITLE) as folder:
@@ -32,7 +41,7 @@ def write_leaderboard(records: Sequence[RunRecord], published: Sequence[Publishe
         shown = list(_list_shown(measured.values()))
         for record, label in shown:
             _write_run(folder, record, label)
-        write_videos(folder, shown)
+        write_videos(folder, shown, results or {})
     return folder.written
 
 

@@ -10,6 +10,7 @@ from harness.api.records import RunRecord
 from harness.pages import boards, words
 from harness.pages.boards import Place
 from harness.pages.house import PageFolder
+from harness.pages.series import Results, draw_curves
 from harness.ranking.figures import list_columns
 
 Shown = tuple[RunRecord, str]
@@ -26,15 +27,20 @@ def index_of_videos(place: Place) -> str:
     return f"videos/{place[0]}/{place[1]}.html"
 
 
-def write_videos(folder: PageFolder, shown: Sequence[Shown]) -> None:
-    """A page a video, and for each board a page that lists its videos, the hardest first."""
+def write_videos(folder: PageFolder, shown: Sequence[Shown], results: Mapping[str, Results]) -> None:
+    """A page a video, and for each board a page that lists its videos, the hardest first.
+
+    ``results`` are those at hand by the id of their record: their J(t) and F(t) are drawn.
+    """
     by_place: dict[Place, list[Shown]] = defaultdict(list)
     for record, label in shown:
         by_place[record.benchmark.name, record.benchmark.task].append((record, label))
     for place, same in sorted(by_place.items()):
         columns = list_columns(place[1])
+        by_page = {boards.run_page_of(record): results[record.id] for record, _ in same if record.id in results}
         lines = [
-            _write_video(folder, place, video, columns, rows) for video, rows in _rows_by_video(same, columns).items()
+            _write_video(folder, place, video, columns, rows, by_page)
+            for video, rows in _rows_by_video(same, columns).items()
         ]
         lines.sort(key=lambda line: (line["mean"] is None, line["mean"] or 0.0, line["video"]))
         folder.write(
@@ -62,9 +68,15 @@ def _rows_by_video(same: Sequence[Shown], columns: Sequence[str]) -> Mapping[str
 
 
 def _write_video(
-    folder: PageFolder, place: Place, video: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]
+    folder: PageFolder,
+    place: Place,
+    video: str,
+    columns: Sequence[str],
+    rows: Sequence[dict[str, Any]],
+    by_page: Mapping[str, Results],
 ) -> dict[str, Any]:
     """Write the page; returns its line in the list."""
+    sides = [(row["label"], result) for row in rows if (result := by_page.get(row["page"], {}).get(video))]
     page = folder.write(
         page_of_video(place, video),
         "video.html",
@@ -73,6 +85,7 @@ def _write_video(
         place=place,
         columns=columns,
         rows=rows,
+        curves=draw_curves(sides),
         board=boards.page_of(place),
         index=index_of_videos(place),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +104,22 @@ def read_frame_ms(run: Path, *, by_video: bool = False) -> dict[str, float]:
 def read_digests(run: Path) -> dict[str, str]:
     """The SHA-256 of each video's data, from a run folder; empty for a record file alone."""
     return {result.video: result.digest for result in read_results(run)}
+
+
+def read_results_under(folders: Sequence[Path], ids: Container[str]) -> dict[str, dict[str, VideoResult]]:
+    """The results of every run anywhere under ``folders`` whose record has one of these ids; by id, then by video.
+
+    UsageError for a folder that is not there.
+    """
+    found: dict[str, dict[str, VideoResult]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: found no such folder, expected one with runs", hint="harness ls runs")
+        for path in sorted(folder.rglob("record.json")):
+            record = read_run(path.parent)
+            if record.id in ids and record.id not in found:
+                found[record.id] = {result.video: result for result in read_results(path.parent)}
+    return found
 
 
 def read_results(run: Path) -> Iterator[VideoResult]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.api.records import VideoResult, VideoScores
+from harness.api.records import VideoResult
 from harness.api.video import Sample
-from harness.pages import plots, words
+from harness.pages import words
 from harness.pages.house import PageFolder
+from harness.pages.series import draw_curves, series_of
 from harness.viewing.gather import Footage, Viewed, check_size
 from harness.viewing.layers import (
     IdMap,
@@ -22,7 +23,6 @@ from harness.viewing.layers import (
     read_prediction_of,
 )
 
-MEAN = "mean of objects"
 MOST_WORST = 10
 """Frames that have a button of their own."""
 
@@ -47,8 +47,6 @@ def write_video_page(
     """Write the page of a video and, ``with_frames``, a picture a frame and the masks over it."""
     sides = [Side(run, run.results[video], n) for n, run in enumerate(runs) if video in run.results]
     sample = footage.samples.get(video) if with_frames else None
-    values = [value for side in sides for value in _list_values(side)]
-    objects = [MEAN, *sorted({value["object"] for value in values} - {MEAN}, key=lambda name: (len(name), name))]
     viewer = _lay_frames(folder, video, sides, sample, footage) if with_frames and sides else None
     return folder.write(
         page_of_video(video),
@@ -56,40 +54,16 @@ def write_video_page(
         f"{video}: {title}",
         video=video,
         runs=[side.run.label for side in sides],
-        curves=plots.curves(values, [side.run.label for side in sides], objects) if values else None,
+        curves=draw_curves([(side.run.label, side.result) for side in sides]),
         summaries=[(side.run.label, list(_summarise(side.result))) for side in sides],
         viewer=viewer,
         missing=footage.missing,
     )
 
 
-def _series_of(result: VideoResult) -> VideoScores | None:
-    """The first metric that has a value a frame."""
-    return next((scores for scores in result.scores.values() if scores.series and scores.frames), None)
-
-
-def _list_values(side: Side) -> list[dict[str, Any]]:
-    """A point a frame, object and figure, and the mean of the objects that have one."""
-    scores = _series_of(side.result)
-    if scores is None:
-        return []
-    values = []
-    for figure, by_object in scores.series.items():
-        for place, frame in enumerate(scores.frames):
-            here = {id_: row[place] for id_, row in by_object.items() if place < len(row)}
-            known = [value for value in here.values() if value is not None]
-            means = {MEAN: sum(known) / len(known) if known else None}
-            values += [
-                {"run": side.run.label, "object": name, "figure": figure, "frame": frame, "value": round(value, 4)}
-                for name, value in {**means, **here}.items()
-                if value is not None
-            ]
-    return values
-
-
 def score_frames(result: VideoResult) -> dict[int, dict[str, float]]:
     """For each scored frame the mean over objects of each figure that has a value there."""
-    scores = _series_of(result)
+    scores = series_of(result)
     if scores is None:
         return {}
     found: dict[int, dict[str, float]] = {}

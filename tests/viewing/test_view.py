@@ -6,7 +6,10 @@ import re
 import pytest
 from PIL import Image
 
+from harness.api.errors import UsageError
 from harness.cli import main
+from harness.pages.leaderboard import write_leaderboard
+from harness.running.finished import read_results_under, read_run
 from harness.viewing.footage_pages import sort_worst
 
 
@@ -121,3 +124,17 @@ def test_runs_of_two_benchmarks_are_not_looked_at_together(lay_run, capsys):
 
 def test_the_worst_frame_is_the_one_with_the_lowest_mean_of_its_figures(make_result, samples):
     assert sort_worst(make_result(samples[0], (0.5, 0.9, 0.2))) == [3, 1, 2]
+
+
+def test_the_leaderboards_pages_draw_curves_of_runs_at_hand(lay_run, tmp_path):
+    run, other = read_run(lay_run("runs/deep/run")), read_run(lay_run("elsewhere", method="theirs"))
+    results = read_results_under([tmp_path / "runs"], {run.id, other.id})
+    assert list(results) == [run.id]
+    write_leaderboard([run, other], [], tmp_path / "site", results)
+    texts = [path.read_text() for path in sorted((tmp_path / "site/videos").rglob("first.html"))]
+    assert len(texts) == 1
+    values = read_embedded(texts[0], "curves-spec")["data"]["values"]
+    assert {value["run"] for value in values} == {"ours"}
+    assert {(value["figure"], value["frame"]) for value in values} == {(f, t) for f in "JF" for t in (1, 2, 3)}
+    with pytest.raises(UsageError, match="no such folder"):
+        read_results_under([tmp_path / "gone"], {run.id})
