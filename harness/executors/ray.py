@@ -8,7 +8,9 @@ import json
 import os
 import platform
 import shutil
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +21,7 @@ from harness.api import errors
 from harness.api.contracts import Executor, Sessions
 from harness.api.errors import DataError, EnvironmentProblem, HarnessError, MethodFailed, UsageError
 from harness.api.execution import Recipe, SessionElsewhere
-from harness.api.foreign import describe_error
+from harness.api.foreign import Interrupted, describe_error
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoFailure, VideoResult
 from harness.executors.dealing import Dealing, Event
@@ -57,6 +59,8 @@ class Ray:
             )
             try:
                 yield from dealing.deal(videos)
+            except KeyboardInterrupt as error:  # Ray's own: it looks for signals while it waits
+                raise Interrupted from error
             finally:
                 crew.dismiss_all()
 
@@ -190,29 +194,54 @@ def _cluster(recipe: Recipe, workers: int) -> Iterator[Any]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address != "local":
         _refuse_unreachable(address)
-        with _words_for(address):
-            ray.init(address=address, **quiet)
-        try:
+        with _closing(ray):
+            with _hold_interrupts(), _words_for(address):
+                ray.init(address=address, **quiet)
             yield ray
-        finally:
-            ray.shutdown()
         return
     cpus = max(os.cpu_count() or 1, workers * recipe.threads)
     with recipe.scratch() as folder:
         try:
-            with _words_for("a cluster of this machine"):
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    object_store_memory=STORE_BYTES,
-                    _temp_dir=str(folder),
-                    **quiet,
-                )
-            yield ray
+            with _closing(ray):
+                with _hold_interrupts(), _words_for("a cluster of this machine"):
+                    ray.init(
+                        address="local",
+                        num_cpus=cpus,
+                        include_dashboard=False,
+                        object_store_memory=STORE_BYTES,
+                        _temp_dir=str(folder),
+                        **quiet,
+                    )
+                yield ray
         finally:
-            ray.shutdown()
             _empty(folder)
+
+
+@contextmanager
+def _closing(ray: Any) -> Iterator[None]:
+    """Leave the cluster at the end, also where that was only half reached; a cluster of our own ends."""
+    try:
+        yield
+    finally:
+        with _hold_interrupts():
+            ray.shutdown()
+
+
+@contextmanager
+def _hold_interrupts() -> Iterator[None]:
+    """Let a Ctrl-C wait for the end of this: amid its coming up or going down Ray answers by a segmentation fault."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if heard:
+            raise Interrupted
 
 
 def _empty(folder: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 import harness
 from harness.api.errors import DataError, EnvironmentProblem, MethodFailed, UsageError
+from harness.api.foreign import Interrupted
 from harness.executors import ray as executor
 
 ASKED = {"plugin": "copyfirst", "bench": "mini-small", "task": "one-shot", "threads": 1}
@@ -105,7 +106,7 @@ class FakeRay:
 
     def get(self, ref):
         found = self.answers[ref[0]]
-        if isinstance(found, Exception):
+        if isinstance(found, BaseException):
             raise found
         return found
 
@@ -124,6 +125,32 @@ def test_ray_restarts_nothing_and_an_actor_out_of_reach_is_killed():
     assert (lost.kind, lost.why) == ("lost", "worker on n7: RayError: unavailable")
     crew.dismiss(worker)
     assert len(ray.killed) == 1
+
+
+def test_a_ctrl_c_that_ray_heard_first_is_one_and_every_actor_ends(monkeypatch):
+    ray = FakeRay({"describe_place": KeyboardInterrupt()})
+
+    @contextlib.contextmanager
+    def cluster(recipe, workers):
+        yield ray
+
+    monkeypatch.setattr(executor, "_cluster", cluster)
+    recipe = SimpleNamespace(threads=1, needs_gpu=False, text="{}", method="ours", build_seconds=9)
+    recipe.seconds_for, recipe.receive, recipe.tell = lambda video: 9, None, None
+    sessions = SimpleNamespace(devices=("cpu", "cpu"), recipe=lambda: recipe)
+    with pytest.raises(Interrupted):
+        list(executor.Ray().execute(sessions, ["v", "w"]))
+    assert len(ray.killed) == 2
+
+
+def test_a_ctrl_c_amid_coming_up_is_heard_once_ray_is_up():
+    before, steps = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(Interrupted), executor._hold_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.001)
+        steps.append("up")
+    assert steps == ["up"]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # What follows needs Ray and takes minutes.
