@@ -53,6 +53,7 @@ class Stopwatch:
         self._on_cpu = not device.startswith("cuda")
         self._mark = time.perf_counter_ns if self._on_cpu else self._cuda_mark
         self._cpu_laps: list[float] = []
+        self._sums = _no_sums()
 
     def _cuda_mark(self) -> Any:
         import torch
@@ -79,7 +80,11 @@ class Stopwatch:
     def _section(self, kind: str, name: str) -> Iterator[None]:
         start = self._mark()
         yield
-        self._marks.append((kind, name, start, self._mark()))
+        end = self._mark()
+        if self._on_cpu:  # summed as it comes: a long video has many
+            _add(self._sums, kind, name, self._seconds(start, end))
+        else:
+            self._marks.append((kind, name, start, end))
 
     def _seconds(self, start: Any, end: Any) -> float:
         if isinstance(start, int):
@@ -93,17 +98,25 @@ class Stopwatch:
 
             torch.cuda.synchronize(self.device)
         laps: list[float] = []
-        sums: dict[str, dict[str, tuple[int, float]]] = {"stage": {}, "kernel": {}}
+        sums, self._sums = self._sums, _no_sums()
         for kind, name, start, end in self._marks:
             seconds = self._seconds(start, end)
             if kind == "lap":
                 laps.append(seconds)
             else:
-                calls, total = sums[kind].get(name, (0, 0.0))
-                sums[kind][name] = (calls + 1, total + seconds)
+                _add(sums, kind, name, seconds)
         self._marks.clear()
         cpu_laps, self._cpu_laps = self._cpu_laps, []
         return Reading(laps, cpu_laps, sums["stage"], sums["kernel"])
+
+
+def _no_sums() -> dict[str, dict[str, tuple[int, float]]]:
+    return {"stage": {}, "kernel": {}}
+
+
+def _add(sums: dict[str, dict[str, tuple[int, float]]], kind: str, name: str, seconds: float) -> None:
+    calls, total = sums[kind].get(name, (0, 0.0))
+    sums[kind][name] = (calls + 1, total + seconds)
 
 
 @contextmanager

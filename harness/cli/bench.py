@@ -83,11 +83,44 @@ def kernels(
 
 
 @command.command("methods")
-@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="The method; default: all but replays.")
+@options.names("--plugin", "The method, or several; default: all but replays.", into="plugins")
 @click.option("--height", type=options.SIDE, metavar="N", default=480, show_default=True, help="Rows of the clip.")
 @click.option("--width", type=options.SIDE, metavar="N", default=854, show_default=True, help="Columns of the clip.")
-@click.option("--frames", type=options.NUMBER, metavar="N", default=30, show_default=True, help="Frames of the clip.")
-@click.option("--objects", type=options.NUMBER, metavar="N", default=1, show_default=True, help="Objects in the clip.")
+@click.option(
+    "--frames",
+    type=options.NUMBERS,
+    metavar="N,..",
+    default="30",
+    show_default=True,
+    help="Frames of the clip; several are measured one by one, the other things being the first of theirs.",
+)
+@click.option(
+    "--objects",
+    type=options.NUMBERS,
+    metavar="N,..",
+    default="1",
+    show_default=True,
+    help="Objects in it; several alike.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    type=options.SIZES,
+    metavar="N,..",
+    help="Rows of the clip at 16:9, in place of --height and --width.",
+)
+@click.option(
+    "--seconds",
+    type=options.SECONDS,
+    metavar="S",
+    help="With several: the time for all; what is left then is not measured.",
+)
+@click.option(
+    "--plots",
+    type=options.FOLDER,
+    metavar="DIR",
+    help="With several: where growth.json, growth.csv and a picture of each method go; default: runs/growth.",
+)
 @options.task
 @options.preset
 @options.overrides
@@ -101,8 +134,11 @@ def methods(
     plugins: tuple[str, ...],
     height: int,
     width: int,
-    frames: int,
-    objects: int,
+    frames: tuple[int, ...],
+    objects: tuple[int, ...],
+    sizes: tuple[int, ...] | None,
+    seconds: float | None,
+    plots: Path | None,
     task: str | None,
     preset: str,
     overrides: tuple[str, ...],
@@ -113,18 +149,28 @@ def methods(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Time whole methods on a generated clip of a given size: frames a second, first frame, stages, memory."""
+    """Time whole methods on a generated clip of a given size: frames a second, first frame, stages, memory.
+
+    With several frames, objects or sizes: how time and memory grow with one of them at a time, each point in a process
+    of its own, as a table, as JSON and CSV, and as a picture a method. A point that fails is shown as failed.
+    """
     catalog = Catalog.load()
     chosen = [catalog.methods.get(name) for name in plugins] or [card for card in catalog.methods if not card.replays]
     if len(chosen) != 1 and (preset or overrides or weights):
         raise UsageError("--preset, --set and --weights are those of one method", hint="name it with --plugin")
     from harness.benching.clip import Clip
+    from harness.benching.growth import list_clips, width_of
     from harness.benching.methods import bench_methods
     from harness.cli.bench_tables import describe_methods
     from harness.machine import resolve_device
     from harness.planning.request import Request
 
-    clip = Clip(height, width, frames, objects)
+    if sizes is not None:
+        _refuse_height_and_width()
+    shapes = [(height, width)] if sizes is None else [(rows, width_of(rows)) for rows in sizes]
+    clips = list_clips(frames, objects, shapes)
+    if len(clips) == 1 and (seconds is not None or plots is not None):
+        raise UsageError("--seconds and --plots belong to several points", hint="--frames 50,200,1000")
     options.use_threads(threads)
     same = Request(
         plugin="",
@@ -138,9 +184,46 @@ def methods(
         threads=threads,
     )
     requests = [replace(same, plugin=card.name) for card in chosen]
-    report = bench_methods(requests, clip, catalog, lambda line: say(line, err=True))
+    if len(clips) > 1:
+        base = Clip(*shapes[0], frames[0], objects[0])
+        return _show_growth(requests, clips, base, seconds, plots or runs_folder() / "growth", out, as_json=as_json)
+    report = bench_methods(requests, clips[0], catalog, lambda line: say(line, err=True))
     _finish(report, describe_methods, out, as_json=as_json)
     return max(row.exit_code for row in report.rows)
+
+
+def _refuse_height_and_width() -> None:
+    context = click.get_current_context()
+    for name in ("height", "width"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--size and --{name}: found both, expected one", hint="leave one out")
+
+
+def _show_growth(
+    requests: list[Any],
+    clips: list[Any],
+    base: Any,
+    seconds: float | None,
+    plots: Path,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Measure and show; 0 where every point was measured or its time was over, 5 where one failed, 130 after Ctrl-C."""
+    from harness.benching.growth import measure_growth
+    from harness.benching.growth_pictures import write_growth
+    from harness.cli.bench_tables import describe_growth
+
+    report, is_interrupted = measure_growth(
+        requests, clips, base, seconds=seconds, announce=lambda line: say(line, err=True)
+    )
+    for path in write_growth(report, plots):
+        say(f"written {path}", err=True)
+    _finish(report, describe_growth, out, as_json=as_json)
+    if is_interrupted:
+        return 130
+    return 5 if any(point.state == "failed" for point in report.points) else 0
 
 
 @command.command("precision")

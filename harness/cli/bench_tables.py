@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.api.records import Conditions, Timing
+from harness.benching.growth import AXES, GrowthReport
 from harness.benching.methods import MethodReport
 from harness.benching.precision import PrecisionReport, PrecisionRow
 from harness.benching.report import KernelReport
@@ -192,3 +193,36 @@ def _difference(row: PrecisionRow, metric: str) -> str:
         return "-"
     ends = "" if found.low is None or found.high is None else f" [{found.low:+.4f}, {found.high:+.4f}]"
     return f"{found.value:+.4f}{ends}"
+
+
+def describe_growth(report: GrowthReport) -> str:
+    """A growth report for a terminal: a table a method, each axis by itself."""
+    parts = [_conditions(report.conditions)]
+    for plugin in dict.fromkeys(point.plugin for point in report.points):
+        rows = [
+            [
+                axis,
+                point.place_on(axis),
+                point.state if point.state != "measured" else "",
+                *(_number(v, 2) for v in (point.frame_ms, point.frame_cpu_ms, point.first_frame_ms)),
+                _number(point.added_memory_mib),
+                _number(point.process_mib[-1][1] if point.process_mib else None),
+                one_line(point.problem)[:80],
+            ]
+            for axis in AXES
+            if len(report.curve(plugin, axis)) > 1
+            for point in report.curve(plugin, axis)
+        ]
+        heads = [
+            "grows",
+            "to",
+            "",
+            "ms a frame",
+            "CPU ms",
+            "first frame ms",
+            "memory MiB",
+            "process MiB",
+            "what went wrong",
+        ]
+        parts.append(f"{plugin}\n{table(rows, heads)}")
+    return "\n\n".join(parts)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from harness.api.records import RunRecord
 from harness.cli.streams import streams_held
 from harness.cli.terminal import say
 from harness.files import read_json, write_atomically
+from harness.hosting.own_process import describe_end, end_with_parent, start_apart, wait_for_end
 from harness.leaderboard.verification import read_record
 
 LARGEST = 1 << 20
@@ -44,45 +42,21 @@ def play_cell(asked: Mapping[str, Any], runs: Path | None) -> End:
     """
     with tempfile.TemporaryDirectory(prefix="harness-cell-") as scratch:
         answer = Path(scratch) / "end.json"
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-        if runs is not None:
-            environment["HARNESS_RUNS"] = str(runs)
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.cli.cell", str(answer)],
-            stdin=subprocess.PIPE,
-            stdout=2,  # what a plugin prints is no answer of ours
-            env=environment,
-            process_group=0,
+        process = start_apart(
+            "harness.cli.cell", answer, json.dumps(dict(asked)).encode(), {"HARNESS_RUNS": str(runs)} if runs else None
         )
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(dict(asked)).encode() + b"\n")
-            process.stdin.flush()
-            process.wait()
-        except BaseException:
-            process.stdin.close()
-            process.wait()
-            raise
-        finally:
-            process.stdin.close()
-        return _read_end(answer, process.returncode)
+        code = wait_for_end(process)
+        assert code is not None
+        return _read_end(answer, code)
 
 
 def _read_end(answer: Path, code: int) -> End:
     if not answer.exists():
-        return End(MethodFailed.exit_code, problem=_describe_death(code))
+        return End(MethodFailed.exit_code, problem=describe_end(code))
     told = read_json(answer, largest=LARGEST)
     folder = Path(told["folder"]) if told["folder"] else None
     record = read_record(folder / "record.json") if folder is not None and told["is_recorded"] else None
     return End(told["exit_code"], folder, record, told["problem"])
-
-
-def _describe_death(code: int) -> str:
-    """What the end of a process without an answer was."""
-    if code >= 0:
-        return f"its process ended with code {code} and no answer: code of a plugin ended it"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    return f"its process was ended by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
 
 
 def answer_for(asked: dict[str, Any], answer: Path) -> int:
@@ -111,20 +85,14 @@ def answer_for(asked: dict[str, Any], answer: Path) -> int:
     return int(code)
 
 
-def _interrupt_when_alone() -> None:
-    """Wait for the end of whoever asked, then do as Ctrl-C would."""
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def main() -> None:
     """Answer the one request on standard input."""
     asked = json.loads(sys.stdin.buffer.readline())
     with streams_held(), hear_interrupts():
-        threading.Thread(target=_interrupt_when_alone, daemon=True).start()
+        end_with_parent()
         code = answer_for(asked, Path(sys.argv[1]))
         sys.stdout.flush()
-    os._exit(code)  # the thread above would hold up an ordinary end
+    os._exit(code)  # the thread that waits for the parent would hold up an ordinary end
 
 
 if __name__ == "__main__":

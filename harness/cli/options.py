@@ -69,6 +69,29 @@ class Names(click.ParamType):
         return names
 
 
+class Numbers(click.ParamType):
+    """Whole numbers with commas between them, each between the ends of ``each``, as a tuple; each once."""
+
+    name = "numbers"
+
+    def __init__(self, each: click.IntRange) -> None:
+        self._each = each
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """``"50,200"`` -> ``(50, 200)``.
+
+        >>> Numbers(SIDE).convert("480, 240,480", None, None)
+        (480, 240)
+        """
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        return tuple(dict.fromkeys(int(self._each(part.strip(), param, ctx)) for part in parts))
+
+
+NUMBERS, SIZES = Numbers(NUMBER), Numbers(SIDE)
+
+
 class Share(click.ParamType):
     """One share of several, ``"2/4"``, as a pair."""
 

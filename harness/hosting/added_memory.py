@@ -125,6 +125,14 @@ def _can_measure() -> bool:
     return read_held_mib() is not None
 
 
+def read_anonymous_mib() -> float | None:
+    """Memory of this process now, less the pages of files; None where the system cannot tell."""
+    try:
+        return _anonymous_mib("VmRSS")
+    except (OSError, KeyError):
+        return None
+
+
 def _anonymous_mib(total: str) -> float:
     """VmRSS or VmHWM less the pages of files: these come and go with the system's cache."""
     fields = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines() if "kB" in line)

@@ -24,7 +24,7 @@ from harness.api.records import VideoTiming
 from harness.api.tasks import Task
 from harness.api.video import Horizon, Prompts, Sample, Tracks, Video
 from harness.hosting.answers import check_mask, check_tracks
-from harness.hosting.frames import FrameSource
+from harness.hosting.frames import MOST_KEPT, FrameSource
 from harness.planning.plan import Plan
 
 
@@ -297,7 +297,8 @@ def _check_order(snapshot: Any, last: int, where: str) -> int:
 def converse(host: Host, plan: Plan, sample: Sample) -> Iterator[CheckedConversation]:
     """Begin a video with a built method: its clocks, its frames and its view, under a made-up name."""
     order = [other.name for other in plan.samples].index(sample.name)
-    frames = FrameSource(sample, host.device, hands=host.hands)
+    most = None if plan.method.causality == "offline" else MOST_KEPT
+    frames = FrameSource(sample, host.device, hands=host.hands, most=most)
     view = open_view(plan, sample, frames.read, host.device, name=f"video-{order:04d}")
     shape = sample.height, sample.width, len(view.prompts.ids)
     with host.clocks(*shape, is_decoding=True) as clocks, frames:

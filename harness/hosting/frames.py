@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 AHEAD = 4
 KEPT_BYTES = 512 * 2**20
 """How much of a video stays on the device for methods that look back: about 430 frames of 854x480."""
+MOST_KEPT = 512
+"""Frames that stay for a method that goes forward: of small ones ``KEPT_BYTES`` would be a whole long video."""
 MOST_HANDS = 8
 """Threads that decode one video at most; one decodes about 300 JPEG frames of 854x480 a second."""
 
@@ -36,11 +38,12 @@ def hands_for(device: str, *, at_once: int = 1) -> int:
 
 
 class FrameRing:
-    """The latest frames of a video in memory: as many as ``kept_bytes`` hold, but at least ``least``. Thread-safe."""
+    """The latest frames of a video in memory: what ``kept_bytes`` hold, ``least`` to ``most`` of them. Thread-safe."""
 
-    def __init__(self, *, least: int = AHEAD + 2, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, *, least: int = AHEAD + 2, kept_bytes: int = KEPT_BYTES, most: int | None = None) -> None:
         self._least = least
         self._kept_bytes = kept_bytes
+        self._most = most
         self._frames: OrderedDict[int, torch.Tensor] = OrderedDict()
         self._changes = threading.Lock()
 
@@ -58,7 +61,8 @@ class FrameRing:
         """Keep a frame, and drop those that came first where there are too many."""
         with self._changes:
             self._frames[frame] = tensor
-            limit = max(self._least, self._kept_bytes // max(1, tensor.numel()))
+            limit = self._kept_bytes // max(1, tensor.numel())
+            limit = max(self._least, limit if self._most is None else min(limit, self._most))
             while len(self._frames) > limit:
                 self._frames.popitem(last=False)
 
@@ -74,13 +78,20 @@ class FrameSource:
     """
 
     def __init__(
-        self, sample: Sample, device: str, *, hands: int = 1, ahead: int = AHEAD, kept_bytes: int = KEPT_BYTES
+        self,
+        sample: Sample,
+        device: str,
+        *,
+        hands: int = 1,
+        ahead: int = AHEAD,
+        kept_bytes: int = KEPT_BYTES,
+        most: int | None = None,
     ) -> None:
         self._sample = sample
         self._device = torch.device(device)
         self._most_hands = hands
         self._ahead = ahead if hands == 1 else max(ahead, 2 * hands)
-        self._ring = FrameRing(least=self._ahead + hands + 1, kept_bytes=kept_bytes)
+        self._ring = FrameRing(least=self._ahead + hands + 1, kept_bytes=kept_bytes, most=most)
         self._hands: list[threading.Thread] = []
         self._wanted = -1
         self._next = 0

@@ -208,6 +208,17 @@ def test_no_host_synchronisation_happens_while_a_cuda_lap_runs():
 
 
 @pytest.mark.gpu
+def test_what_a_stopwatch_keeps_of_stages_does_not_grow_with_their_number():
+    watch = Stopwatch("cpu")
+    with watch.lap():
+        for _ in range(1000):
+            with stage("often"):
+                pass
+    assert len(watch._marks) == 1  # the lap
+    assert watch.read().stages["often"][0] == 1000
+    assert watch.read().stages == {}  # read once
+
+
 def test_cuda_marks_follow_the_current_stream():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")

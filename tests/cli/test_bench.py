@@ -156,3 +156,38 @@ def test_precision_runs_resume(place, capsys):
 def test_precisions_are_two_or_three_different_ones(place, capsys, precisions):
     assert run("precision", "--plugin", "toy", "--bench", "tiny", "--precisions", precisions) == 2
     assert "expected two or three different ones of fp32, bf16, fp16" in capsys.readouterr().err
+
+
+def test_several_frames_objects_or_sizes_are_a_growth_with_pictures(place, capsys, monkeypatch):
+    from harness.benching import growth, point
+
+    def measure(request, clip, seconds):  # here and not in a process, where the toy is not installed
+        given = point.Asked(
+            request={"plugin": request.plugin, "bench": "clip", "threads": 1},
+            clip=(clip.height, clip.width, clip.frames, clip.objects),
+        )
+        return point.answer_for(given, Catalog.load())
+
+    monkeypatch.setattr(
+        growth.measure_growth, "__kwdefaults__", {**growth.measure_growth.__kwdefaults__, "measure": measure}
+    )
+    words = ("methods", "--plugin", "toy", "--frames", "5,8", "--objects", "1,2", "--size", "16")
+    assert run(*words, "--plots", "made", "--json") == 0
+    report = growth.GrowthReport.model_validate_json(capsys.readouterr().out)
+    assert report.base == (5, 1, 16)
+    assert [(point.frames, point.objects) for point in report.points] == [(5, 1), (8, 1), (5, 2)]
+    assert sorted(path.name for path in (place / "made").iterdir()) == ["growth.csv", "growth.json", "toy.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--size", "16", "--height", "20"), "--size and --height"),
+        (("--frames", "5", "--seconds", "3"), "belong to several points"),
+        (("--frames", "5,0"), "0 is not in the range"),
+        (("--frames", "5,x"), "'x' is not a valid integer"),
+    ],
+)
+def test_a_growth_that_cannot_be_is_refused(place, capsys, words, told):
+    assert run("methods", "--plugin", "toy", *words) == 2
+    assert told in capsys.readouterr().err

@@ -190,3 +190,10 @@ def test_a_ring_keeps_the_latest_frames_and_no_more_than_fit():
     assert [t for t in range(5) if ring.get(t) is not None] == [2, 3, 4]
     ring.keep(5, torch.zeros(4, 4, 3, dtype=torch.uint8))
     assert [t for t in range(6) if ring.get(t) is not None] == [4, 5]
+
+
+def test_a_ring_for_what_goes_forward_keeps_so_many_frames_however_small_they_are():
+    ring = FrameRing(least=2, most=3)
+    for t in range(5):
+        ring.keep(t, torch.zeros(2, 2, 3, dtype=torch.uint8))
+    assert [t for t in range(5) if ring.get(t) is not None] == [2, 3, 4]
