@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -70,15 +70,11 @@ def _use_threads(threads: int | None) -> None:
 def main() -> None:
     """Answer the one request on standard input."""
     asked = Asked.model_validate_json(sys.stdin.buffer.readline())
-    code = 0
     with hear_interrupts():
         end_with_parent()
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             row = answer_for(asked, Catalog.load())
             write_atomically(Path(sys.argv[1]), row.model_dump_json().encode())
-        except KeyboardInterrupt:
-            code = 130
-    os._exit(code)  # the thread that waits for the parent would hold up an ordinary end
 
 
 if __name__ == "__main__":

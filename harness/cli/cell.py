@@ -92,7 +92,7 @@ def main() -> None:
         end_with_parent()
         code = answer_for(asked, Path(sys.argv[1]))
         sys.stdout.flush()
-    os._exit(code)  # the thread that waits for the parent would hold up an ordinary end
+    os._exit(code)  # a thread that a plugin left would hold up an ordinary end
 
 
 if __name__ == "__main__":

@@ -59,10 +59,10 @@ def wait_for_end(process: subprocess.Popen[bytes], *, seconds: float | None = No
 
 
 def end_with_parent() -> None:
-    """In the process itself: do as Ctrl-C would once standard input ends. Leave it by ``os._exit``."""
+    """In the process itself, after its one line was read: do as Ctrl-C would once standard input ends."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        os.read(0, 1)  # nothing more comes; not by sys.stdin, whose lock an ending interpreter wants
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, daemon=True).start()
