@@ -62,24 +62,28 @@ def main(trials: int, seed: int, kinds: tuple[str, ...], seconds: float, out: Pa
                     _tell(trial)
             except Skipped as why:
                 notes.append(f"{kind}: skipped: {why}")
-            if 0 < (done := sum(row.kind == kind for row in rows)) < wanted:
-                notes.append(f"{kind}: {done} of {wanted}, then the time was over")
+                continue
+            done = sum(row.kind == kind for row in rows)
+            notes += [f"{kind}: {done} of {wanted}, then the time was over"] if done < wanted else []
+            _write(out, seed, notes, rows)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report = {"seed": seed, "load": read_load(), "notes": notes, "trials": [asdict(row) for row in rows]}
-    write_atomically(out, (json.dumps(report, indent=1) + "\n").encode())
+    _write(out, seed, notes, rows)
     print(describe(rows))
     print("\n".join([*notes, f"written to {out}"]))
     sys.exit(1 if any(row.wrong or row.left for row in rows) or not rows else 0)
 
 
+def _write(out: Path, seed: int, notes: list[str], rows: list[Trial]) -> None:
+    report = {"seed": seed, "load": read_load(), "notes": notes, "trials": [asdict(row) for row in rows]}
+    write_atomically(out, (json.dumps(report, indent=1) + "\n").encode())
+
+
 def _until(trials: Iterator[Trial], until: float) -> Iterator[Trial]:
-    """The trials, as long as there is time."""
-    for trial in trials:
+    """The trials, as long as there is time for one to begin."""
+    while time.monotonic() < until and (trial := next(trials, None)) is not None:
         yield trial
-        if time.monotonic() > until:
-            trials.close()  # type: ignore[attr-defined]
-            return
+    trials.close()  # type: ignore[attr-defined]
 
 
 def _tell(trial: Trial) -> None:

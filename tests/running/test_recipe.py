@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from harness.api.records import VideoFailure, VideoResult
 from harness.catalog import Catalog
 from harness.hosting.apart import plan_request
 from harness.planning.request import Request
-from harness.running.away import open_away
+from harness.running.away import Away, open_away
 from harness.running.recipe import RunRecipe
 from harness.running.runner import Sessions
 
@@ -56,6 +57,19 @@ def test_what_comes_back_is_what_a_session_here_makes(plan, catalog, recipe, sen
 
 def test_a_cpu_that_others_may_use_gives_no_clocks(recipe, sent):
     assert recipe.receive(VIDEO, *sent).timing.model == []
+
+
+def test_a_whole_gpu_gives_clocks(plan, sent, monkeypatch):
+    result = json.loads(sent[0])["outcome"] | {"timing": {"model": [0.1], "e2e": [0.2]}}
+    asked = replace(plan, request=replace(plan.request, device="cuda:0"))
+    session = SimpleNamespace(
+        plan=asked, odd=(), files=[], work_through=lambda video: VideoResult.model_validate_json(json.dumps(result))
+    )
+    told = json.loads(sent[0])["conditions"]
+    monkeypatch.setattr("harness.running.away.conditions", lambda device, *given, **more: told | {"device": device})
+    answer = json.loads(Away(session).work_through(VIDEO)[0])
+    assert answer["outcome"]["timing"]["model"] == [0.1]
+    assert answer["conditions"]["device"] == "cuda:0"
 
 
 def test_text_and_bytes_are_all_that_is_sent(sent):
