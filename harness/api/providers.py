@@ -76,6 +76,7 @@ PROVIDERS: Mapping[ProviderKind, tuple[Offer, ...]] = {
         Offer("boundary", "boundary connectivity of superpixels"),
         Offer("spectral", "OpenCV's spectral residual"),
         Offer("finegrained", "OpenCV's fine-grained saliency"),
+        Offer("motion", "what moves against the camera between neighbouring frames (DIS)"),
         Offer("cam", "class activation map of a ResNet", takes="FILE", supervision="labels of images (classifier)"),
         _FILES,
     ),

@@ -16,6 +16,8 @@ from harness.api.errors import DataError
 
 Frame = UInt8[Tensor, "H W 3"]
 """RGB, as ``video[t]`` gives it."""
+Around = tuple[Frame, ...]
+"""The frames next to one, or none."""
 
 
 class Place(NamedTuple):

@@ -21,7 +21,13 @@ def build(context: BuildContext) -> SaliencySplit:
         raise UsageError(
             "found no saliency provider; expected the name of one", hint="leave --set saliency out, or give boundary"
         )
-    return SaliencySplit(saliency_provider(spec, context.device))
+    provider = saliency_provider(spec, context.device)
+    if provider.looks_around:
+        raise UsageError(
+            f"found saliency={spec}, which looks at the frames around; expected one that sees a frame on its own",
+            hint="flow-threshold splits what moves",
+        )
+    return SaliencySplit(provider)
 
 
 class SaliencySplit:

@@ -32,10 +32,10 @@ WEIGHTS = (
         name=SHIPPED,
         licence="CC-BY-NC-4.0 (that of the training data)",
         path=Path(__file__).parent / "weights" / f"{SHIPPED}.safetensors",
-        sha256="5d5a9c8d8a049f305b49062b85c15502eef325c733ed8cea149158b7ca1121be",
+        sha256="6d6184b4d99ce62e99a908121752af771b68597a9f88aec59d7c758d68cf7365",
         trained_on="27 of the 30 videos of DAVIS 2016 train at 427x240, frames only; two rounds",
         preset="small",
-        note="a first small training, no better than its initial maps on ten val videos; trunk from ImageNet labels",
+        note="learnt from what moves in these frames (DIS flow); trunk from ImageNet labels, and no mask",
     ),
 )
 

@@ -35,9 +35,8 @@ class FrameConfig:
 class ObjectConfig(FrameConfig):
     """Card ``mug-zvos``."""
 
-    stretch: tuple[int, int] | None = (128, 224)
-    """What ``small`` learnt from. At 240 lines its objects are twice as large as any it saw: on three videos of DAVIS
-    train that were held out mean J falls from .27 to .17."""
+    stretch: tuple[int, int] | None = (256, 448)
+    """What ``small`` learnt from."""
     source: Source = "videos"
     """videos: the read-out of r (paper 3.3); frames: P = rho(x) of each frame by itself (eq. 2); maps: no network, the
     saliency maps, made binary by the CRF (paper Table 1, "Initial Fore-/Background Knowledge")."""
@@ -48,14 +47,14 @@ class ObjectConfig(FrameConfig):
     leave_out_own: bool = True
     """Whether a frame that is a reference itself is compared with the others alone, as in training. ours (code: no)."""
     crf: bool = True
-    """Whether a CRF at the video's size decides. paper 4.3: +2.7 J; code: none. With the shipped weights +.021 +- .007
-    on the 30 videos of DAVIS train."""
-    threshold: float = 0.1
-    """From which probability on a pixel is the object. paper: .5. ours for the shipped weights, chosen on the masks of
-    the 27 videos that they learnt from without them: probabilities learnt from poor maps are low (README)."""
-    saliency: str = "boundary"
+    """Whether a CRF at the video's size decides. paper 4.3: +2.7 J; code: none."""
+    plain: bool = False
+    """Whether attention and CRF are computed in their plain forms, to compare with."""
+    threshold: float = 0.5
+    """From which probability on a pixel is the object. paper."""
+    saliency: str = "motion"
     """Where the maps of ``source=maps`` come from: a provider, as docs/providers.md names them. ours: the paper's
-    manifold ranking is patented."""
+    manifold ranking is patented, and what moves is told better than what stands out (``boundary``)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,6 +104,8 @@ class InstanceConfig(ObjectConfig):
 class Config(FrameConfig):
     """Card ``mug``: one-shot propagation. The default is ``uvc``, with frames of the size that ``small`` likes."""
 
+    dense: bool = True
+    """Whether ``small`` has cells of 8 pixels by dilation, where it learnt on 16: thin objects need them. ours."""
     first: bool = True
     """Whether prompted frames are looked at beside the last one. code; paper eq. 17: the last frame alone."""
     top: int = 5
@@ -127,20 +128,23 @@ OBJECT = ObjectConfig()
 OBJECT_PRESETS = {
     "small": OBJECT,
     "small-crf": replace(OBJECT, crf=True),
+    "small-plain": replace(OBJECT, plain=True),
     "small-no-crf": replace(OBJECT, crf=False),
-    "paper": ObjectConfig(**PAPER_FRAMES, threshold=0.5, crf=True),  # type: ignore[arg-type]
-    "paper-no-crf": ObjectConfig(**PAPER_FRAMES, threshold=0.5, crf=False),  # type: ignore[arg-type]
-    "code": ObjectConfig(**CODE_FRAMES, threshold=0.5, crf=False, pick="random", leave_out_own=False),  # type: ignore[arg-type]
-    "frames": replace(OBJECT, source="frames", threshold=0.5),
-    "maps": replace(OBJECT, source="maps", crf=True, threshold=0.5),
+    "paper": ObjectConfig(**PAPER_FRAMES, crf=True),  # type: ignore[arg-type]
+    "paper-no-crf": ObjectConfig(**PAPER_FRAMES, crf=False),  # type: ignore[arg-type]
+    "code": ObjectConfig(**CODE_FRAMES, crf=False, pick="random", leave_out_own=False),  # type: ignore[arg-type]
+    "small-scratch": replace(OBJECT, stretch=(128, 224), crf=False),
+    "frames": replace(OBJECT, source="frames"),
+    "maps": replace(OBJECT, source="maps", crf=True),
+    "maps-boundary": replace(OBJECT, source="maps", crf=True, saliency="boundary"),
     "smoke": ObjectConfig(stretch=None, short_side=64, crf=False),  # a second of a CPU, for tests
 }
 INSTANCE = InstanceConfig()
 INSTANCE_PRESETS = {
     "small": INSTANCE,
     "small-edgebox": replace(INSTANCE, proposals="edgebox+grabcut"),
-    "paper": InstanceConfig(**PAPER_FRAMES, threshold=0.5, crf=True),  # type: ignore[arg-type]
-    "paper-edgebox": InstanceConfig(**PAPER_FRAMES, threshold=0.5, crf=True, proposals="edgebox+grabcut"),  # type: ignore[arg-type]
+    "paper": InstanceConfig(**PAPER_FRAMES, crf=True),  # type: ignore[arg-type]
+    "paper-edgebox": InstanceConfig(**PAPER_FRAMES, crf=True, proposals="edgebox+grabcut"),  # type: ignore[arg-type]
     "smoke": InstanceConfig(stretch=None, short_side=64, crf=False, flow="dis:fast"),
 }
 ONE_SHOT = Config()

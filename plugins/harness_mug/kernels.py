@@ -151,13 +151,16 @@ def correlate_traffic(patch: Tensor, features: Tensor) -> float:
 def correlate(patch: Float[Tensor, "B C k k"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B h w"]:
     """How well each patch fits at each cell of its frame, by 1 / (k^2 sqrt(C)), before bias and sigmoid (eq. 3, 4).
 
-    The patch of k x k cells at (i, j) covers the cells from i - k // 2 on; beyond the frame there is nothing.
+    The patch of k x k cells at (i, j) covers the cells from i - k // 2 on; beyond the frame there is nothing. One
+    product of all cells of the patch with all of the frame, then each offset's map is moved into place and summed.
     """
     side = patch.shape[-1]
     before = side // 2
     padded = functional.pad(features, (before, side - 1 - before) * 2)  # (B, C, h + k - 1, w + k - 1)
-    grouped = functional.conv2d(padded.flatten(0, 1)[None], patch, groups=len(patch))  # (1, B, h, w)
-    return grouped[0] / (side * side * patch.shape[1] ** 0.5)
+    scaled = patch.flatten(2).flip(2).transpose(1, 2) / (side * side * patch.shape[1] ** 0.5)  # (B, k*k, C)
+    products = scaled @ padded.flatten(2)  # (B, k*k, all cells)
+    size = (features.shape[2], features.shape[3])
+    return functional.fold(products, size, side, padding=side - 1)[:, 0]
 
 
 def spread_examples(device: str) -> list[Example]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from harness import BuildContext, Video, stage
 from harness.api.errors import UsageError
 from harness.models.saliency import saliency_provider
-from harness.ops.crf import MATNET, refine, unary_of
+from harness.ops.crf import MATNET, refine, refine_plain, unary_of
 from harness_mug.config import ObjectConfig
 from harness_mug.frames import resize_frame, working_size
 from harness_mug.network import Memory, Phi, phi_of
@@ -81,6 +81,7 @@ class Learned:
 
     def __init__(self, phi: Phi, config: ObjectConfig, seed: int) -> None:
         self.phi, self.config, self.seed = phi, config, seed
+        phi.network.upsilon.plain = config.plain
 
     def begin(self, video: Video) -> References:
         """Look at the references; none where each frame is judged by itself."""
@@ -152,15 +153,18 @@ class Foreground:
         if not self.config.crf:
             return rated >= self.config.threshold
         with stage("CRF"):
-            return decide_by_crf(frame, rated, self.config.threshold)
+            return decide_by_crf(frame, rated, self.config.threshold, plain=self.config.plain)
 
 
-def decide_by_crf(frame: Tensor, rated: Float[Tensor, "H W"], threshold: float = 0.5) -> Bool[Tensor, "H W"]:
+def decide_by_crf(
+    frame: Tensor, rated: Float[Tensor, "H W"], threshold: float = 0.5, *, plain: bool = False
+) -> Bool[Tensor, "H W"]:
     """The CRF of MATNet's code, which MuG's authors wrote too; the paper names no constants.
 
     A probability of ``threshold`` is as likely object as not to it.
     """
-    return refine(frame[None], unary_of(rated[None], divide=2 * threshold), MATNET)[0, 1] >= 0.5
+    unary = unary_of(rated[None], divide=2 * threshold)
+    return (refine_plain if plain else refine)(frame[None], unary, MATNET)[0, 1] >= 0.5
 
 
 class MuGObjects:

@@ -61,11 +61,15 @@ def motion_map(forward: Float[Tensor, "2 H W"], backward: Float[Tensor, "2 H W"]
     return there if backward is None else torch.minimum(there, residual_flow(backward).norm(dim=0))
 
 
-def moving(motion: Float[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
-    """Which pixels move by themselves: split in two by Otsu's threshold (1979), and no less than ``STILL``."""
+def split_of(motion: Float[Tensor, "H W"]) -> float:
+    """The pixels from which on something moves by itself: Otsu's threshold (1979), and no less than ``STILL``."""
     values = motion.cpu().numpy()
-    threshold = threshold_otsu(values) if np.ptp(values) > 0 else STILL
-    return motion > max(float(threshold), STILL)
+    return max(float(threshold_otsu(values)), STILL) if np.ptp(values) > 0 else STILL
+
+
+def moving(motion: Float[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+    """Which pixels move by themselves."""
+    return motion > split_of(motion)
 
 
 def _to_unit(flow: Float[Tensor, "2 H W"]) -> Float[Tensor, "3 3"]:

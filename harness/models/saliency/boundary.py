@@ -17,7 +17,7 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 from torch import Tensor
 
-from harness.models.frame_files import Frame, Place
+from harness.models.frame_files import Around, Frame, Place
 from harness.models.saliency.scale import to_unit
 
 LONGEST = 320
@@ -36,8 +36,9 @@ class BoundaryConnectivity:
     """``boundary``: no label, no weights, nothing to download."""
 
     name = "boundary"
+    looks_around = False
 
-    def rate(self, frame: Frame, place: Place | None = None) -> Float[Tensor, "H W"]:
+    def rate(self, frame: Frame, place: Place | None = None, around: Around = ()) -> Float[Tensor, "H W"]:
         height, width = frame.shape[:2]
         scale = min(1.0, LONGEST / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))

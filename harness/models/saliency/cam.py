@@ -14,7 +14,7 @@ from harness.api.errors import DataError
 from harness.files import digest_of_bytes
 from harness.models.checkpoints import read_state
 from harness.models.dilated_resnet import DEPTHS, PREFIXES, Name, ResNet, fold_resnet, load_torchvision
-from harness.models.frame_files import Frame, Place
+from harness.models.frame_files import Around, Frame, Place
 from harness.models.resnet import Bottleneck
 from harness.models.saliency.scale import to_unit
 
@@ -29,6 +29,8 @@ CLASSES = 5
 
 class ClassActivation:
     """``cam:FILE``: ResNet-18, -50 or -101 with its ``fc``, under torchvision's names."""
+
+    looks_around = False
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self.name = "cam"
@@ -49,7 +51,7 @@ class ClassActivation:
         self.digest = digest_of_bytes(path)
 
     @torch.no_grad()
-    def rate(self, frame: Frame, place: Place | None = None) -> Float[Tensor, "H W"]:
+    def rate(self, frame: Frame, place: Place | None = None, around: Around = ()) -> Float[Tensor, "H W"]:
         height, width = frame.shape[:2]
         image = frame.to(self.device).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
         scale = min(SHORTER / min(height, width), LONGEST / max(height, width))

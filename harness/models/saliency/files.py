@@ -11,17 +11,19 @@ from torch import Tensor
 
 from harness.api.errors import DataError
 from harness.api.mask_files import read_mask, read_mask_header
-from harness.models.frame_files import Frame, FrameFiles, Place, read_npy
+from harness.models.frame_files import Around, Frame, FrameFiles, Place, read_npy
 
 
 class SaliencyFiles:
     """``DIR/VIDEO/FRAME.png`` (8-bit grey, 255 = 1; or 1-bit) or ``.npy`` ((H, W) floats in 0..1), as the frame."""
 
+    looks_around = False
+
     def __init__(self, folder: Path) -> None:
         self.name = "files"
         self.files = FrameFiles(folder, (".png", ".npy"))
 
-    def rate(self, frame: Frame, place: Place | None = None) -> Float[Tensor, "H W"]:
+    def rate(self, frame: Frame, place: Place | None = None, around: Around = ()) -> Float[Tensor, "H W"]:
         path = self.files.find((frame,), None if place is None else (place,))
         size = (frame.shape[0], frame.shape[1])
         rated = read_grey(path, size) if path.suffix == ".png" else read_npy(path, [size])

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.api.errors import EnvironmentProblem
-from harness.models.frame_files import Frame, Place
+from harness.models.frame_files import Around, Frame, Place
 from harness.models.saliency.scale import to_unit
 
 ENGINES = {"spectral": "StaticSaliencySpectralResidual", "finegrained": "StaticSaliencyFineGrained"}
@@ -17,6 +17,8 @@ ENGINES = {"spectral": "StaticSaliencySpectralResidual", "finegrained": "StaticS
 
 class OpenCVSaliency:
     """``spectral`` or ``finegrained``."""
+
+    looks_around = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -26,7 +28,7 @@ class OpenCVSaliency:
                 hint="pip install opencv-contrib-python-headless, and no other opencv-python beside it",
             )
 
-    def rate(self, frame: Frame, place: Place | None = None) -> Float[Tensor, "H W"]:
+    def rate(self, frame: Frame, place: Place | None = None, around: Around = ()) -> Float[Tensor, "H W"]:
         pixels = np.ascontiguousarray(frame.cpu().numpy()[..., ::-1])
         if (pixels == pixels[0, 0]).all():  # the spectrum of one colour is rounding alone
             return torch.zeros(frame.shape[:2], device=frame.device)

@@ -22,7 +22,7 @@ from harness_mug.network import Embeds, phi_of
 
 def build(context: BuildContext) -> MuG:
     """Phi with the context's weights; without weights an untrained one."""
-    return MuG(phi_of(context), context.config)
+    return MuG(phi_of(context, dense=context.config.dense), context.config)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Initial maps: what stands out in a single frame; training begins with them, and they are a method of their own."""
+"""Initial maps: what stands out or moves; training begins with them, and they are a method of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness import Video, stage
-from harness.models.saliency import SaliencyProvider
+from harness.models.saliency import SaliencyProvider, frames_around
 
 
 class Maps:
@@ -18,10 +18,12 @@ class Maps:
     def __init__(self, provider: SaliencyProvider) -> None:
         self.provider = provider
 
-    def begin(self, video: Video) -> None:
+    def begin(self, video: Video) -> Video:
         """Nothing is known of a video but its frames."""
+        return video
 
-    def rate(self, frame: Tensor, place: int, begun: object) -> Float[Tensor, "H W"]:
+    def rate(self, frame: Tensor, place: int, video: Video) -> Float[Tensor, "H W"]:
         """Probabilities of one frame."""
+        around = frames_around(self.provider, video.__getitem__, place, len(video))
         with stage("saliency"):
-            return self.provider.rate(frame)
+            return self.provider.rate(frame, around=around)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, cat, nn
 
 from harness import stage
-from harness_mug.kernels import aggregate
+from harness_mug.kernels import aggregate, aggregate_plain
 
 HIDDEN = 128
 """Channels between the two convolutions of upsilon. ours; paper: "a layer"."""
@@ -19,6 +19,7 @@ class PaperReadout(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.plain = False  # see ObjectConfig
         self.upsilon = nn.Sequential(
             nn.Conv2d(2 * channels, HIDDEN, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(HIDDEN, 1, 1)
         )
@@ -30,7 +31,7 @@ class PaperReadout(nn.Module):
         with stage("attend"):
             query = features.flatten(1).t()  # (h*w, C)
             memory = references.flatten(2).transpose(1, 2).flatten(0, 1)  # (K*i*j, C)
-            gathered = aggregate(query, memory, memory)
+            gathered = (aggregate_plain if self.plain else aggregate)(query, memory, memory)
             return cat([gathered.t().unflatten(1, features.shape[1:]), features])
 
     def forward(self, representation: Float[Tensor, "B D h w"]) -> Float[Tensor, "B 1 h w"]:

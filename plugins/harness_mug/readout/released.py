@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness import stage
-from harness_mug.kernels import aggregate_twice
+from harness_mug.kernels import aggregate_twice, aggregate_twice_plain
 
 KEY, VALUE = 32, 128
 GLOBAL, WIDE = 64, 256
@@ -60,6 +60,7 @@ class ReleasedReadout(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int]) -> None:
         super().__init__()
+        self.plain = False  # see ObjectConfig
         second, third, last = widths
         self.encode = nn.Sequential(
             nn.Conv2d(last, KEY + VALUE, 3, padding=1), nn.BatchNorm2d(KEY + VALUE), nn.ReLU(inplace=True)
@@ -79,7 +80,7 @@ class ReleasedReadout(nn.Module):
         """(256, i, j): what is gathered from the references, and the frame's own value."""
         with stage("attend"):
             query = own.key.flatten(1).t() @ self.form  # (i*j, 32)
-            gathered = aggregate_twice(
+            gathered = (aggregate_twice_plain if self.plain else aggregate_twice)(
                 query,
                 keys.flatten(2).transpose(1, 2).flatten(0, 1),
                 values.flatten(2).transpose(1, 2).flatten(0, 1),

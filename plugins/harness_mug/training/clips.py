@@ -22,6 +22,8 @@ DRAW_ORDER, DRAW_VIDEO = range(2)  # first word of the seed of each kind of draw
 LOOKED_AT = 3
 """Frames of a clip."""
 Labels = Sequence[NDArray[np.uint8]]  # (T, h, w) of 0 and 1, a video
+KeptMaps = Sequence[NDArray[np.float16]]
+"""(T, 2, C, h, w) of each video: what the frozen part of the trunk makes of a frame as it is, and mirrored."""
 
 
 class VideoBatch(NamedTuple):
@@ -39,6 +41,8 @@ class VideoBatch(NamedTuple):
     """(V, 2) the segments whose frames are matched in the long term."""
     query: Tensor
     """(V,) the segment whose r is told from other videos'."""
+    maps: Tensor
+    """(V, F, C, h, w) fp16: what the frozen part of the trunk makes of the frames; of no cells where it is not kept."""
 
 
 class Choice(NamedTuple):
@@ -94,11 +98,12 @@ class VideoSource:
         config: TrainingConfig,
         seed: int,
         turn: int,
+        kept: KeptMaps | None = None,
     ) -> None:
         if not samples:
             raise DataError("there are no videos to learn from", hint="name data: harness ls benches")
         self.samples, self.initial, self.predicted = samples, initial, predicted
-        self.config, self.seed, self.turn = config, seed, turn
+        self.config, self.seed, self.turn, self.kept = config, seed, turn, kept
 
     def video_at(self, iteration: int, place: int) -> int:
         """The video at a place of an iteration's batch: each is drawn once before any is drawn again."""
@@ -122,8 +127,14 @@ class VideoSource:
         known.append(
             np.zeros((len(frames), 0, 0), np.uint8) if self.predicted is None else self.predicted[video][frames]
         )
-        if rng.random() < config.flip:
+        is_mirrored = bool(rng.random() < config.flip)
+        if is_mirrored:
             pixels, known = pixels[:, :, ::-1], [each[..., ::-1] for each in known]
+        maps = (
+            np.zeros((len(frames), 0, 0, 0), np.float16)
+            if self.kept is None
+            else self.kept[video][frames, int(is_mirrored)]
+        )
         side = config.patch // STRIDES[config.architecture]
         start = [int(rng.integers(cells - side + 1)) + side // 2 for cells in config.grid]
         return (
@@ -132,4 +143,5 @@ class VideoSource:
             torch.tensor(start),
             torch.tensor(draw_pair(rng, choice.segments, config.apart)),
             torch.tensor(int(rng.integers(config.segments))),
+            torch.from_numpy(np.array(maps)),
         )

@@ -24,7 +24,7 @@ from harness_mug.network import (
     load_trunk,
     read_weights,
 )
-from harness_mug.training.clips import LOOKED_AT, Labels, VideoBatch, VideoSource
+from harness_mug.training.clips import LOOKED_AT, KeptMaps, Labels, VideoBatch, VideoSource
 from harness_mug.training.config import TrainingConfig
 from harness_mug.training.granularities.frame import bootstrap, frame_loss
 from harness_mug.training.granularities.long import Kappa, long_loss
@@ -64,12 +64,13 @@ class MuGLearner:
         predicted: Labels | None,
         begin_from: Path | None,
         turn: int,
+        kept: KeptMaps | None = None,
     ) -> None:
         config: TrainingConfig = context.config
         if config.videos % context.world:
             raise ValueError(f"videos={config.videos} cannot be shared by {context.world} processes; set a multiple")
         self.config, self.device, self.iterations = config, torch.device(context.device), config.iterations
-        self.source = VideoSource(context.samples, initial, predicted, config, context.seed, turn)
+        self.source = VideoSource(context.samples, initial, predicted, config, context.seed, turn, kept)
         self.places = range(context.rank, config.videos, context.world)
         self.network, self.parts = begin(config, begin_from, context.seed)
         freeze(self.network, config)
@@ -145,7 +146,13 @@ class MuGLearner:
         initial = batch.initial.to(self.device, non_blocking=True).float()
         predicted = batch.predicted.to(self.device, non_blocking=True).float() if batch.predicted.numel() else None
         targets = bootstrap(initial, predicted, self.config.alpha)[:, :, None]
-        return Views(images.unflatten(0, (videos, count)), self.embed(images, count), targets)
+        if batch.maps.numel():
+            maps = batch.maps.to(self.device, non_blocking=True).flatten(0, 1).float()
+            maps = maps.contiguous(memory_format=self.layout)
+            embedding = self.network.project(self.network.maps_from(maps, self.config.frozen_stages))
+        else:
+            embedding = self.embed(images, count)
+        return Views(images.unflatten(0, (videos, count)), embedding, targets)
 
     def embed(self, images: Tensor, count: int) -> Embedding:
         """phi of all images; of a video at a time where its maps are computed again on the way back."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +19,20 @@ from harness import DataError, Sample, Stage, TrainingContext, Video, whole_file
 from harness.api.learning import Progress
 from harness.models.frame_files import Place
 from harness.models.precision import DTYPES
-from harness.models.saliency import saliency_provider
+from harness.models.saliency import frames_around, saliency_provider
 from harness.ops.labels import resize_nearest
 from harness_mug.config import ObjectConfig
 from harness_mug.method import Learned, decide_by_crf
 from harness_mug.network import Phi, load_network
 from harness_mug.training.clips import Labels, shrink
 from harness_mug.training.config import TrainingConfig
+from harness_mug.training.kept import look_once, maps_path, open_maps
 from harness_mug.training.learner import MuGLearner, begin
 
+LEAST_THRESHOLD = 0.02
+"""Labels are cut no nearer to 0 or 1 than this: there the CRF could not tell them apart."""
+MakeFile = Callable[[Sample, Callable[[int], None]], NDArray[Any]]
+"""What a file of a video holds, one entry a frame; told how many are done."""
 LabelVideo = Callable[[Sample, Callable[[int], None]], NDArray[np.uint8]]
 
 
@@ -46,10 +52,12 @@ def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
 def prepare_round(context: TrainingContext, progress: Progress, *, turn: int) -> None:
     """Make the initial maps before the first round, and labels before each later one."""
     if turn == 1:
-        begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
-        make_labels(context, label_by_maps(context), progress)
+        network, _ = begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
+        make_files(context, label_path, label_by_maps(context), progress)
+        if context.config.keep_maps:
+            make_files(context, maps_path, look_once(context, network), progress)
     else:
-        make_labels(context, label_by_network(context, go_on_from(context, turn)), progress)
+        make_files(context, label_path, label_by_network(context, go_on_from(context, turn)), progress)
 
 
 def build_round(context: TrainingContext, *, turn: int) -> MuGLearner:
@@ -57,7 +65,8 @@ def build_round(context: TrainingContext, *, turn: int) -> MuGLearner:
     initial = open_labels(context, name_of(1))
     predicted = None if turn == 1 else open_labels(context, name_of(turn))
     weights = context.weights if turn == 1 else go_on_from(context, turn)
-    return MuGLearner(context, initial=initial, predicted=predicted, begin_from=weights, turn=turn)
+    kept = open_maps(context, name_of(1)) if context.config.keep_maps else None
+    return MuGLearner(context, initial=initial, predicted=predicted, begin_from=weights, turn=turn, kept=kept)
 
 
 def go_on_from(context: TrainingContext, turn: int) -> Path:
@@ -67,16 +76,18 @@ def go_on_from(context: TrainingContext, turn: int) -> Path:
     return found
 
 
-def make_labels(context: TrainingContext, label: LabelVideo, progress: Progress) -> None:
-    """Write a file of labels (T, h, w), 0 and 1, for each video that has none yet."""
+def make_files(
+    context: TrainingContext, path_of: Callable[[Path, Sample], Path], make: MakeFile, progress: Progress
+) -> None:
+    """Write the file of each video that has none yet."""
     assert context.artefacts is not None
     total, done = sum(sample.length for sample in context.samples), 0
     for sample in context.samples:
-        path = label_path(context.artefacts, sample)
+        path = path_of(context.artefacts, sample)
         if not path.exists():
-            labels = label(sample, partial(_tell, progress, done, total))
+            made = make(sample, partial(_tell, progress, done, total))
             with whole_file(path) as file:
-                np.save(file, labels)
+                np.save(file, made)
         done += sample.length
         progress(done, total)
 
@@ -91,10 +102,14 @@ def label_by_maps(context: TrainingContext) -> LabelVideo:
     provider = saliency_provider(context.providers["saliency"], context.device)
 
     def label(sample: Sample, tell: Callable[[int], None]) -> NDArray[np.uint8]:
+        def read(t: int) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(sample.read_frame(t)))
+
         found = []
         for t in range(sample.length):
-            frame = torch.from_numpy(np.ascontiguousarray(sample.read_frame(t)))
-            rated = provider.rate(frame, Place(sample.name, sample.frame_names[t]))
+            frame = read(t)
+            around = frames_around(provider, read, t, sample.length)
+            rated = provider.rate(frame, Place(sample.name, sample.frame_names[t]), around)
             small = torch.from_numpy(shrink(frame.numpy(), config.size))
             rated = torch.nn.functional.interpolate(rated[None, None], config.size, mode="bilinear", antialias=True)
             found.append(on_grid(decide_by_crf(small, rated[0, 0].cpu()), config))
@@ -109,22 +124,48 @@ def label_by_network(context: TrainingContext, weights: Path) -> LabelVideo:
     config: TrainingConfig = context.config
     phi = Phi(load_network(weights), context.device, DTYPES["fp32"])
     learned = Learned(phi, ObjectConfig(stretch=config.size, references=config.segments), context.seed)
+    threshold = config.label_threshold or find_threshold(context, learned)
 
     @torch.inference_mode()
     def label(sample: Sample, tell: Callable[[int], None]) -> NDArray[np.uint8]:
-        def read(t: int) -> Tensor:
-            return torch.from_numpy(shrink(np.asarray(sample.read_frame(t), np.uint8), config.size)).to(context.device)
-
-        height, width = config.size
-        video = Video(name=sample.name, length=sample.length, height=height, width=width, read=read)
+        video = video_of(sample, context)
         references, found = learned.begin(video), []
         for t in range(sample.length):
             frame = video[t]
-            found.append(on_grid(decide_by_crf(frame, learned.rate(frame, t, references)), config))
+            found.append(on_grid(decide_by_crf(frame, learned.rate(frame, t, references), threshold), config))
             tell(t + 1)
         return np.stack(found)
 
     return label
+
+
+def video_of(sample: Sample, context: TrainingContext) -> Video:
+    """A video at the size that the network works on."""
+    height, width = context.config.size
+
+    def read(t: int) -> Tensor:
+        return torch.from_numpy(shrink(np.asarray(sample.read_frame(t), np.uint8), (height, width))).to(context.device)
+
+    return Video(name=sample.name, length=sample.length, height=height, width=width, read=read)
+
+
+@torch.inference_mode()
+def find_threshold(context: TrainingContext, learned: Learned) -> float:
+    """The probability that as large a share of the pixels exceeds as the initial maps cover: no truth is asked.
+
+    Of each video the frames that are its references are looked at.
+    """
+    config: TrainingConfig = context.config
+    rated, shares = [], []
+    for sample, initial in zip(context.samples, open_labels(context, name_of(1)), strict=True):
+        video = video_of(sample, context)
+        references = learned.begin(video)
+        for t in references.memories:
+            whole = learned.rate(video[t], t, references)
+            rated.append(torch.nn.functional.adaptive_avg_pool2d(whole[None], config.grid).flatten().cpu())
+            shares.append(float(initial[t].mean()))
+    found = torch.cat(rated).quantile(1 - sum(shares) / len(shares))
+    return min(max(float(found), LEAST_THRESHOLD), 1 - LEAST_THRESHOLD)
 
 
 def on_grid(mask: Tensor, config: TrainingConfig) -> NDArray[np.uint8]:

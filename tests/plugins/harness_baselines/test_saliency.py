@@ -44,3 +44,8 @@ def test_a_bright_square_stands_out(context, shown):
 def test_no_provider_is_refused(context):
     with pytest.raises(UsageError, match="found no saliency provider"):
         build(context(SaliencyConfig("")))
+
+
+def test_one_that_looks_at_the_frames_around_is_refused_as_each_frame_is_seen_on_its_own(context):
+    with pytest.raises(UsageError, match="looks at the frames around"):
+        build(context(SaliencyConfig("motion"), saliency="motion"))

@@ -91,6 +91,8 @@ def test_the_paper_s_numbers_are_the_default():
         (TrainingConfig, {"temperature": 0.0}),
         (TrainingConfig, {"initial": "imagenet"}),
         (TrainingConfig, {"architecture": "small", "frozen_stages": 6}),
+        (TrainingConfig, {"architecture": "small", "frozen_stages": 3, "keep_maps": True}),
+        (TrainingConfig, {"label_threshold": 1.0}),
     ],
 )
 def test_impossible_constants_are_refused(config, wrong):

@@ -40,6 +40,14 @@ def test_a_video_of_any_length_has_a_mask_a_frame(toy, length, changes):
     assert set(found.unique().tolist()) <= {0, 1}
 
 
+@pytest.mark.parametrize("architecture", ["small", "code"])
+def test_plain_forms_decide_as_the_fast_ones(toy, architecture):
+    config = ObjectConfig(stretch=None, short_side=64, untrained_architecture=architecture, threshold=0.499)
+    video = toy.video_of(toy.squares(3)[0])
+    fast, plain = (masks_of(build(toy.context(replace(config, plain=plain))), video) for plain in (False, True))
+    assert torch.equal(fast, plain)
+
+
 def test_a_frame_that_is_a_reference_is_compared_with_the_others_alone(toy):
     images, _ = toy.squares(3)
     learned = foreground_of(toy.context(SMOKE)).source
@@ -58,7 +66,7 @@ def test_the_crf_draws_a_mask_to_the_frame_s_edges(toy):
     frame, truth = torch.from_numpy(images[0]), torch.from_numpy(truths[0]).bool()
     rated = torch.full(truth.shape, 0.2)
     rated[20:44, 4:28] = 0.7  # the square, four pixels too low and too far left
-    found = Foreground(ObjectConfig(threshold=0.5), toy.Bright()).decide(frame, rated)
+    found = Foreground(ObjectConfig(), toy.Bright()).decide(frame, rated)
 
     def overlap(mask):
         return float((mask & truth).sum() / (mask | truth).sum())
@@ -70,7 +78,7 @@ def test_the_crf_draws_a_mask_to_the_frame_s_edges(toy):
 def test_nothing_and_everything_stay_what_they_are_through_the_crf(toy, value, expected):
     images, _ = toy.squares(1)
     rated = torch.full((64, 96), value)
-    found = Foreground(ObjectConfig(threshold=0.5), toy.Bright()).decide(torch.from_numpy(images[0]), rated)
+    found = Foreground(ObjectConfig(), toy.Bright()).decide(torch.from_numpy(images[0]), rated)
     assert found.unique().tolist() == [bool(expected)]
 
 
@@ -79,6 +87,13 @@ def test_maps_alone_find_what_stands_out_and_need_no_network(toy):
     method = build(toy.context(OBJECT_PRESETS["maps"], saliency="boundary"))
     found = masks_of(method, toy.video_of(images)).bool().numpy()
     assert (found & (truths > 0)).sum() / (found | (truths > 0)).sum() > 0.8
+
+
+def test_maps_of_motion_find_what_moves_and_see_the_frames_around(toy):
+    images, truths = toy.squares(4)
+    method = build(toy.context(replace(OBJECT_PRESETS["maps"], crf=False), saliency="motion"))
+    found = masks_of(method, toy.video_of(images)).bool().numpy()
+    assert (found & (truths > 0)).sum() / (found | (truths > 0)).sum() > 0.5
 
 
 def test_maps_of_one_colour_hold_no_object(toy):

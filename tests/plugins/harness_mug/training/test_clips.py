@@ -11,7 +11,7 @@ from harness_mug.training.clips import VideoSource, draw_frames, draw_pair, shri
 from harness_mug.training.config import SMALL, TrainingConfig
 
 PAPER = TrainingConfig()
-TINY = replace(SMALL, size=(32, 48), patch=16, videos=2, segments=3, iterations=4, flip=0.0)
+TINY = replace(SMALL, size=(64, 96), patch=32, videos=2, segments=3, iterations=4, flip=0.0)
 
 
 def rng(seed=0):
@@ -60,7 +60,7 @@ def source_of(toy, config=TINY, predicted=None, frames=12):
 
 def test_a_batch_has_the_shapes_it_says(toy):
     batch = source_of(toy).videos(0, range(2))
-    assert batch.frames.shape == (2, 6, 32, 48, 3)
+    assert batch.frames.shape == (2, 6, 64, 96, 3)
     assert batch.initial.shape == (2, 6, 4, 6)
     assert batch.predicted.numel() == 0
     assert batch.start.shape == batch.pair.shape == (2, 2)

@@ -7,18 +7,22 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness import TrainingContext
+from harness import DataError, TrainingContext
 from harness.api.providers import parse_spec
+from harness_mug.config import ObjectConfig
+from harness_mug.method import Learned, References
 from harness_mug.network import TRAINING, load_network
 from harness_mug.training.config import SMALL
+from harness_mug.training.kept import maps_path
 from harness_mug.training.learner import MuGLearner, Parts, begin
-from harness_mug.training.stages import build_round, label_path, prepare_round
+from harness_mug.training.stages import build_round, find_threshold, label_path, prepare_round
 
 TINY = replace(
     SMALL,
     initial="none",
     frozen_stages=0,
     norms="learn",
+    keep_maps=False,
     size=(48, 64),
     patch=16,
     videos=2,
@@ -65,6 +69,13 @@ def learner_of(toy, config=TINY, predicted=None, begin_from=None, **changes):
         begin_from=begin_from,
         turn=1,
     )
+
+
+def folder_in(path):
+    """Where the first round's artefacts lie."""
+    folder = path / "round-1"
+    folder.mkdir()
+    return folder
 
 
 def learn(learner, steps):
@@ -163,6 +174,30 @@ def test_computing_maps_again_on_the_way_back_gives_the_same_gradient(toy):
     assert torch.allclose(*grads, atol=1e-4 * float(grads[0].abs().max()))
 
 
+@pytest.mark.parametrize("stages", [1, 3])
+def test_maps_that_are_kept_are_those_that_the_trunk_gives(toy, tmp_path, stages):
+    """Mirrored ones too: with seeds 0 to 3 both are drawn."""
+    config = replace(TINY, frozen_stages=stages, norms="frozen", keep_maps=True, flip=0.5)
+    context = context_of(toy, config, stage="round-1", artefacts=folder_in(tmp_path))
+    prepare_round(context, lambda done, total: None, turn=1)
+    learner = build_round(context, turn=1)
+    for iteration in range(4):
+        batch = learner.batch(iteration)
+        kept = learner.network.maps_from(batch.maps.flatten(0, 1).float(), stages)[0]
+        images = learner.network.normalise(batch.frames.flatten(0, 1).permute(0, 3, 1, 2).float())
+        asked = learner.network.maps(images)[0]
+        assert (kept - asked).abs().max() < 5e-3 * asked.abs().max()
+
+
+def test_kept_maps_of_another_video_are_refused(toy, tmp_path):
+    config = replace(TINY, frozen_stages=5, norms="frozen", keep_maps=True)
+    context = context_of(toy, config, stage="round-1", artefacts=folder_in(tmp_path))
+    prepare_round(context, lambda done, total: None, turn=1)
+    np.save(maps_path(context.artefacts, context.samples[0]), np.zeros((7, 2, 112, 3, 4), np.float16))
+    with pytest.raises(DataError, match=r"\(8, 2, 112\), rows and columns"):
+        build_round(context, turn=1)
+
+
 def test_a_batch_that_processes_cannot_share_is_refused(toy):
     with pytest.raises(ValueError, match="cannot be shared by 4"):
         learner_of(toy, world=4)
@@ -196,6 +231,31 @@ def test_rounds_follow_each_other_and_labels_are_made_once(rounds, tmp_path):
     assert torch.allclose(again.network.rho.weight, learner.network.rho.weight, atol=1e-3)
 
 
+def test_labels_cover_as_much_of_the_frames_as_the_maps_did(toy, tmp_path):
+    """Without truth: a ramp of four columns is cut after the first where maps covered a sixth."""
+    context = context_of(toy, stage="round-1", artefacts=folder_in(tmp_path))
+    for sample in context.samples:
+        labels = np.zeros((8, *TINY.grid), np.uint8)
+        labels[:, 0, :2] = 1
+        np.save(label_path(context.artefacts, sample), labels)
+
+    class Ramp(Learned):
+        """A probability that falls from column to column, whatever the frame shows."""
+
+        def __init__(self):
+            self.config = ObjectConfig()
+
+        def begin(self, video):
+            return References(dict.fromkeys(range(len(video)), ()))
+
+        def rate(self, frame, place, references):
+            return torch.linspace(0.9, 0.1, TINY.size[1]).expand(TINY.size)
+
+    threshold = find_threshold(context, Ramp())
+    rated = torch.nn.functional.adaptive_avg_pool2d(Ramp().rate(None, 0, None)[None], TINY.grid)
+    assert 0.1 < (rated >= threshold).float().mean() < 0.3  # a column of four is a quarter
+
+
 def test_a_relabelling_that_was_killed_goes_on_with_the_videos_that_are_missing(rounds):
     first, _ = rounds
     prepare_round(first, lambda done, total: None, turn=1)
@@ -210,8 +270,9 @@ def test_a_relabelling_that_was_killed_goes_on_with_the_videos_that_are_missing(
 
 
 def test_initial_maps_lie_on_what_stands_out(toy, rounds):
-    first, _ = rounds
+    config = replace(TINY, size=(128, 192))
+    first = replace(rounds[0], config=config)
     prepare_round(first, lambda done, total: None, turn=1)
-    for sample, truth in zip(first.samples, truths_of(toy), strict=True):
+    for sample, truth in zip(first.samples, truths_of(toy, config), strict=True):
         found = np.load(label_path(first.artefacts, sample))
         assert (found & truth).sum() / (found | truth).sum() > 0.5

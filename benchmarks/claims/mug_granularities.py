@@ -1,0 +1,159 @@
+"""Leave one granularity of MuG out, over seeds: python -m benchmarks.claims.mug_granularities --data DAVIS --out DIR.
+
+One round of preset ``small`` each, at equal steps, in one process: initial maps and what the frozen trunk makes of the
+frames are the same for all of them, and are computed once. Then J on the videos that were held out and on a benchmark,
+without the CRF. Killed, the same command goes on with what is missing. Truth is read when masks are scored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from benchmarks.claims.mug import GRANULARITIES, Scores, compare, judge
+from harness import BuildContext, Sample, TrainingContext, Video
+from harness.api.providers import parse_spec
+from harness.api.video import without_truth
+from harness.catalog import Catalog
+from harness_mug.config import OBJECT_PRESETS
+from harness_mug.method import foreground_of
+from harness_mug.training.config import PRESETS, TrainingConfig
+from harness_mug.training.stages import build_round, name_of, prepare_round
+
+WHOLE = "whole"
+ROWS = (WHOLE, *GRANULARITIES)
+EVERY = 6
+"""Of the frames of a video that are scored, one in so many: neighbours are alike."""
+
+
+@click.command()
+@click.option("--train-data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--held-out", default="elephant,motorbike,train", show_default=True, help="Not learnt from, by commas.")
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--iterations", type=click.IntRange(min=1), default=60, show_default=True)
+def main(train_data: Path, held_out: str, data: Path, out: Path, seeds: int, iterations: int) -> None:
+    """Train and score what is missing, then print the table."""
+    benchmarks = Catalog.load().benchmarks
+    samples = benchmarks.get("davis16-train").open(train_data, True)
+    apart = held_out.split(",")
+    kept = [without_truth(sample) for sample in samples if sample.name not in apart]
+    scored = {
+        "held out": [sample for sample in samples if sample.name in apart],
+        "davis16-val": list(benchmarks.get("davis16-val").open(data, True)),
+    }
+    found: dict[str, dict[str, list[Scores]]] = {where: {} for where in scored}
+    for seed in range(seeds):
+        for row in ROWS:
+            weights = train(row, seed, kept, iterations, out)
+            for where, videos in scored.items():
+                path = out / f"{row}-{seed}-{where.replace(' ', '-')}.json"
+                if not path.exists():
+                    path.write_text(json.dumps(score(weights, videos)))
+                found[where].setdefault(row, []).append(json.loads(path.read_text()))
+            click.echo(f"seed {seed}, {row}: " + ", ".join(f"{w} {mean_of(found[w][row][-1]):.3f}" for w in found))
+    for where, of_rows in found.items():
+        click.echo("\n".join(table(where, of_rows)))
+
+
+def mean_of(scores: Scores) -> float:
+    """Over videos."""
+    return float(np.mean(list(scores.values())))
+
+
+def config_of(row: str, iterations: int) -> TrainingConfig:
+    """The round of a row."""
+    left_out = {} if row == WHOLE else {row: False}
+    return replace(PRESETS["small-one-round"], iterations=iterations, **left_out)  # type: ignore[arg-type]
+
+
+def train(row: str, seed: int, samples: Sequence[Sample], iterations: int, out: Path) -> Path:
+    """The weights after a round, from the file where it is there."""
+    weights = out / f"{row}-{seed}.safetensors"
+    if weights.exists():
+        return weights
+    config = config_of(row, iterations)
+    shared = out / "shared" / name_of(1)
+    shared.mkdir(parents=True, exist_ok=True)
+    context = TrainingContext(
+        samples=samples,
+        config=config,
+        device="cpu",
+        precision="fp32",
+        weights=None,
+        seed=seed,
+        stage=name_of(1),
+        artefacts=shared,
+        providers={"saliency": parse_spec("saliency", config.saliency)},
+    )
+    prepare_round(context, lambda done, total: None, turn=1)
+    torch.manual_seed(seed)
+    learner = build_round(context, turn=1)
+    optimizer = learner.optimizer()
+    for iteration in range(learner.iterations):
+        for group in optimizer.param_groups:
+            group["lr"] = learner.learning_rate(iteration) * group.get("lr_scale", 1.0)
+        loss, _ = learner.loss(learner.batch(iteration), iteration)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    save_file(dict(learner.weights()), weights)
+    return weights
+
+
+@torch.inference_mode()
+def score(weights: Path, samples: Sequence[Sample]) -> Scores:
+    """J of each video, without the CRF."""
+    context = BuildContext("object-zvos", OBJECT_PRESETS["small-no-crf"], "cpu", "fp32", weights, 0)
+    foreground = foreground_of(context)
+    found = {}
+    for sample in samples:
+        video = Video(name="v", length=sample.length, height=sample.height, width=sample.width, read=reader_of(sample))
+        begun, values = foreground.source.begin(video), []
+        for t in range(1, sample.length - 1, EVERY):
+            mask = foreground.decide(video[t], foreground.source.rate(video[t], t, begun)).numpy()
+            truth = np.asarray(sample.read_truth(t)) > 0  # type: ignore[misc]
+            union = int((mask | truth).sum())
+            values.append(float((mask & truth).sum() / union) if union else 1.0)
+        found[sample.name] = float(np.mean(values))
+    return found
+
+
+def reader_of(sample: Sample) -> Callable[[int], torch.Tensor]:
+    """The frames of a sample as tensors."""
+    return lambda t: torch.from_numpy(np.ascontiguousarray(sample.read_frame(t)))
+
+
+def table(where: str, found: dict[str, list[Scores]]) -> list[str]:
+    """A row a granularity: J, and the difference to all four, paired by video, each video's the mean over seeds."""
+    seeds = len(found[WHOLE])
+    head = f"| {where}, {len(found[WHOLE][0])} videos | J, mean over {seeds} seeds ± deviation | less than whole | |"
+    lines = ["", head, "| --- | --- | --- | --- |"]
+    whole = average(found[WHOLE])
+    for row, of_seeds in found.items():
+        means = [mean_of(each) for each in of_seeds]
+        deviation = f" ± {np.std(means, ddof=1):.3f}" if seeds > 1 else ""
+        if row == WHOLE:
+            lines.append(f"| all four | {np.mean(means):.3f}{deviation} | | |")
+            continue
+        mean, low, high = compare(average(of_seeds), whole)
+        told = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+        lines.append(f"| without {row} | {np.mean(means):.3f}{deviation} | {told} | {judge(low, high)} |")
+    return lines
+
+
+def average(of_seeds: Sequence[Scores]) -> Scores:
+    """Of each video over seeds."""
+    return {video: float(np.mean([scores[video] for scores in of_seeds])) for video in of_seeds[0]}
+
+
+if __name__ == "__main__":
+    main()
