@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from harness.api.errors import DataError, UsageError, VerificationFailed
+from harness.api.errors import DataError, HarnessError, UsageError, VerificationFailed
+from harness.api.records import RunRecord
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say
@@ -168,6 +169,62 @@ def check(records: Path, published: Path, out: Path, reporters: Sequence[str], a
     say(f"{len(found)} records and {len(papers)} papers are sound, the generated files up to date", err=True)
     if as_json:
         say(json.dumps({"records": len(found), "papers": len(papers)}))
+
+
+@command.command("robustness")
+@click.argument("places", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=options.FILE,
+    required=True,
+    metavar="FILE",
+    help="What to write: .png or .svg, one picture a benchmark and task, or .csv.",
+)
+@options.as_json
+def robustness(places: Sequence[Path], out: Path, as_json: bool) -> None:
+    """Draw the figure of each method over severity, from the records below PLACES: folders of runs, or of records."""
+    from harness.pages.robustness import draw_curves, write_csv
+    from harness.ranking.robustness import robustness_of
+
+    if out.suffix.lower() not in (".png", ".svg", ".csv"):
+        raise UsageError(f"--out {out}: found the ending {out.suffix!r}, expected .png, .svg or .csv")
+    records = {record.id: record for place in places for record in _read_sound_records(place)}
+    found = robustness_of(records.values())
+    if not any(one.curves for one in found):
+        where = ", ".join(map(str, places))
+        raise DataError(
+            f"found {len(records)} records below {where}, expected whole ones of a corrupted benchmark",
+            hint="harness run --plugin NAME --bench NAME --corrupt clean,blur",
+        )
+    drawn = [one for one in found if one.curves]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    written = [out]
+    if out.suffix.lower() == ".csv":
+        write_csv(drawn, out)
+    else:
+        several = len(drawn) > 1
+        named = [(one, out.with_stem(f"{out.stem}-{one.benchmark}-{one.task}") if several else out) for one in drawn]
+        for one, path in named:
+            draw_curves(one, path)
+        written = [path for _, path in named]
+    for path in written:
+        say(f"wrote {path}", err=True)
+    if as_json:
+        say(json.dumps({"written": [str(path) for path in written], "records": len(records)}))
+
+
+def _read_sound_records(place: Path) -> list[RunRecord]:
+    """The records below a folder that can be read; of others it is said that they are left out."""
+    found = []
+    for path in sorted(place.rglob("*.json")):
+        of_a_run = any((folder / "plan.json").exists() for folder in (path.parent, path.parent.parent))
+        if of_a_run and path.name != "record.json":
+            continue
+        try:
+            found.append(read_record(path))
+        except HarnessError as error:
+            say(f"left out {path}: {error.message[:200]}", err=True)
+    return found
 
 
 @command.command("rescore")

@@ -9,14 +9,17 @@ from typing import Any
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
+from harness.corruptions.names import split_name
 from harness.pages import boards, words
 from harness.pages.boards import Place
 from harness.pages.comparisons import write_neighbours
 from harness.pages.house import PageFolder
+from harness.pages.robustness import robustness_page_of, write_robustness
 from harness.pages.runs import describe_run
 from harness.pages.series import Results
 from harness.pages.videos import index_of_videos, page_of_video, write_videos
 from harness.ranking.figures import interval_to_show, list_columns
+from harness.ranking.robustness import Robustness, robustness_of
 from harness.ranking.standings import Standing, model_fps, standings
 
 TITLE = "Leaderboard of vos-harness"
@@ -35,7 +38,10 @@ def write_leaderboard(
     measured = {(found.benchmark, found.task): found for found in standings(records)}
     reported = {(row.benchmark, row.task) for paper in published for row in paper.rows}
     with PageFolder(place, TITLE) as folder:
-        _write_overview(folder, measured, reported, published)
+        worse = [found for found in robustness_of(records) if found.curves]
+        _write_overview(folder, measured, reported, published, worse)
+        for found in worse:
+            write_robustness(folder, found)
         for where in sorted({*measured, *reported}):
             _write_board(folder, where, measured.get(where), published)
         shown = list(_list_shown(measured.values()))
@@ -58,16 +64,31 @@ def _list_shown(found: Iterable[Standing]) -> Iterator[tuple[RunRecord, str]]:
                 yield record, label
 
 
+def _is_in(together: set[Place], place: Place) -> bool:
+    """Whether a board is of a corrupted benchmark whose curves have a page."""
+    base, setting = split_name(place[0])
+    return setting is not None and (base, place[1]) in together
+
+
 def _write_overview(
-    folder: PageFolder, measured: dict[Place, Standing], reported: set[Place], published: Sequence[PublishedPaper]
+    folder: PageFolder,
+    measured: dict[Place, Standing],
+    reported: set[Place],
+    published: Sequence[PublishedPaper],
+    curves: Sequence[Robustness],
 ) -> None:
+    """Corrupted benchmarks have a page of curves together, and no card each."""
     tasks = []
     for task, card in TASKS.items():
-        places = sorted(place for place in {*measured, *reported} if place[1] == task)
+        together = {(found.benchmark, found.task) for found in curves}
+        shown = [place for place in {*measured, *reported} if not _is_in(together, place)]
+        places = sorted(place for place in shown if place[1] == task)
         lines = [_describe_line(place, measured.get(place), published) for place in places]
         lines.sort(key=lambda line: (not line["ranked"], not line["measured"], line["benchmark"]))
         full, empty = ([line for line in lines if bool(line["measured"]) is is_full] for is_full in (True, False))
-        tasks.append({"name": task, "title": card.title, "main": card.main_metric, "full": full, "empty": empty})
+        worse = [(found.benchmark, robustness_page_of(found)) for found in curves if found.task == task]
+        told = {"name": task, "title": card.title, "main": card.main_metric, "full": full, "empty": empty}
+        tasks.append(told | {"robustness": worse})
     tasks.sort(key=lambda one: -len(one["full"]))
     folder.write("index.html", "overview.html", TITLE, tasks=tasks, papers=published)
 
