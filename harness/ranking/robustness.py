@@ -75,10 +75,10 @@ def _robustness(place: Place, found: Mapping[tuple[str, str], Standing]) -> Robu
         clean, setting = split_name(bench)
         if setting is not None and (clean, other_task) == place:
             left_out += len(standing.apart)
-            for label, record in _ranked(standing):
+            for label, record in _list_ranked(standing):
                 key = (label, setting.corruption.name, setting.seed)
                 points[key].append(_point(setting.severity, record))
-    clean_ones = dict(_ranked(found[place])) if place in found else {}
+    clean_ones = dict(_list_ranked(found[place])) if place in found else {}
     curves = []
     for (label, corruption, seed), severities in points.items():
         start = [_point(0, clean_ones[label])] if label in clean_ones else []
@@ -89,7 +89,7 @@ def _robustness(place: Place, found: Mapping[tuple[str, str], Standing]) -> Robu
     return Robustness(base, task, main_column(task), tuple(curves), left_out)
 
 
-def _ranked(standing: Standing) -> Sequence[tuple[str, RunRecord]]:
+def _list_ranked(standing: Standing) -> Sequence[tuple[str, RunRecord]]:
     """The rows of the first board by the benchmark's own rule, by label."""
     board = next((board for board in standing.boards if board.is_own), None)
     return [] if board is None else [(_label(row.record), row.record) for row in board.rows]
