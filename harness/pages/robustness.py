@@ -31,7 +31,7 @@ def write_robustness(folder: PageFolder, found: Robustness) -> None:
         {
             "name": name,
             "what": CORRUPTIONS[name].summary,
-            "values": ", ".join(f"{value:g}" for value in CORRUPTIONS[name].values),
+            "amounts": ", ".join(f"{value:g}" for value in CORRUPTIONS[name].values),
             "unit": CORRUPTIONS[name].unit,
             "source": CORRUPTIONS[name].source,
             "plot": plot_curves(found, name, curves),

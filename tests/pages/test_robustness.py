@@ -31,6 +31,7 @@ def test_the_page_has_a_plot_a_corruption_and_the_overview_leads_there(records, 
     assert [spec["description"].split()[4] for spec in specs] == ["blur,", "rate,"]
     assert [point["severity"] for point in specs[0]["data"]["values"]] == [0, 1, 5]
     assert "<b>w</b>" not in page
+    assert "Gaussian blur: 1, 2, 3, 4, 6 pixels" in page
     for link in re.findall(r'href="(\.\./\.\./(?:runs|boards)/[^"]+)"', page):
         assert (tmp_path / "site" / "robustness" / "toy-val" / link).is_file(), link
     overview = (tmp_path / "site" / "index.html").read_text()
