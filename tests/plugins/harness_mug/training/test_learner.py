@@ -117,7 +117,7 @@ def test_without_the_frame_s_loss_the_read_out_tells_the_trunk_nothing(toy):
 
 @pytest.mark.slow
 def test_losses_fall_on_toy_videos(toy):
-    told = learn(learner_of(toy), 10)
+    told = learn(learner_of(toy, replace(TINY, size=(96, 128), iterations=20)), 14)
     for name in ("read-out", "frame"):
         assert np.median([each[name] for each in told[-3:]]) < 0.8 * told[0][name]
     assert told[-1]["video"] < told[0]["video"]
