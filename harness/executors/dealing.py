@@ -15,6 +15,8 @@ from harness.api.records import VideoFailure, VideoResult
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 120.0
 """How long a run without any worker waits for the first."""
+BACKOFF_SECONDS = 2.0
+"""How long nobody is hired after a worker that was lost before it was given a machine: that is the cluster's affair."""
 MOST_IN_VAIN = 3
 """Workers that may be lost one after the other before they have built the method."""
 MOST_LOSSES = 2
@@ -87,6 +89,7 @@ class Dealing:
     _losses: Counter[str] = field(default_factory=Counter, init=False)
     _in_vain: int = field(default=0, init=False)
     _last_sign: float = field(default=0.0, init=False)
+    _not_before: float = field(default=0.0, init=False)
 
     def deal(self, videos: Sequence[str]) -> Iterator[VideoResult | VideoFailure]:
         """Yield what each video ends as, in the order they end."""
@@ -96,7 +99,6 @@ class Dealing:
             self._hire()
             event = self.crew.wait_for_event(POLL_SECONDS)
             if event is not None and event.worker in self._desks:
-                self._last_sign = self.clock()
                 yield from self._hear(event, self._desks[event.worker])
             yield from self._give_up_late_ones()
             self._refuse_to_wait_for_ever()
@@ -107,7 +109,7 @@ class Dealing:
     def _hire(self) -> None:
         """As many workers as there are videos for; those too many, who have not come yet, are sent away."""
         wanted = min(self.most, len(self._todo) + len(self._at_work()))
-        while len(self._desks) < wanted:
+        while len(self._desks) < wanted and self.clock() >= self._not_before:
             self._desks[self.crew.hire()] = _Desk(self.clock())
         for worker in [worker for worker, desk in self._desks.items() if not desk.video][: len(self._desks) - wanted]:
             self._dismiss(worker)
@@ -129,7 +131,8 @@ class Dealing:
     def _lose(self, worker: int, desk: _Desk, why: str) -> Iterator[VideoFailure]:
         self._dismiss(worker)
         if not desk.video:
-            self._in_vain += 1
+            self._in_vain += desk.is_placed
+            self._not_before = self.clock() + (0 if desk.is_placed else BACKOFF_SECONDS)
             self.tell(f"lost before it was ready: {why.partition(chr(10))[0]}")
             if self._in_vain >= MOST_IN_VAIN:
                 raise MethodFailed(f"{self.method}: {self._in_vain} workers were lost before they were ready: {why}")
@@ -155,7 +158,7 @@ class Dealing:
         if any(desk.is_placed for desk in self._desks.values()):
             self._last_sign = self.clock()
         waited = self.clock() - self._last_sign
-        if self._desks and waited > PATIENCE_SECONDS:
+        if waited > PATIENCE_SECONDS:
             raise EnvironmentProblem(
                 f"the cluster gave no worker a place within {PATIENCE_SECONDS:.0f} s: {self.crew.describe_room()}",
                 hint="fewer --threads, or a cluster with more free; the same command goes on from here",

@@ -144,6 +144,9 @@ class RayCrew:
 
     def wait_for_event(self, seconds: float) -> Event | None:
         """What the next actor answers; whatever Ray raises in its place means that the actor is lost."""
+        if not self._asked:
+            time.sleep(seconds)
+            return None
         ended, _ = self._ray.wait(list(self._asked), num_returns=1, timeout=seconds)
         if not ended:
             return None

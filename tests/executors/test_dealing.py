@@ -6,7 +6,7 @@ import pytest
 
 from harness.api.errors import EnvironmentProblem, MethodFailed
 from harness.api.records import VideoFailure, VideoResult
-from harness.executors.dealing import MOST_IN_VAIN, PATIENCE_SECONDS, Dealing, Event
+from harness.executors.dealing import BACKOFF_SECONDS, MOST_IN_VAIN, PATIENCE_SECONDS, Dealing, Event
 
 VIDEOS = [f"v{number}" for number in range(9)]
 
@@ -154,6 +154,23 @@ def test_workers_that_die_while_they_build_stop_the_run():
     crew = Actors(clock, lambda worker, step: "lost" if step == "ready" else None)
     with pytest.raises(MethodFailed, match=f"ours: {MOST_IN_VAIN} workers were lost before they were ready: killed"):
         list(dealing_with(crew, clock).deal(VIDEOS))
+
+
+def test_workers_that_never_had_a_machine_are_asked_for_again_after_a_while():
+    clock = Clock()
+    crew = Actors(clock, lambda worker, step: "lost" if step == "placed" and worker <= 6 else None)
+    outcomes = list(dealing_with(crew, clock).deal(VIDEOS))
+    assert sorted(outcome.video for outcome in outcomes) == VIDEOS
+    assert crew.hired == 8
+    assert clock.now >= 2 * BACKOFF_SECONDS
+
+
+def test_a_cluster_that_loses_every_worker_is_given_up_in_time():
+    clock = Clock()
+    crew = Actors(clock, lambda worker, step: "lost")
+    with pytest.raises(EnvironmentProblem, match="gave no worker a place within"):
+        list(dealing_with(crew, clock).deal(VIDEOS))
+    assert PATIENCE_SECONDS < clock.now < PATIENCE_SECONDS + 5
 
 
 def test_a_build_without_end_is_given_up():
