@@ -111,7 +111,8 @@ class Dealing:
         wanted = min(self.most, len(self._todo) + len(self._at_work()))
         while len(self._desks) < wanted and self.clock() >= self._not_before:
             self._desks[self.crew.hire()] = _Desk(self.clock())
-        for worker in [worker for worker, desk in self._desks.items() if not desk.video][: len(self._desks) - wanted]:
+        idle = [worker for worker, desk in self._desks.items() if not desk.video]
+        for worker in idle[: max(0, len(self._desks) - wanted)]:
             self._dismiss(worker)
 
     def _hear(self, event: Event, desk: _Desk) -> Iterator[VideoResult | VideoFailure]:
