@@ -86,6 +86,7 @@ def main(plugin: str, preset: str, bench: str, rounds: int) -> None:
 
     place = Path(tempfile.mkdtemp(prefix="nodes", dir="/tmp"))  # the paths of sockets hold 107 bytes
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 1 << 27, "temp_dir": str(place)}
+    (Path(tempfile.gettempdir()) / "ray").mkdir(exist_ok=True)  # where Ray notes which cluster was the last
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
         cluster.add_node(**node)
