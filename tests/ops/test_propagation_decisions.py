@@ -29,7 +29,7 @@ SCENES = {
     "a sharp match 74 cells away": (3_000.0, NEAR, (0, 74)),
     "a very sharp match across the frame": (30_000.0, NEAR, None),
 }
-FAST = {"as they come", "a sharp match 48 cells away"}
+FAST = {"a sharp match 48 cells away"}
 
 
 def scene(sharpness: float, far: tuple[int, int] | None) -> tuple[Tensor, Tensor, Tensor]:
