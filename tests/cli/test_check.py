@@ -39,6 +39,7 @@ def forgetful(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path / "site")
 
 
+@pytest.mark.slow
 def test_a_sound_method_ends_in_zero(capsys, tmp_path):
     code, out, err = harness(capsys, "check", "copyfirst", "--quick", "--junit", tmp_path / "check.xml")
     assert code == 0, out + err

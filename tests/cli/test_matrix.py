@@ -98,6 +98,7 @@ def test_what_is_of_one_method_or_of_one_run_is_refused(capsys):
 def test_a_dry_run_lists_what_would_run_and_what_cannot_and_runs_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("HARNESS_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)  # no leaderboard/records here, which may know this machine
     words = ("run", "--plugin", "copyfirst,centre-prior", "--bench", "mini-small,davis17-val", "--dry-run")
     code, out, _ = type_command(capsys, *words, "--json")
     jobs = {(job["plugin"], job["bench"]): job for job in json.loads(out)}
@@ -113,6 +114,7 @@ def test_a_dry_run_lists_what_would_run_and_what_cannot_and_runs_nothing(capsys,
 
 def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_may_take(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_RUNS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     one = ("run", "--plugin", "copyfirst", "--bench", "mini-small", "--threads", "1")
     code, out, _ = type_command(capsys, *one, "--videos", "small-cross", "--json")
     assert code == 0

@@ -97,6 +97,7 @@ def test_a_wrong_card_is_caught(changes, expected, tests_tools):
     assert list_failed(judge(card, tests_tools, task="one-shot", quick=True)) == expected
 
 
+@pytest.mark.slow
 def test_wrong_weights_are_caught(tests_tools, tmp_path):
     right, pickled = tmp_path / "right.safetensors", tmp_path / "net.pth"
     save_file({"w": torch.ones(2)}, right)

@@ -29,7 +29,6 @@ SCENES = {
     "a sharp match 74 cells away": (3_000.0, NEAR, (0, 74)),
     "a very sharp match across the frame": (30_000.0, NEAR, None),
 }
-FAST = {"a sharp match 48 cells away"}
 
 
 def scene(sharpness: float, far: tuple[int, int] | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -83,9 +82,8 @@ def check_decisions(
     assert told > 0.8
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in SCENES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENES)
 def test_the_form_of_pytorch(name):
     sharpness, sigmas, far = SCENES[name]
     given = scene(sharpness, far)

@@ -55,6 +55,7 @@ def test_frames_without_texture_do_not_move(name, value):
     assert not flow_provider(name).between(frame, frame).any()
 
 
+@pytest.mark.slow
 def test_sizes_that_opencv_refuses_or_crashes_at_are_answered():
     """In a process of its own: without the border, DIS of (24, 300) is a segmentation fault."""
     code = """

@@ -169,7 +169,7 @@ def decide() -> tuple[torch.Tensor, torch.Tensor]:
     return masks, leads > 1e-3
 
 
-@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize("table", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_in_single_precision_masks_are_those_of_the_rule_but_for_ties(table, monkeypatch):
     if table:  # Lab as a GPU has it
         monkeypatch.setattr("harness_selfsup.frames.lab._by_opencv", lab_by_table)

@@ -169,6 +169,7 @@ def run_released_youtube(network, images, annotations: dict[int, np.ndarray], sh
     return masks
 
 
+@pytest.mark.slow
 def test_the_official_preset_gives_the_first_masks_of_the_released_loop(network, tmp_path):
     images, truths = moving_squares(12, 72, 104)
     found = ours(network, PRESETS["official"], images, {0: truths[0]}, tmp_path)

@@ -35,6 +35,7 @@ def test_motion_alone_finds_the_moving_square(toy):
     assert max(overlaps) > 0.8
 
 
+@pytest.mark.slow
 def test_the_second_stage_moves_the_objects_mask_to_its_target(toy):
     config = replace(toy.CONFIG, appearance_iterations=12, appearance_lr=5e-3)
     _, _, truths = toy.world()
