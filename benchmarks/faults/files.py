@@ -43,14 +43,15 @@ def cut_files(stage: Stage, draw: random.Random, trials: int) -> Iterator[Trial]
             what = f"{victim.relative_to(out)}, one bit of byte {place} turned"
         victim.write_bytes(bytes(content))
         yield _go_on(stage, out, "cut", what)
+        shutil.rmtree(out)
 
 
 def _kind_of(run: Path, path: Path) -> str:
     return path.relative_to(run).parts[0]
 
 
-def _go_on(stage: Stage, out: Path, kind: str, what: str) -> Trial:
-    """Run on; what is refused in words is begun anew, as the words say."""
+def _go_on(stage: Stage, out: Path, kind: str, what: str, *, is_a_run: bool = True) -> Trial:
+    """Run on; what is refused in words is begun anew: a run by ``--resume never``, what may be none by removing it."""
     before = _snapshot(out)
     wrong: list[str] = []
     try:
@@ -58,11 +59,11 @@ def _go_on(stage: Stage, out: Path, kind: str, what: str) -> Trial:
     except UsageError as error:
         what += f"; refused: {error.message.replace(str(out), 'RUN')[:60]}"
         wrong += [] if _snapshot(out) == before else ["something was touched before it was refused"]
+        if not is_a_run:
+            shutil.rmtree(out)
         stage.run(out, resume="never")
     wrong += stage.compare(out)
-    left = stage.list_left(out)
-    shutil.rmtree(out)
-    return Trial(kind, what, True, tuple(wrong), tuple(left))
+    return Trial(kind, what, True, tuple(wrong), tuple(stage.list_left(out)))
 
 
 def _snapshot(run: Path) -> dict[str, bytes]:
@@ -89,16 +90,7 @@ def put_foreign_files(stage: Stage, draw: random.Random, trials: int) -> Iterato
         what, put = ways[trial % len(ways)]
         (out / "videos" / f"{draw.choice(['small-crowd', 'small-deform'])}.json").unlink()
         put(out)
-        before = _snapshot(out)
-        wrong: list[str] = []
-        try:
-            stage.run(out)
-        except UsageError as error:
-            what += f"; refused: {error.message.replace(str(out), 'RUN')[:60]}"
-            wrong += [] if _snapshot(out) == before else ["something was touched before it was refused"]
-            shutil.rmtree(out)
-            stage.run(out)
-        yield Trial("foreign", what, True, (*wrong, *stage.compare(out)), tuple(stage.list_left(out)))
+        yield _go_on(stage, out, "foreign", what, is_a_run=False)
         shutil.rmtree(out)
         shutil.rmtree(stage.folder / "elsewhere", ignore_errors=True)
 

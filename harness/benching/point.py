@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from harness.api.errors import HarnessError, MethodFailed
 from harness.api.foreign import describe_error, hear_interrupts, is_interrupt
@@ -17,10 +17,9 @@ from harness.benching.methods import MethodRow, catalog_with, measure_row
 from harness.catalog import Catalog
 from harness.files import read_json, write_atomically
 from harness.hosting.own_process import describe_end, end_with_parent, start_apart, wait_for_end
-from harness.planning.request import Request
+from harness.planning.request import Request, request_as_json
 
 LARGEST = 1 << 24
-_REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 
 
 class Asked(BaseModel):
@@ -35,7 +34,8 @@ class Asked(BaseModel):
 def measure_point(request: Request, clip: Clip, seconds: float | None) -> MethodRow:
     """The method on the clip; whatever ends its process, or takes longer than ``seconds``, is a row with a problem."""
     asked = Asked(
-        request=_REQUEST.dump_python(request, mode="json"), clip=(clip.height, clip.width, clip.frames, clip.objects)
+        request=request_as_json().dump_python(request, mode="json"),
+        clip=(clip.height, clip.width, clip.frames, clip.objects),
     )
     with tempfile.TemporaryDirectory(prefix="harness-point-") as scratch:
         answer = Path(scratch) / "row.json"
@@ -49,7 +49,7 @@ def measure_point(request: Request, clip: Clip, seconds: float | None) -> Method
 
 def answer_for(asked: Asked, catalog: Catalog) -> MethodRow:
     """The row that was asked for; what goes wrong is in it."""
-    request = _REQUEST.validate_python(asked.request)
+    request = request_as_json().validate_python(asked.request)
     try:
         _use_threads(request.threads)
         return measure_row(request, catalog_with(Clip(*asked.clip), catalog))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from harness.api.contracts import Rule
 from harness.api.records import Precision
@@ -49,3 +52,9 @@ class Request:
         """One device for each video that may be worked on at the same time."""
         named = tuple(name.strip() for name in self.device.split(",") if name.strip())
         return named * self.workers if len(named) == 1 else named
+
+
+@cache
+def request_as_json() -> TypeAdapter[Request]:
+    """What writes a request as JSON and reads it again, for folders and other processes; made when first needed."""
+    return TypeAdapter(Request)

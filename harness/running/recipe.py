@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.api.errors import DataError, VerificationFailed
 from harness.api.execution import MaskFiles
@@ -24,7 +24,7 @@ from harness.catalog import Catalog
 from harness.files import scratch_folder, write_atomically, write_whole
 from harness.planning.places import find_data_root
 from harness.planning.plan import Plan
-from harness.planning.request import Request
+from harness.planning.request import Request, request_as_json
 from harness.running.digests import OnNote, hash_video, ignore_note
 from harness.running.folder import MaskFolder, masks_of, tracks_of
 from harness.running.oddities import Oddities
@@ -32,8 +32,6 @@ from harness.running.oddities import Oddities
 OPENER = "harness.running.away:open_away"
 LONGEST_TEMPORARY = 12
 """Characters of a folder below which the paths of sockets still fit their 107 bytes."""
-
-REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 
 
 class Answer(BaseModel):
@@ -92,7 +90,7 @@ class RunRecipe:
             {
                 "opener": OPENER,
                 "folder": os.getcwd(),
-                "request": REQUEST.dump_python(asked, mode="json"),
+                "request": request_as_json().dump_python(asked, mode="json"),
                 "threads": self.threads,
                 "key_parts": self.plan.key_parts,
             }
@@ -162,4 +160,4 @@ class RunRecipe:
 def read_recipe(text: str) -> tuple[Request, dict[str, Any]]:
     """What is asked for, and the rest of a recipe."""
     recipe = json.loads(text)
-    return REQUEST.validate_python(recipe["request"]), recipe
+    return request_as_json().validate_python(recipe["request"]), recipe

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from harness.api.errors import DataError, UsageError
 from harness.api.plain_files import LARGEST_TEXT, read_plain
@@ -19,12 +19,10 @@ from harness.files import name_refusals, read_json, write_atomically
 from harness.hosting.apart import plan_request
 from harness.leaderboard.verification import read_record
 from harness.planning.plan import Plan, resolve, take_shard
-from harness.planning.request import Request
+from harness.planning.request import Request, request_as_json
 from harness.running.digests import OnNote, ignore_note, tell_if_slow
 from harness.running.folder import MACHINE_PARTS, SHARD, MaskFolder, RunFolder, find_differences
 from harness.running.record import record_of
-
-_REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 
 
 def note_shard(folder: Path, request: Request) -> None:
@@ -32,7 +30,7 @@ def note_shard(folder: Path, request: Request) -> None:
 
     But for the interpreter of another environment, which whoever merges names, and the cluster's address.
     """
-    content = _REQUEST.dump_json(replace(request, python=None, address=None), indent=2)
+    content = request_as_json().dump_json(replace(request, python=None, address=None), indent=2)
     write_atomically(folder / SHARD, content + b"\n")
 
 
@@ -57,7 +55,7 @@ def read_shard(path: Path) -> Shard:
     if not (path / "record.json").exists():
         raise DataError(f"{path} is not finished: found no record.json", hint="the same harness run goes on from there")
     try:
-        request = _REQUEST.validate_json(read_plain(path / SHARD, largest=LARGEST_TEXT, links=False))
+        request = request_as_json().validate_json(read_plain(path / SHARD, largest=LARGEST_TEXT, links=False))
     except (ValidationError, OSError) as error:
         raise DataError.at(path / SHARD, found=f"{error}"[:300], expected="what harness run --shard wrote") from error
     if request.shard is None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import DataError, Sample, TrainingContext
+from harness import Sample, TrainingContext
 from harness.models.efficientnet_lite import STAGES
 from harness_mug.network import MuGNetwork
 from harness_mug.training.clips import KeptMaps, shrink
 from harness_mug.training.config import TrainingConfig
+from harness_mug.training.files import maps_path, open_files
 
 
 def look_once(
@@ -38,23 +38,6 @@ def look_once(
 
 
 def open_maps(context: TrainingContext, stage: str) -> KeptMaps:
-    """The maps that a stage prepared, memory-mapped; DataError where a file is not of its video."""
-    config: TrainingConfig = context.config
-    found = []
-    for sample in context.samples:
-        path = maps_path(context.artefacts_of(stage), sample)
-        try:
-            maps = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as problem:
-            raise DataError(f"maps in {path} cannot be read: {problem}", hint="remove the file") from None
-        channels = STAGES[config.frozen_stages - 1].channels
-        if maps.ndim != 5 or maps.shape[:3] != (sample.length, 2, channels) or maps.dtype != np.float16:
-            expected = f"float16 of {(sample.length, 2, channels)}, rows and columns"
-            raise DataError.at(path, found=f"{maps.dtype} of {maps.shape}", expected=expected, hint="remove it")
-        found.append(maps)
-    return found
-
-
-def maps_path(folder: Path, sample: Sample) -> Path:
-    """Where the maps of a video lie."""
-    return folder / f"maps-{sample.digest()[:16]}.npy"
+    """The maps that a stage prepared: of each frame two, of the channels that its part of the trunk ends in."""
+    channels = STAGES[context.config.frozen_stages - 1].channels
+    return open_files(context, stage, maps_path, np.float16, (2, channels, None, None))

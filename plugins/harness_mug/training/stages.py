@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness import DataError, Sample, Stage, TrainingContext, Video, whole_file
+from harness import Sample, Stage, TrainingContext, Video
 from harness.api.learning import Progress
 from harness.models.frame_files import Place
 from harness.models.precision import DTYPES
@@ -26,13 +25,12 @@ from harness_mug.method import Learned, decide_by_crf
 from harness_mug.network import Phi, load_network
 from harness_mug.training.clips import Labels, shrink
 from harness_mug.training.config import TrainingConfig
-from harness_mug.training.kept import look_once, maps_path, open_maps
+from harness_mug.training.files import label_path, make_files, maps_path, open_files
+from harness_mug.training.kept import look_once, open_maps
 from harness_mug.training.learner import MuGLearner, begin
 
 LEAST_THRESHOLD = 0.02
 """Labels are cut no nearer to 0 or 1 than this: there the CRF could not tell them apart."""
-MakeFile = Callable[[Sample, Callable[[int], None]], NDArray[Any]]
-"""What a file of a video holds, one entry a frame; told how many are done."""
 LabelVideo = Callable[[Sample, Callable[[int], None]], NDArray[np.uint8]]
 
 
@@ -74,26 +72,6 @@ def go_on_from(context: TrainingContext, turn: int) -> Path:
     found = context.weights or context.earlier
     assert found is not None, f"round {turn} has one before it"
     return found
-
-
-def make_files(
-    context: TrainingContext, path_of: Callable[[Path, Sample], Path], make: MakeFile, progress: Progress
-) -> None:
-    """Write the file of each video that has none yet."""
-    assert context.artefacts is not None
-    total, done = sum(sample.length for sample in context.samples), 0
-    for sample in context.samples:
-        path = path_of(context.artefacts, sample)
-        if not path.exists():
-            made = make(sample, partial(_tell, progress, done, total))
-            with whole_file(path) as file:
-                np.save(file, made)
-        done += sample.length
-        progress(done, total)
-
-
-def _tell(progress: Progress, before: int, total: int, frames: int) -> None:
-    progress(before + frames, total)
 
 
 def label_by_maps(context: TrainingContext) -> LabelVideo:
@@ -174,22 +152,5 @@ def on_grid(mask: Tensor, config: TrainingConfig) -> NDArray[np.uint8]:
 
 
 def open_labels(context: TrainingContext, stage: str) -> Labels:
-    """The labels that a stage prepared; DataError where a file is not of its video."""
-    config: TrainingConfig = context.config
-    found = []
-    for sample in context.samples:
-        path = label_path(context.artefacts_of(stage), sample)
-        try:
-            labels = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as problem:
-            raise DataError(f"labels in {path} cannot be read: {problem}", hint="remove the file") from None
-        if labels.shape != (sample.length, *config.grid) or labels.dtype != np.uint8:
-            expected = f"uint8 of {(sample.length, *config.grid)}"
-            raise DataError.at(path, found=f"{labels.dtype} of {labels.shape}", expected=expected, hint="remove it")
-        found.append(labels)
-    return found
-
-
-def label_path(folder: Path, sample: Sample) -> Path:
-    """Where the labels of a video lie."""
-    return folder / f"labels-{sample.digest()[:16]}.npy"
+    """The labels that a stage prepared, on the grid of cells."""
+    return open_files(context, stage, label_path, np.uint8, context.config.grid)
