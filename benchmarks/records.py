@@ -1,8 +1,10 @@
 """The leaderboard's own records, one command: ``make records``, or ``python -m benchmarks.records --only mini-small``.
 
-Every method that ships what it needs, on every benchmark it can do, each run in a process of its own. What leaderboard/
-holds already is left as it is, and an interrupted run goes on where it stopped; ``--again`` measures anew. The clocks
-of a run that began on a machine busier than its cores are left out of its record: they would stand beside quiet ones.
+Every method that ships what it needs, on every benchmark it can do, each run in a process of its own; and one method of
+each family on benchmarks made worse (``--only corrupted``), for the curves of robustness. What leaderboard/ holds is
+left as it is, and an interrupted run goes on where it stopped; ``--again`` measures anew. The clocks of a run that
+began on a machine busier than its cores are left out of its record: they would stand beside quiet ones. Records of
+corrupted benchmarks hold none at all: nobody asks them for speed.
 """
 
 from __future__ import annotations
@@ -19,13 +21,23 @@ from harness.api.contracts import Benchmark, Method
 from harness.api.errors import DataError
 from harness.api.tasks import TaskName
 from harness.catalog import Catalog
+from harness.corruptions.names import Setting, add_to_name, split_name
+from harness.corruptions.table import CORRUPTIONS
 from harness.files import write_atomically
 from harness.leaderboard.records import file_name_of
 from harness.leaderboard.verification import read_record
 from harness.machine import describe_load
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHES = ("mini-small", "mini", "davis16-val", "davis17-val", "davis17-unsup-val")
+CLEAN = ("mini-small", "mini", "davis16-val", "davis17-val", "davis17-unsup-val")
+CORRUPTED = tuple(
+    add_to_name("mini-small", Setting(corruption, severity))
+    for corruption in CORRUPTIONS.values()
+    for severity in (1, 3, 5)
+)
+BENCHES = (*CLEAN, *CORRUPTED)
+ALL_CORRUPTED = "corrupted"
+"""The word of ``--only`` for the latter."""
 NEEDS_NO_WEIGHTS = (
     "copyfirst",
     "centre-prior",
@@ -36,6 +48,13 @@ NEEDS_NO_WEIGHTS = (
 )
 TOO_SLOW = ("selfsup-adapted", "selfsup-causal")
 """They learn while they run, for minutes a video; ``--method NAME`` runs them all the same."""
+
+ROBUSTNESS: dict[TaskName, tuple[str, ...]] = {
+    "one-shot": ("copyfirst", "tvos", "selfsup", "mug"),
+    "instance-zvos": ("moving-components", "dtnet", "mug-instances"),
+    "object-zvos": ("flow-threshold", "dnet", "imas", "mug-zvos"),
+}
+"""Whose records of corrupted benchmarks are made: of each family one, and what it is held against."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,10 @@ FORMS: dict[tuple[str, str], tuple[Form, ...]] = {
     ("selfsup", "*"): (Form(("--set", "short_side=240"), "240-lines"),),
     ("imas", "*"): (Form(("--preset", "small")),),
 }
-"""By method and benchmark, ``*`` for all others: the forms that a CPU has time for. Any other method runs as it is."""
+"""By method and benchmark, ``*`` for all others: the forms that a CPU has time for. Any other method runs as it is.
+
+On a corrupted benchmark the first form of the clean one.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,6 +104,11 @@ class Case:
         options = self.form.options
         return self.form.name or (options[options.index("--preset") + 1] if "--preset" in options else "")
 
+    @property
+    def is_corrupted(self) -> bool:
+        """Whether its video was made worse on purpose."""
+        return split_name(self.bench.name)[1] is not None
+
     def record_in(self, leaderboard: Path) -> Path:
         """The file in that leaderboard."""
         name = f"{self.method.name}-{self.ending}.json" if self.ending else f"{self.method.name}.json"
@@ -92,10 +119,14 @@ def list_cases(catalog: Catalog, benches: Sequence[str], methods: Sequence[str])
     """Every case, the cheap methods first; why a method is left out is said once."""
     cards = [catalog.methods.get(name) for name in methods] if methods else list(_choose(catalog))
     for bench in (catalog.benchmarks.get(name) for name in benches):
+        base, corruption = split_name(bench.name)
         for card in cards:
-            forms = FORMS.get((card.name, bench.name)) or FORMS.get((card.name, "*")) or (Form(),)
+            forms = FORMS.get((card.name, base)) or FORMS.get((card.name, "*")) or (Form(),)
             for task in (task for task in bench.tasks if task in card.tasks):
-                yield from (Case(card, bench, task, form) for form in forms)
+                if corruption is None:
+                    yield from (Case(card, bench, task, form) for form in forms)
+                elif task in ROBUSTNESS and (methods or card.name in ROBUSTNESS[task]):
+                    yield Case(card, bench, task, forms[0])
 
 
 def _choose(catalog: Catalog) -> Iterator[Method]:
@@ -123,7 +154,7 @@ def make(case: Case, data: Path, out: Path, to: Path) -> str:
         return f"FAILED ({ended.returncode}): {ended.stderr.strip()[-2000:]}"
     record, source = read_record(folder / "record.json"), folder / "record.json"
     busy = describe_load(record.conditions.load_average, record.conditions.cores)
-    if busy:
+    if busy or case.is_corrupted:
         record, source = record.model_copy(update={"timing": None}), folder / "record-without-clocks.json"
         write_atomically(source, record.to_json().encode())
     ending = ["--name", case.ending] if case.ending else []
@@ -133,12 +164,14 @@ def make(case: Case, data: Path, out: Path, to: Path) -> str:
         return f"FAILED to be added ({added.returncode}): {added.stderr.strip()}"
     assert case.record_in(to).name == file_name_of(record, case.ending)
     column, figure = next(iter(next(iter(record.scores.values())).items()))
-    clocks = f"no clocks, since it began at {busy}" if busy else "with clocks"
+    clocks = "no clocks" if case.is_corrupted else f"no clocks, since it began at {busy}" if busy else "with clocks"
     return f"{column} {figure.value}, {record.partial_reason or 'all videos'}, {clocks}"
 
 
 @click.command()
-@click.option("--only", "benches", multiple=True, metavar="BENCH", help=f"Of {', '.join(BENCHES)}; default: all.")
+@click.option(
+    "--only", "benches", multiple=True, metavar="BENCH", help=f"Of {', '.join(CLEAN)}, {ALL_CORRUPTED}; default: all."
+)
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Default: all that ship what they need.")
 @click.option("--data", type=click.Path(path_type=Path), default=ROOT.parent / "shared/data/DAVIS", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=ROOT / "runs/records", show_default=True)
@@ -151,7 +184,8 @@ def main(
     """Make the records that are not there, then rebuild the pages."""
     data, out, to = data.resolve(), out.resolve(), to.resolve()
     failed = 0
-    for case in list_cases(Catalog.load(), benches or BENCHES, methods):
+    wanted = [name for one in benches or BENCHES for name in (CORRUPTED if one == ALL_CORRUPTED else (one,))]
+    for case in list_cases(Catalog.load(), wanted, methods):
         there = case.record_in(to)
         if case.bench.needs_root and not data.is_dir():
             click.echo(f"skipped {case.words}: no data at {data}")

@@ -55,8 +55,19 @@ def shift(ids: IdMap, share: float, draws: np.random.Generator) -> IdMap:
         made[moved[id_]] = id_
     for id_, there in moved.items():  # one that lies wholly under others keeps a pixel, or nobody could follow it
         if not (made == id_).any():
-            made[tuple(np.argwhere(there)[0])] = id_
+            made[_find_pixel(made, there)] = id_
     return made
+
+
+def _find_pixel(ids: IdMap, there: np.ndarray) -> tuple[int, int]:
+    """The pixel nearest to ``there`` that is not all that another object has."""
+    from scipy.ndimage import distance_transform_edt
+
+    found, areas = np.unique(ids, return_counts=True)
+    last = found[(areas == 1) & (found != 0) & (found != VOID)]
+    away = np.where(np.isin(ids, last), np.inf, distance_transform_edt(~there))
+    row, column = np.unravel_index(int(away.argmin()), ids.shape)
+    return int(row), int(column)
 
 
 def _radii(ids: IdMap, share: float) -> list[tuple[int, float]]:

@@ -1,7 +1,8 @@
 """A benchmark under a corruption: the same videos, tasks and rules, another name, and what is read made worse.
 
 What is random follows from the seed, the video's name and the number of its frame alone: never from what was read
-before. Nothing is kept between frames, and no frame depends on another one.
+before, and not from the severity, so that a higher one is more of the same. Nothing is kept between frames, and no
+frame depends on another one.
 """
 
 from __future__ import annotations
@@ -76,8 +77,12 @@ def corrupt_sample(sample: Sample, setting: Setting) -> Sample:
 
 
 def draws_for(setting: Setting, video: str, frame: int) -> np.random.Generator:
-    """The random numbers of one frame: PCG64 from SHA-256 over protocol, setting, video and frame."""
-    told = repr((PROTOCOL, setting.corruption.name, setting.severity, setting.seed, video, frame))
+    """The random numbers of one frame, the same at every severity.
+
+    PCG64 from SHA-256 over protocol, corruption, seed, video and frame. So the same noise is stronger, the frames that
+    are lost already stay lost, and an object's shift keeps its direction: severities are compared on equal draws.
+    """
+    told = repr((PROTOCOL, setting.corruption.name, setting.seed, video, frame))
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(told.encode()).digest(), "big")))
 
 

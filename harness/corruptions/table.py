@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-PROTOCOL = "corruptions/1"
+PROTOCOL = "corruptions/2"
 SEVERITIES = (1, 2, 3, 4, 5)
 IMAGENET_C = "ImageNet-C (Hendrycks and Dietterich 2019)"
 OURS = "our choice"

@@ -1,5 +1,7 @@
 """First masks made worse: by a share of each object's own size, and no object is ever lost."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,25 @@ def test_nothing_is_lost_of_a_point_a_full_picture_and_an_object_at_the_edge(cor
 def test_an_empty_mask_and_one_of_void_alone_stay_as_they_are(corrupt):
     for ids in (np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8)):
         assert (corrupt(ids, 0.1, draws()) == ids).all()
+
+
+def test_no_object_is_lost_when_several_of_one_pixel_come_to_lie_on_each_other():
+    for seed in range(60):
+        chance = np.random.default_rng(seed)
+        ids = np.zeros((3, 3), np.uint8)
+        ids.flat[chance.permutation(9)[:7]] = range(1, 8)
+        made = shift(ids, 0.2, draws(seed))
+        assert set(np.unique(made)) >= set(range(1, 8)), seed
+
+
+@pytest.mark.parametrize("name", list(MASK_CORRUPTIONS))
+def test_a_higher_severity_is_more_of_the_same(name):
+    ids = square(side=30, at=15, size=60)
+    ids[50:56, 4:10] = 2
+    values = CORRUPTIONS[name].values
+    made = [MASK_CORRUPTIONS[name](ids, value, draws()) for value in values]
+    changed = [int((mask != ids).sum()) for mask in made]
+    assert changed == sorted(changed)
+    assert changed[0] < changed[-1]
+    if name != "mask-shift":
+        assert all((mask[before != ids] == before[before != ids]).all() for before, mask in pairwise(made))

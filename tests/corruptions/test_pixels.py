@@ -1,6 +1,7 @@
 """Frames made worse as much as the table says, alike for one seed, video and frame, whatever was read before."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,3 +81,20 @@ def test_the_truth_is_that_of_the_clean_video_and_the_digest_is_not(tests_tools)
         corrupt_sample(sample, setting("noise", severity, seed)).digest() for severity in (1, 2) for seed in (0, 1)
     }
     assert len(digests | {sample.digest()}) == 5
+
+
+def test_stronger_noise_is_the_same_noise(tests_tools):
+    sample = tests_tools.tiny_sample()
+    grey = replace(sample, read_frame=lambda t: np.full((40, 40, 3), 128, np.uint8))
+    weak, strong = (corrupt_sample(grey, setting("noise", severity)).read_frame(0) / 1.0 - 128 for severity in (1, 2))
+    assert (np.sign(weak) * np.sign(strong) >= 0).all()
+    assert (np.abs(strong) >= np.abs(weak)).all()
+
+
+@pytest.mark.parametrize("name", list(FRAME_CORRUPTIONS))
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (3, 2), (17, 31)])
+def test_odd_sizes_stay_as_they_are(name, size, tests_tools):
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    for severity in range(1, 6):
+        made = FRAME_CORRUPTIONS[name](frame, setting(name, severity).value, draws_for(setting(name), "v", 0))
+        assert (made.shape, made.dtype) == (frame.shape, frame.dtype)

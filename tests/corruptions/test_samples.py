@@ -1,5 +1,7 @@
 """A benchmark under a corruption: other frames, the same rules; what a method sees is scored against its own truth."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,23 @@ def test_drops_are_as_many_as_the_table_says_and_never_the_first_or_the_last(tes
         assert (kept[0], kept[-1]) == (0, 39)
         assert kept == choose_frames(sample, setting("drop", severity))
     assert choose_frames(sample, setting("drop", 3)) != choose_frames(sample, setting("drop", 3, seed=1))
+
+
+def test_what_is_lost_at_one_severity_is_lost_at_the_next(tests_tools):
+    sample = tests_tools.tiny_sample(length=40)
+    kept = [set(choose_frames(sample, setting("drop", severity))) for severity in range(1, 6)]
+    assert all(later < earlier for earlier, later in pairwise(kept))
+
+
+def test_a_video_of_one_frame_can_be_worse_but_not_shorter(tests_tools):
+    sample = tests_tools.tiny_sample(length=1)
+    for name in ("noise", "blur", "jpeg", "resolution", "mask-erode", "mask-dilate", "mask-shift"):
+        made = corrupt_sample(sample, setting(name, 5))
+        assert made.read_frame(0).shape == sample.read_frame(0).shape
+        assert set(np.unique(made.read_prompt(0))) == set(np.unique(sample.read_prompt(0)))
+    for name in ("drop", "rate"):
+        with pytest.raises(DataError, match="leaves 1, expected 3"):
+            corrupt_sample(sample, setting(name, 1))
 
 
 def test_frames_that_are_left_come_with_their_own_truth_name_and_prompt(tests_tools):
