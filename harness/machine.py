@@ -128,6 +128,11 @@ def read_load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
+def list_cores() -> list[int]:
+    """The numbers of the cores this process may run on; empty where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
 def describe_load(load: float | None, cores: int | None) -> str:
     """What to know of clocks on a machine that others keep busy; empty where there is nothing.
 

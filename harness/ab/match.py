@@ -112,6 +112,8 @@ def play_match(base: Plan, head: Plan, catalog: Catalog, out: Path, terms: Terms
 def _play_round(sample: Sample, turn: int, players: Sequence[Player], terms: Terms) -> None:
     """One turn of each, mask by mask in alternation; the first of a video is scored, and played at once."""
     order = order_of(players, f"{terms.seed} {sample.name} {turn}")
+    for player in order:
+        player.stay_on_core(turn)
     with ExitStack() as held:
         going = {
             player: held.enter_context(closing(player.play_timed(sample) if turn else player.play_scored(sample)))

@@ -12,6 +12,7 @@ from harness.api.tasks import works_by_video
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.hosting.apart import WorkerHost
+from harness.machine import list_cores
 from harness.planning.plan import Plan
 from harness.running.folder import RunFolder
 from harness.running.mask_digests import digest_mask, digest_tracks, read_digests_of_masks
@@ -59,6 +60,14 @@ class Player:
         """Take nothing of the machine until the worker is resumed; a GPU is left alone by whoever is not asked."""
         if self.host.worker_device == "cpu":
             self.host.pause()
+
+    def stay_on_core(self, turn: int) -> None:
+        """Play this turn on one core, the same as the other side, where the method has one thread.
+
+        A process that moves to another core finds none of its memory in the caches there; of two, each at its own time.
+        """
+        if self.plan.request.threads == 1 and self.host.worker_device == "cpu" and (cores := list_cores()):
+            self.host.stay_on({cores[turn % len(cores)]})
 
     def play_scored(self, sample: Sample) -> Generator[None]:
         """The first turn on a video, which also warms up: masks are kept and scored, as in any run."""

@@ -79,6 +79,10 @@ def _tell_clocks(verdict: Verdict) -> Section:
     threads = f", {on.threads} threads" if on.threads else ""
     terms = f"{match.terms.rounds} rounds in turns after a warm-up, who begins by coin {match.terms.seed}"
     lines = [f"on {on.device}{threads}, {on.precision}, load {on.load_average}; {terms}", *match.notes]
+    if verdict.again is not None:
+        lines.append(
+            f"played again with other processes for {', '.join(verdict.to_confirm)}; the table is of the first match"
+        )
     if match.memory is not None:
         each = [", ".join(f"{peak:.1f}" for peak in side) for side in (match.memory.base, match.memory.head)]
         lines.append(f"memory taken, MiB, each in a fresh process: base {each[0]}; head {each[1]}")

@@ -1,12 +1,13 @@
 """A match judged: the ratio of each clock, the change of each figure, and which rules of a gate hold.
 
 A speed rule fails only where the ratio is beyond the limit *and* its interval leaves out 1; memory only where every
-fresh process of head took more than every one of base.
+fresh process of head took more than every one of base; and either only where a second match finds it too. A process of
+equal code may be slower than another for as long as it lives, which no number of rounds shows: other processes do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -30,12 +31,18 @@ _MEMORY: ClockName = "added_memory_mib"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Everything to be said about a match; ``rulings`` are the gate's, those on accuracy first."""
+    """Everything to be said about a match; ``rulings`` are the gate's, those on accuracy first.
+
+    ``to_confirm`` are the clocks, and memory, by which this match was lost; ``again`` is the match that was played for
+    them with other processes, and the rulings rest on both.
+    """
 
     match: Match
     comparison: Comparison
     ratios: Mapping[str, Ratio]
     rulings: tuple[Ruling, ...]
+    to_confirm: tuple[ClockName, ...] = ()
+    again: Match | None = None
 
     @property
     def passed(self) -> bool:
@@ -51,17 +58,19 @@ class Verdict:
             "identical": self.match.identical,
             "differing": dict(self.match.differing),
             "unsteady": list(self.match.unsteady),
-            "ratios": {clock: asdict(ratio) for clock, ratio in self.ratios.items()},
-            "rounds": {clock: {"base": pair[0], "head": pair[1]} for clock, pair in self.match.clocks.items()},
-            "memory": None if self.match.memory is None else asdict(self.match.memory),
+            **_tell_measured(self.match),
+            "again": None if self.again is None else _tell_measured(self.again),
             "notes": list(self.match.notes),
             "conditions": self.match.head.conditions.model_dump(),
         }
         return found | {"comparison": asdict(self.comparison)}
 
 
-def judge(match: Match, catalog: Catalog, gate: Gate | None = None) -> Verdict:
-    """Judge a match by a gate; without one by ``default_gate``."""
+def judge(match: Match, catalog: Catalog, gate: Gate | None = None, again: Match | None = None) -> Verdict:
+    """Judge a match by a gate; without one by ``default_gate``.
+
+    Where it was lost ``to_confirm`` something, that stands only if ``again``, a second match, is lost by it too.
+    """
     gate = gate or default_gate(match)
     columns = columns_of(match.base, catalog)
     found = compare(
@@ -72,9 +81,15 @@ def judge(match: Match, catalog: Catalog, gate: Gate | None = None) -> Verdict:
         no_means={column.name for column in columns if not column.averaged},
     )
     comparison = replace(found, notes=())  # its clocks are told of here, and were read in turns
-    ratios = {clock: ratio_of_rounds(*pair) for clock, pair in match.clocks.items()}
-    rulings = (*comparison.rulings, *_rule_clocks(gate, match, ratios))
-    return Verdict(match, comparison, ratios, rulings)
+    ratios = read_ratios(match)
+    measured = {clock: _rule_measured(clock, rule, match, ratios) for clock, rule in gate.speed.items()}
+    to_confirm = tuple(clock for clock, ruling in measured.items() if ruling is not None and not ruling.passed)
+    if again is not None:
+        others = read_ratios(again)
+        for clock in to_confirm:
+            measured[clock] = _confirm(measured[clock], _rule_measured(clock, gate.speed[clock], again, others))
+    clocks = tuple(ruling or _rule_missing(clock, gate, match) for clock, ruling in measured.items())
+    return Verdict(match, comparison, ratios, (*comparison.rulings, *clocks), to_confirm, again)
 
 
 def default_gate(match: Match) -> Gate:
@@ -96,21 +111,47 @@ def default_gate(match: Match) -> Gate:
     return Gate(accuracy={name: AccuracyRule(max_loss=ACCURACY_LOSS) for name in figures}, speed=speed)
 
 
-def _rule_clocks(gate: Gate, match: Match, ratios: Mapping[str, Ratio]) -> Iterator[Ruling]:
-    for clock, rule in gate.speed.items():
-        words = f"{clock} worse by at most {100 * rule.max_loss:.3g} %, if clear"
-        if clock == _MEMORY and match.memory is not None:
-            base, head = match.memory.medians
-            is_more = head > base * (1 + rule.max_loss) and head - base > LEAST_MEMORY_MIB and match.memory.is_clear
-            yield Ruling(words, not is_more, f"{base:.1f} MiB, then {head:.1f}")
-        elif clock in ratios:
-            ratio = ratios[clock]
-            is_worse = ratio.value > 1 + rule.max_loss and ratio.low > 1
-            yield Ruling(words, not is_worse, f"takes {describe_ratio(ratio)} as long")
-        else:
-            there = ", ".join([*ratios, *([] if match.memory is None else [_MEMORY])])
-            found = f"not measured in turns; measured: {there or 'nothing'}"
-            yield Ruling(words, gate.when_not_comparable == "skip", found)
+def read_ratios(match: Match) -> dict[str, Ratio]:
+    """How much longer head took, by each clock that both sides have."""
+    return {clock: ratio_of_rounds(*pair) for clock, pair in match.clocks.items()}
+
+
+def _rule_measured(clock: ClockName, rule: SpeedRule, match: Match, ratios: Mapping[str, Ratio]) -> Ruling | None:
+    """What a rule says of what the turns measured; None where they did not measure it."""
+    if clock == _MEMORY and match.memory is not None:
+        base, head = match.memory.medians
+        is_more = head > base * (1 + rule.max_loss) and head - base > LEAST_MEMORY_MIB and match.memory.is_clear
+        return Ruling(_name(clock, rule), not is_more, f"{base:.1f} MiB, then {head:.1f}")
+    if clock not in ratios:
+        return None
+    ratio = ratios[clock]
+    is_worse = ratio.value > 1 + rule.max_loss and ratio.low > 1
+    return Ruling(_name(clock, rule), not is_worse, f"takes {describe_ratio(ratio)} as long")
+
+
+def _rule_missing(clock: ClockName, gate: Gate, match: Match) -> Ruling:
+    there = ", ".join([*match.clocks, *([] if match.memory is None else [_MEMORY])])
+    found = f"not measured in turns; measured: {there or 'nothing'}"
+    return Ruling(_name(clock, gate.speed[clock]), gate.when_not_comparable == "skip", found)
+
+
+def _name(clock: ClockName, rule: SpeedRule) -> str:
+    return f"{clock} worse by at most {100 * rule.max_loss:.3g} %, if clear"
+
+
+def _confirm(first: Ruling | None, second: Ruling | None) -> Ruling | None:
+    """A loss that a second match must find too; where that one did not measure it, the first has the word."""
+    if first is None or second is None:
+        return first
+    return replace(first, passed=second.passed, found=f"{first.found}; in other processes {second.found}")
+
+
+def _tell_measured(match: Match) -> dict[str, Any]:
+    return {
+        "ratios": {clock: asdict(ratio) for clock, ratio in read_ratios(match).items()},
+        "rounds": {clock: {"base": pair[0], "head": pair[1]} for clock, pair in match.clocks.items()},
+        "memory": None if match.memory is None else asdict(match.memory),
+    }
 
 
 def describe_ratio(ratio: Ratio) -> str:

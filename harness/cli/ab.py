@@ -117,7 +117,7 @@ def command(
     """Compare two environments, configs or weights of one method in turns; exit code 1 if head is worse.
 
     Both live in workers of one job and play each video in rounds, the other one resting meanwhile. Masks, accuracy,
-    speed and memory are compared.
+    speed and memory are compared. A loss of speed or memory is played again with other workers and must show there too.
     """
     gate = None if gate_file is None else read_gate(gate_file)
     from harness.planning.request import Request
@@ -127,7 +127,7 @@ def command(
     catalog.benchmarks.get(bench)  # wrong names are answered before torch is imported
     if base_python is None or head_python is None:
         catalog.methods.get(plugin)
-    from harness.ab.match import Terms, play_match
+    from harness.ab.match import Match, Terms, play_match
     from harness.ab.report import describe_verdict, write_markdown
     from harness.ab.verdict import judge
     from harness.api.foreign import hear_interrupts
@@ -162,8 +162,15 @@ def command(
         folder = out or runs_folder() / "ab" / base.benchmark.name / base.method.name
         say(f"folder {folder}", err=True)
         terms = Terms(rounds, memory_rounds, coin)
-        match = play_match(base, head, catalog, folder, terms, lambda words: say(words, err=True))
-    verdict = judge(match, catalog, gate)
+
+        def play(into: Path, terms: Terms) -> Match:
+            return play_match(base, head, catalog, into, terms, lambda words: say(words, err=True))
+
+        verdict = judge(play(folder, terms), catalog, gate)
+        if lost := ", ".join(verdict.to_confirm):
+            again = folder / "again"
+            say(f"head lost by {lost}: played again with other processes, which must find it too; {again}", err=True)
+            verdict = judge(verdict.match, catalog, gate, play(again, replace(terms, seed=coin + 1)))
     sections = list(describe_verdict(verdict))
     if as_json:
         say(json.dumps(verdict.to_json(), indent=2))

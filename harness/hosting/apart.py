@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -121,6 +121,11 @@ class WorkerHost:
         """Let it go on."""
         if self._process is not None:
             self._process.resume()
+
+    def stay_on(self, cores: Collection[int]) -> None:
+        """Let the worker that is there run on these cores of the machine only."""
+        if self._process is not None:
+            self._process.stay_on(cores)
 
     def close(self) -> None:
         """End the worker; a conversation in another thread fails."""

@@ -1,9 +1,17 @@
 """A match: who plays when, who rests, what is decoded how often, and what is left where one side fails."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from harness.ab.match import Terms, _KeptFrames, _play_round, order_of
+from harness.ab.player import Player
+from harness.hosting.worker.process import WorkerProcess
 
 
 class Told:
@@ -19,6 +27,9 @@ class Told:
 
     def rest(self):
         self.awake = False
+
+    def stay_on_core(self, turn):
+        self.core = turn % 2
 
     def play_scored(self, sample):
         self.heard.append((self.name, "scored", self.awake))
@@ -48,6 +59,41 @@ def test_masks_are_asked_for_in_alternation_and_one_rests_meanwhile(tests_tools)
     assert asked == [(name, mask) for mask in range(3) for name in (first, second)]
     assert all(awake for _, _, awake in heard)
     assert all(player.awake for player in players)
+
+
+def test_both_sides_play_a_round_on_the_same_core(tests_tools):
+    players = two([])
+    for turn in (1, 2, 3):
+        _play_round(tests_tools.tiny_sample("v"), turn, players, Terms())
+        assert [player.core for player in players] == [turn % 2] * 2
+
+
+@pytest.mark.parametrize(
+    ("threads", "device", "kept"), [(1, "cpu", [{4}, {6}, {4}]), (2, "cpu", []), (1, "cuda:0", [])]
+)
+def test_only_a_method_of_one_thread_on_a_cpu_is_kept_on_a_core(monkeypatch, threads, device, kept):
+    cores = []
+    monkeypatch.setattr("harness.ab.player.list_cores", lambda: [4, 6])
+    monkeypatch.setattr(Player, "host", SimpleNamespace(worker_device=device, stay_on=cores.append))
+    player = object.__new__(Player)
+    player.plan = SimpleNamespace(request=SimpleNamespace(threads=threads))
+    for turn in range(3):
+        player.stay_on_core(turn)
+    assert cores == kept
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are named on Linux only")
+def test_a_worker_stays_on_its_cores_with_all_of_its_threads():
+    waiting = "import threading, time; threading.Thread(target=time.sleep, args=(30,)).start(); print(flush=True)"
+    core = max(os.sched_getaffinity(0))
+    worker = object.__new__(WorkerProcess)
+    with subprocess.Popen([sys.executable, "-c", waiting], stdout=subprocess.PIPE) as worker._process:
+        worker._process.stdout.readline()
+        worker.stay_on({core})
+        threads = [int(thread.name) for thread in Path(f"/proc/{worker._process.pid}/task").iterdir()]
+        assert [os.sched_getaffinity(thread) for thread in threads] == [{core}] * 2
+        worker._process.kill()
+    worker.stay_on({core})  # of one that has ended nothing is asked
 
 
 def test_the_first_round_of_a_video_is_scored(tests_tools):

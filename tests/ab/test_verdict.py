@@ -66,6 +66,30 @@ def test_a_loss_beyond_the_limit_that_is_not_clear_passes(match_of, toy_catalog)
     assert verdict.passed
 
 
+def test_what_other_processes_do_not_find_is_no_loss(match_of, toy_catalog):
+    """Equal code once took 1.086 [1.079, 1.092] as long in one pair of processes, and 1.00 in every other."""
+    verdict = judge(match_of(1.086), toy_catalog, again=match_of())
+    assert verdict.to_confirm == ("model_cpu_ms",)
+    assert verdict.passed
+    (ruling,) = (one for one in verdict.rulings if one.rule.startswith("model_cpu_ms"))
+    assert ruling.found.startswith("takes 1.086 [1.086, 1.086] as long; in other processes takes 1.000")
+
+
+@pytest.mark.parametrize("again", [{"slower": 1.15}, {"slower": 1.15, "clocks": ("model_fps",)}])
+def test_what_other_processes_find_too_or_cannot_tell_is_a_loss(match_of, toy_catalog, again):
+    assert not judge(match_of(1.15), toy_catalog, again=match_of(**again)).passed
+
+
+def test_only_what_is_lost_by_measure_is_to_be_confirmed(match_of, toy_catalog):
+    heavy, light = (Peaks((50.0,) * 3, (head,) * 3) for head in (90.0, 50.0))
+    verdict = judge(match_of(memory=heavy, lost=0.02), toy_catalog)
+    assert verdict.to_confirm == ("added_memory_mib",)
+    confirmed = judge(match_of(memory=heavy, lost=0.02), toy_catalog, again=match_of(memory=light))
+    assert rules_broken_by(confirmed) == ["J&F", "J-mean"]
+    missing = Gate(speed={"model_first_frame_ms": SpeedRule(max_loss=0.1)})
+    assert judge(match_of(), toy_catalog, missing).to_confirm == ()
+
+
 def test_a_point_of_j_is_found_though_half_of_it_is_in_the_main_figure(match_of, toy_catalog):
     verdict = judge(match_of(lost=0.0099), toy_catalog)
     assert rules_broken_by(verdict) == ["J-mean"]  # J&F loses .00495
@@ -110,6 +134,9 @@ def test_the_json_holds_every_turn(match_of, toy_catalog):
     assert found["passed"] is False
     assert found["rounds"]["model_cpu_ms"]["base"] == ROUNDS
     assert found["ratios"]["model_cpu_ms"]["value"] == pytest.approx(1.5)
+    assert found["again"] is None
+    found = json.loads(json.dumps(judge(match_of(1.5), toy_catalog, again=match_of(1.2)).to_json()))
+    assert found["again"]["ratios"]["model_cpu_ms"]["value"] == pytest.approx(1.2)
 
 
 def test_markdown_has_the_answer_first_and_says_only_what_it_says(match_of, toy_catalog):

@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from harness.ab.match import Match
 from harness.api.errors import GateFailed
 from harness.cli.ab import command
 
@@ -36,6 +37,23 @@ def test_a_number_of_rounds_that_cannot_be_is_refused(rounds):
 def test_saved_masks_play_no_match(tmp_path):
     asked = ["--plugin", "replay", "--bench", "mini-small", "--task", "one-shot", "--set", f"directory={tmp_path}"]
     assert "real names" in refuse(*asked, "--out", str(tmp_path / "out"))
+
+
+def test_a_loss_of_speed_is_played_again_by_other_processes(tmp_path, monkeypatch, make_record):
+    record = make_record({"a": [(0.5, 0.5)]})
+    played = []
+
+    def play(base, head, catalog, out, terms, on_note):
+        played.append((out.relative_to(tmp_path).as_posix(), terms.seed))
+        clocks = {"model_cpu_ms": ({"a": [10.0, 10.0]}, {"a": [15.0 / len(played)] * 2})}
+        return Match(record, record, terms, clocks, differing={"a": 0})
+
+    monkeypatch.setattr("harness.ab.match.play_match", play)
+    ran = CliRunner().invoke(command, [*ON, "--coin", "3", "--out", str(tmp_path / "out")])
+    assert ran.exit_code == 0, ran.output
+    assert played == [("out", 3), ("out/again", 4)]
+    assert "head lost by model_cpu_ms: played again with other processes" in ran.stderr
+    assert "in other processes takes 0.750" in ran.stdout
 
 
 @pytest.mark.slow

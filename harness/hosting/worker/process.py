@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,14 @@ class WorkerProcess:
     def resume(self) -> None:
         """Let a paused worker go on; nothing happens to one that was not, or that has ended."""
         self._signal(signal.SIGCONT)
+
+    def stay_on(self, cores: Collection[int]) -> None:
+        """Let all threads of the worker's process run on these cores only, where the system knows of such."""
+        if sys.platform != "linux":
+            return
+        with contextlib.suppress(OSError):  # it has ended, which the next question finds
+            for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), cores)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
