@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -14,7 +14,9 @@ from harness.api.published import PublishedPaper, PublishedRow, PublishedSpeed
 from harness.api.records import Conditions, Interval, RunRecord
 from harness.api.tasks import TASKS
 from harness.api.whole_files import whole_file
+from harness.corruptions.names import split_name
 from harness.ranking.figures import interval_to_show, list_columns, main_column
+from harness.ranking.robustness import Robustness, robustness_of
 from harness.ranking.standings import Board, Row, SpeedGroup, Standing, e2e_fps, has_throughput, model_fps, timing_of
 from harness.ranking.standings import standings as standings_of
 
@@ -47,14 +49,18 @@ class Markdown:
         self, records: Sequence[RunRecord], out: Path, published: Sequence[PublishedPaper] = ()
     ) -> Sequence[Path]:
         """Write ``out/README.md``; every string of a record is escaped."""
-        standings = {(found.benchmark, found.task): found for found in standings_of(records)}
+        curves = {(found.benchmark, found.task): found for found in robustness_of(records) if found.curves}
+        standings = {
+            (found.benchmark, found.task): found for found in standings_of(records) if not _is_on_curves(found, curves)
+        }
         reported = {(row.benchmark, row.task) for paper in published for row in paper.rows}
         tasks = list(TASKS)
         parts = [_HEAD]
-        for place in sorted({*standings, *reported}, key=lambda place: (place[0], tasks.index(place[1]))):
+        for place in sorted({*standings, *reported, *curves}, key=lambda place: (place[0], tasks.index(place[1]))):
             parts.append(f"## {cell(place[0])}, {TASKS[place[1]].title}\n")
             parts += _write_measured(standings[place]) if place in standings else ["No measured record yet.\n"]
             parts += _write_reported(place, published)
+            parts += [_write_robustness(curves[place])] if place in curves else []
         if len(parts) == 1:
             parts.append("No record yet.\n")
         if published:
@@ -101,6 +107,25 @@ def _write_measured(standing: Standing) -> list[str]:
         parts.append(f"{standing.older} older {noun} a later one of the same method, preset, constants and weights.\n")
     parts += _conditions(standing, letters)
     return parts
+
+
+def _is_on_curves(found: Standing, curves: Container[tuple[str, str]]) -> bool:
+    """Whether every record of a corrupted benchmark's board stands in the table of the clean one."""
+    base, setting = split_name(found.benchmark)
+    return setting is not None and (base, found.task) in curves and not found.apart and len(found.boards) == 1
+
+
+def _write_robustness(found: Robustness) -> str:
+    """A line a corruption and method, a column a severity."""
+    places = sorted({point.severity for curve in found.curves for point in curve.points})
+    rows = []
+    for curve in found.curves:
+        points = {point.severity: Interval(value=point.value, low=point.low, high=point.high) for point in curve.points}
+        name = curve.corruption + (f", seed {curve.seed}" if curve.seed else "")
+        rows.append([cell(name), cell(curve.method), *(percent(points.get(place)) for place in places)])
+    heads = ["corruption", "method", *("clean" if place == 0 else f"severity {place}" for place in places)]
+    told = f"*Made worse on purpose* ([docs/robustness.md](../docs/robustness.md)), {found.figure}:"
+    return f"{told}\n\n{_table(rows, heads)}"
 
 
 def _board(board: Board, task: str, letters: dict[Hashable, str]) -> str:

@@ -190,3 +190,19 @@ def test_throughput_is_named_and_has_no_percentiles(make_record, tmp_path):
     board, speed = tables(text)
     assert dict(zip(*board, strict=True))["speed (model clock)"] == "2.00 fps (throughput)"
     assert speed[1][2:5] == ["2.00 (throughput)", "–", "1.60"]
+
+
+def test_corrupted_boards_are_one_table_beside_the_clean_one(make_record, tmp_path):
+    severities = {"toy-val": 0.8, "toy-val+blur-1": 0.6, "toy-val+blur-5": 0.2, "toy-val+noise-5-s7": 0.3}
+    records = [make_record({"a": [(value, value)]}, bench=bench) for bench, value in severities.items()]
+    records.append(make_record({"a": [(0.9, 0.9)]}, bench="toy-val+jpeg-4", expected=3))
+    text = page(tmp_path, records)
+    (told,) = [table for table in tables(text) if table[0][0] == "corruption"]
+    assert told[0] == ["corruption", "method", "clean", "severity 1", "severity 5"]
+    assert [(row[0], *row[2:]) for row in told[1:]] == [
+        ("noise, seed 7", "80.0", "–", "30.0"),
+        ("blur", "80.0", "60.0", "20.0"),
+    ]
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    # What is on no curve, since it is partial, is told as ever.
+    assert headings == ["## toy-val, one-shot VOS", "## toy-val+jpeg-4, one-shot VOS"]
