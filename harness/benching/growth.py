@@ -6,7 +6,8 @@ import csv
 import datetime as dt
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,7 @@ from harness.api.errors import UsageError
 from harness.api.foreign import is_interrupt
 from harness.api.records import Conditions, Number, Timing, Whole
 from harness.benching.clip import Clip
+from harness.benching.kept_points import KeptPoints
 from harness.benching.methods import MethodRow
 from harness.benching.point import measure_point
 from harness.machine import conditions
@@ -25,6 +27,8 @@ GROWTH_SCHEMA: Final = "harness.growth/1"
 Axis = Literal["frames", "objects", "size"]
 AXES: tuple[Axis, ...] = ("frames", "objects", "size")
 Measure = Callable[[Request, Clip, float | None], MethodRow]
+Estimates = Mapping[tuple[str, Clip], float | None]
+"""About how many seconds a method takes for a clip; None where nobody knows."""
 
 
 class _Part(BaseModel):
@@ -51,7 +55,11 @@ class GrowthPoint(_Part):
     """What the method takes, as in a record."""
     process_mib: list[tuple[Whole, Number]] = []
     """So many frames done -> memory of the whole process."""
+    cpu_seconds: Number = 0.0
+    """Of the whole process, from the plan to the record."""
     seconds: Number = 0.0
+    estimated_seconds: Number | None = None
+    """What was expected of ``seconds`` before anything was measured."""
     problem: str = ""
 
     def place_on(self, axis: Axis) -> int:
@@ -125,37 +133,47 @@ def measure_growth(
     seconds: float | None = None,
     announce: Callable[[str], None] = lambda line: None,
     measure: Measure = measure_point,
+    kept: KeptPoints | None = None,
+    estimates: Estimates = MappingProxyType({}),
 ) -> tuple[GrowthReport, bool]:
     """Measure every request on every clip, each in a process of its own; and whether Ctrl-C ended it before its time.
 
-    Clip by clip, so that ``seconds`` for all together, which end the point under way, leave as much for each method.
+    What is ``kept`` is taken as it is. The quickest by their ``estimates`` come first, those without one last; without
+    any, clip by clip. ``seconds`` are for all together, and end the point under way.
     """
     found = conditions(requests[0].device, requests[0].precision, resolutions=[], objects=[], executor="inline")
     started, points, is_interrupted = time.monotonic(), [], False
-    for clip in clips:
-        for request in requests:
-            left = None if seconds is None else seconds - (time.monotonic() - started)
-            if is_interrupted or (left is not None and left <= 0):
-                why = "interrupted" if is_interrupted else f"the {seconds:g} s were over"
-                points.append(_point(request.plugin, clip, "not measured", problem=why))
-                continue
-            announce(f"{request.plugin} on {clip.name}")
-            begun = time.monotonic()
-            try:
-                row = measure(request, clip, left)
-            except BaseException as error:
-                if not is_interrupt(error):
-                    raise
-                is_interrupted = True
-                points.append(_point(request.plugin, clip, "not measured", problem="interrupted"))
-                continue
-            spent = time.monotonic() - begun
-            if row.timing is None and left is not None and spent >= left:
-                points.append(_point(request.plugin, clip, "not measured", problem=row.problem, seconds=spent))
-            else:
-                points.append(_point_of(row, clip, spent))
-            if row.problem:
-                announce(f"{request.plugin} on {clip.name}: {row.problem}")
+    for request, clip in order_points(requests, clips, estimates):
+        told = estimates.get((request.plugin, clip))
+        before = None if kept is None else kept.find(request, clip)
+        if before is not None:
+            points.append(_point_of(before[0], clip, before[1], told))
+            continue
+        left = None if seconds is None else seconds - (time.monotonic() - started)
+        if is_interrupted or (left is not None and left <= 0):
+            why = "interrupted" if is_interrupted else f"the {seconds:.0f} s were over"
+            points.append(_point(request.plugin, clip, "not measured", problem=why, estimated=told))
+            continue
+        announce(f"{request.plugin} on {clip.name}" + ("" if told is None else f", about {told:.0f} s"))
+        begun = time.monotonic()
+        try:
+            row = measure(request, clip, left)
+        except BaseException as error:
+            if not is_interrupt(error):
+                raise
+            is_interrupted = True
+            points.append(_point(request.plugin, clip, "not measured", problem="interrupted", estimated=told))
+            continue
+        spent = time.monotonic() - begun
+        if kept is not None:
+            kept.keep(request, clip, row, spent)
+        if row.timing is None and left is not None and spent >= left:
+            over = _point(request.plugin, clip, "not measured", problem=row.problem, seconds=spent, estimated=told)
+            points.append(over)
+        else:
+            points.append(_point_of(row, clip, spent, told))
+        if row.problem:
+            announce(f"{request.plugin} on {clip.name}: {row.problem}")
     report = GrowthReport(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         harness_version=__version__,
@@ -171,6 +189,16 @@ def measure_growth(
     return report, is_interrupted
 
 
+def order_points(
+    requests: Sequence[Request], clips: Sequence[Clip], estimates: Estimates
+) -> list[tuple[Request, Clip]]:
+    """The quickest first; what has no estimate stays in its order, behind."""
+    pairs = [(request, clip) for clip in clips for request in requests]
+    times = [estimates.get((request.plugin, clip)) for request, clip in pairs]
+    order = sorted(range(len(pairs)), key=lambda place: (times[place] is None, times[place] or 0.0))
+    return [pairs[place] for place in order]
+
+
 def _point(
     plugin: str,
     clip: Clip,
@@ -179,6 +207,7 @@ def _point(
     problem: str,
     seconds: float = 0.0,
     task: str = "",
+    estimated: float | None = None,
 ) -> GrowthPoint:
     return GrowthPoint(
         plugin=plugin,
@@ -190,13 +219,14 @@ def _point(
         state=state,
         problem=problem,
         seconds=seconds,
+        estimated_seconds=estimated,
     )
 
 
-def _point_of(row: MethodRow, clip: Clip, seconds: float) -> GrowthPoint:
+def _point_of(row: MethodRow, clip: Clip, seconds: float, estimated: float | None) -> GrowthPoint:
     if row.timing is None or row.problem:
         problem = row.problem or "nothing was timed"
-        return _point(row.plugin, clip, "failed", problem=problem, seconds=seconds, task=row.task)
+        return _point(row.plugin, clip, "failed", problem=problem, seconds=seconds, task=row.task, estimated=estimated)
     return GrowthPoint(
         plugin=row.plugin,
         task=row.task,
@@ -209,7 +239,9 @@ def _point_of(row: MethodRow, clip: Clip, seconds: float) -> GrowthPoint:
         first_frame_ms=row.timing.model_first_frame.mean_ms,
         added_memory_mib=row.timing.added_memory_mib,
         process_mib=row.process_mib,
+        cpu_seconds=row.cpu_seconds,
         seconds=seconds,
+        estimated_seconds=estimated,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -37,6 +38,8 @@ class MethodRow(_Part):
     timing: Timing | None = None
     process_mib: list[tuple[Whole, Number]] = []
     """So many frames done -> anonymous memory of the whole process, harness and frames that it keeps included."""
+    cpu_seconds: Number = 0.0
+    """Of this process, from the plan to the record, decoding included."""
     problem: str = ""
     exit_code: Whole = 0
 
@@ -82,6 +85,7 @@ def catalog_with(clip: Clip, catalog: Catalog) -> Catalog:
 
 def measure_row(request: Request, catalog: Catalog) -> MethodRow:
     """Run one request on the clip that is the only benchmark of ``catalog``."""
+    begun = time.process_time()
     plan = resolve(request, catalog)
     with tempfile.TemporaryDirectory() as folder:
         memory = ProcessMemory(plan.samples[0].length)
@@ -93,6 +97,7 @@ def measure_row(request: Request, catalog: Catalog) -> MethodRow:
         weights=record.weights.name,
         timing=record.timing,
         process_mib=memory.seen,
+        cpu_seconds=time.process_time() - begun,
         problem=f"{failure.kind}: {failure.message}" if failure else "",
         exit_code=failure.exit_code if failure else 0,
     )

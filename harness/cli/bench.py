@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,8 @@ def kernels(
     metavar="DIR",
     help="With several: where growth.json, growth.csv and a picture of each method go; default: runs/growth.",
 )
+@click.option("--dry-run", is_flag=True, help="With several: say about how long each method would take, and stop.")
+@click.option("--again", is_flag=True, help="With several: measure what is kept in --plots, too.")
 @options.task
 @options.preset
 @options.overrides
@@ -139,6 +142,8 @@ def methods(
     sizes: tuple[int, ...] | None,
     seconds: float | None,
     plots: Path | None,
+    dry_run: bool,
+    again: bool,
     task: str | None,
     preset: str,
     overrides: tuple[str, ...],
@@ -152,7 +157,9 @@ def methods(
     """Time whole methods on a generated clip of a given size: frames a second, first frame, stages, memory.
 
     With several frames, objects or sizes: how time and memory grow with one of them at a time, each point in a process
-    of its own, as a table, as JSON and CSV, and as a picture a method. A point that fails is shown as failed.
+    of its own, as a table, as JSON and CSV, and as a picture a method. Before the first, small clips tell about how
+    long all will take. Each point is kept once it is measured: the same command goes on where it was stopped. A point
+    that fails is shown as failed.
     """
     catalog = Catalog.load()
     chosen = [catalog.methods.get(name) for name in plugins] or [card for card in catalog.methods if not card.replays]
@@ -169,8 +176,9 @@ def methods(
         _refuse_height_and_width()
     shapes = [(height, width)] if sizes is None else [(rows, width_of(rows)) for rows in sizes]
     clips = list_clips(frames, objects, shapes)
-    if len(clips) == 1 and (seconds is not None or plots is not None):
-        raise UsageError("--seconds and --plots belong to several points", hint="--frames 50,200,1000")
+    if len(clips) == 1 and (seconds is not None or plots is not None or dry_run or again):
+        which = "--seconds, --plots, --dry-run and --again"
+        raise UsageError(f"{which} belong to several points", hint="--frames 50,200,1000")
     options.use_threads(threads)
     same = Request(
         plugin="",
@@ -186,7 +194,8 @@ def methods(
     requests = [replace(same, plugin=card.name) for card in chosen]
     if len(clips) > 1:
         base = Clip(*shapes[0], frames[0], objects[0])
-        return _show_growth(requests, clips, base, seconds, plots or runs_folder() / "growth", out, as_json=as_json)
+        wish = GrowthWish(base, seconds, plots or runs_folder() / "growth", dry_run, again)
+        return _show_growth(requests, clips, catalog, wish, out, as_json=as_json)
     report = bench_methods(requests, clips[0], catalog, lambda line: say(line, err=True))
     _finish(report, describe_methods, out, as_json=as_json)
     return max(row.exit_code for row in report.rows)
@@ -200,25 +209,42 @@ def _refuse_height_and_width() -> None:
             raise UsageError(f"--size and --{name}: found both, expected one", hint="leave one out")
 
 
+@dataclass(frozen=True)
+class GrowthWish:
+    """What is asked of several points beside themselves."""
+
+    base: Any
+    seconds: float | None
+    plots: Path
+    dry_run: bool
+    again: bool
+
+
 def _show_growth(
-    requests: list[Any],
-    clips: list[Any],
-    base: Any,
-    seconds: float | None,
-    plots: Path,
-    out: Path | None,
-    *,
-    as_json: bool,
+    requests: list[Any], clips: list[Any], catalog: Catalog, wish: GrowthWish, out: Path | None, *, as_json: bool
 ) -> int:
     """Measure and show; 0 where every point was measured or its time was over, 5 where one failed, 130 after Ctrl-C."""
+    from harness.benching.estimate import estimate_growth
     from harness.benching.growth import measure_growth
     from harness.benching.growth_pictures import write_growth
-    from harness.cli.bench_tables import describe_growth
+    from harness.benching.kept_points import KeptPoints, key_with
+    from harness.cli.bench_tables import describe_estimates, describe_growth
 
+    def tell(line: str) -> None:
+        say(line, err=True)
+
+    begun = time.monotonic()
+    kept = KeptPoints(wish.plots / "points", key_with(catalog), again=wish.again)
+    estimates = estimate_growth(requests, clips, announce=tell, kept=kept)
+    is_kept = {(request.plugin, clip) for request in requests for clip in clips if kept.find(request, clip)}
+    say(describe_estimates(estimates, is_kept), err=not wish.dry_run)
+    if wish.dry_run:
+        return 0
+    left = None if wish.seconds is None else max(0.0, wish.seconds - (time.monotonic() - begun))
     report, is_interrupted = measure_growth(
-        requests, clips, base, seconds=seconds, announce=lambda line: say(line, err=True)
+        requests, clips, wish.base, seconds=left, announce=tell, kept=kept, estimates=estimates
     )
-    for path in write_growth(report, plots):
+    for path in write_growth(report, wish.plots):
         say(f"written {path}", err=True)
     _finish(report, describe_growth, out, as_json=as_json)
     if is_interrupted:

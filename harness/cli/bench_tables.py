@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.api.records import Conditions, Timing
-from harness.benching.growth import AXES, GrowthReport
+from harness.benching.clip import Clip
+from harness.benching.growth import AXES, Estimates, GrowthReport
 from harness.benching.methods import MethodReport
 from harness.benching.precision import PrecisionReport, PrecisionRow
 from harness.benching.report import KernelReport
+from harness.cli.matrix import describe_seconds
 from harness.cli.terminal import one_line, table
 
 
@@ -195,6 +199,25 @@ def _difference(row: PrecisionRow, metric: str) -> str:
     return f"{found.value:+.4f}{ends}"
 
 
+def describe_estimates(estimates: Estimates, kept: Collection[tuple[str, Clip]]) -> str:
+    """How long growth would take, a line a method: what is kept already takes nothing."""
+    rows = []
+    for plugin in dict.fromkeys(name for name, _ in estimates):
+        mine = {clip: seconds for (name, clip), seconds in estimates.items() if name == plugin}
+        todo = {clip: seconds for clip, seconds in mine.items() if (plugin, clip) not in kept}
+        known = {clip: seconds for clip, seconds in todo.items() if seconds is not None}
+        longest = max(known, key=lambda clip: known[clip], default=None)
+        total = sum(known.values()) if len(known) == len(todo) else None
+        told = "" if longest is None else f"{longest.name}: {describe_seconds(known[longest])}"
+        rows.append([plugin, len(mine), len(mine) - len(todo), describe_seconds(total), told])
+    sums = [seconds for place, seconds in estimates.items() if place not in kept]
+    known_sums = [seconds for seconds in sums if seconds is not None]
+    least = "at least " if len(known_sums) < len(sums) else ""
+    rows.append(["all", len(estimates), len(kept), f"{least}{describe_seconds(sum(known_sums))}", ""])
+    words = "by small clips and a power law of pixels: it tells minutes from days, no more"
+    return f"{table(rows, ['method', 'points', 'kept', 'about', 'longest'])}\n{words}"
+
+
 def describe_growth(report: GrowthReport) -> str:
     """A growth report for a terminal: a table a method, each axis by itself."""
     parts = [_conditions(report.conditions)]
@@ -207,6 +230,7 @@ def describe_growth(report: GrowthReport) -> str:
                 *(_number(v, 2) for v in (point.frame_ms, point.frame_cpu_ms, point.first_frame_ms)),
                 _number(point.added_memory_mib),
                 _number(point.process_mib[-1][1] if point.process_mib else None),
+                _number(point.cpu_seconds or None),
                 one_line(point.problem)[:80],
             ]
             for axis in AXES
@@ -222,6 +246,7 @@ def describe_growth(report: GrowthReport) -> str:
             "first frame ms",
             "memory MiB",
             "process MiB",
+            "CPU s",
             "what went wrong",
         ]
         parts.append(f"{plugin}\n{table(rows, heads)}")

@@ -6,8 +6,10 @@ from harness.api.errors import UsageError
 from harness.api.foreign import Interrupted
 from harness.benching import growth as growing
 from harness.benching.clip import Clip
+from harness.benching.estimate import PROBE_SECONDS, Probe, estimate_growth, find_law, list_probes
 from harness.benching.growth import GrowthReport, list_clips, measure_growth, width_of
 from harness.benching.growth_pictures import write_growth
+from harness.benching.kept_points import KeptPoints
 from harness.benching.methods import MethodRow, ProcessMemory, catalog_with, measure_row
 from harness.benching.point import Asked, answer_for
 from harness.planning.request import Request
@@ -81,6 +83,76 @@ def test_a_point_that_the_time_ended_did_not_fail(monkeypatch):
     over = MethodRow(plugin="toy", problem="ended after 9 s: the time was over", exit_code=5)
     report, _ = measure_growth(ASKED, [BASE], BASE, seconds=10, measure=lambda *given: over)
     assert report.points[0].state == "not measured"
+
+
+def test_the_quickest_by_estimate_come_first_whatever_their_clip_and_the_unknown_last(timing):
+    requests = [Request(plugin=name, bench="clip") for name in ("slow", "toy", "unknown")]
+    long = Clip(16, 29, 8, 1)
+    estimates = {("slow", BASE): 50.0, ("slow", long): 90.0, ("toy", BASE): 1.0, ("toy", long): 2.0}
+    seen = []
+
+    def measure(request, clip, seconds):
+        seen.append((request.plugin, clip.frames))
+        return MethodRow(plugin=request.plugin, timing=timing)
+
+    report, _ = measure_growth(requests, [BASE, long], BASE, measure=measure, estimates=estimates)
+    assert seen == [("toy", 4), ("toy", 8), ("slow", 4), ("slow", 8), ("unknown", 4), ("unknown", 8)]
+    assert [point.estimated_seconds for point in report.points] == [1.0, 2.0, 50.0, 90.0, None, None]
+
+
+def test_what_was_measured_before_ctrl_c_is_taken_from_its_file(timing, tmp_path):
+    kept = KeptPoints(tmp_path, lambda request, clip: clip.name)
+    clips = list_clips((4, 8), (1,), ((16, 29),))
+    seen = []
+
+    def measure(request, clip, seconds):
+        seen.append(clip.frames)
+        if clip.frames == 8 and len(seen) == 2:
+            raise Interrupted
+        return MethodRow(plugin="toy", timing=timing, process_mib=[(clip.frames, 101.5)])
+
+    _, is_interrupted = measure_growth(ASKED, clips, BASE, measure=measure, kept=kept)
+    assert is_interrupted
+    report, is_interrupted = measure_growth(ASKED, clips, BASE, measure=measure, kept=kept)
+    assert (is_interrupted, seen) == (False, [4, 8, 8])
+    assert [point.process_mib for point in report.points] == [[(4, 101.5)], [(8, 101.5)]]
+
+
+def test_what_failed_is_not_kept(timing, tmp_path):
+    kept = KeptPoints(tmp_path, lambda request, clip: "key")
+    kept.keep(ASKED[0], BASE, MethodRow(plugin="toy", problem="out-of-memory", exit_code=5), 1.0)
+    assert kept.find(ASKED[0], BASE) is None
+    kept.keep(ASKED[0], BASE, MethodRow(plugin="toy", timing=timing), 1.5)
+    row, seconds = kept.find(ASKED[0], BASE)
+    assert (row.timing, seconds) == (timing, 1.5)
+    assert KeptPoints(tmp_path, lambda request, clip: "another key").find(ASKED[0], BASE) is None
+
+
+def test_the_law_is_a_power_of_pixels_and_an_equal_step_an_object():
+    small, large, many = list_probes([Clip(240, 427, 50, 1), Clip(240, 427, 50, 5)])
+    assert (small.objects, large.objects, many.objects) == (1, 1, 5)
+    law = find_law(
+        [Probe(small, 0.1, 2.0), Probe(large, 0.1 * (135 * 240 / (90 * 160)) ** 1.5, 2.0), Probe(many, 0.3, 2.0)]
+    )
+    assert law.power == pytest.approx(1.5)
+    assert law.step == pytest.approx(0.5)  # three times as long with four more
+    # 4 times the rows and columns, 16 times the pixels, 64 times the time; with two objects half as much again.
+    assert law.seconds_of(Clip(360, 640, 10, 1)) == pytest.approx(2 + 10 * 6.4)
+    assert law.seconds_of(Clip(360, 640, 10, 2)) == pytest.approx(2 + 10 * 9.6)
+
+
+def test_a_method_whose_probe_is_over_time_is_not_estimated(timing):
+    asked = []
+
+    def measure(request, clip, seconds):
+        asked.append((request.plugin, seconds))
+        return MethodRow(plugin=request.plugin, timing=timing if request.plugin == "toy" else None, problem="over")
+
+    requests = [Request(plugin="learns", bench="clip"), ASKED[0]]
+    found = estimate_growth(requests, [BASE], measure=measure)
+    assert found["learns", BASE] is None
+    assert found["toy", BASE] > 0
+    assert asked == [("learns", PROBE_SECONDS), *[("toy", PROBE_SECONDS)] * 2]
 
 
 def test_after_ctrl_c_what_was_measured_is_kept(timing):

@@ -158,25 +158,60 @@ def test_precisions_are_two_or_three_different_ones(place, capsys, precisions):
     assert "expected two or three different ones of fp32, bf16, fp16" in capsys.readouterr().err
 
 
-def test_several_frames_objects_or_sizes_are_a_growth_with_pictures(place, capsys, monkeypatch):
-    from harness.benching import growth, point
+@pytest.fixture
+def measured(monkeypatch):
+    """Points are measured here and not in a process, where the toy is not installed; the clips are listed."""
+    from harness.benching import estimate, growth, point
 
-    def measure(request, clip, seconds):  # here and not in a process, where the toy is not installed
+    clips = []
+
+    def measure(request, clip, seconds):
+        clips.append((clip.frames, clip.objects, clip.height))
         given = point.Asked(
             request={"plugin": request.plugin, "bench": "clip", "threads": 1},
             clip=(clip.height, clip.width, clip.frames, clip.objects),
         )
         return point.answer_for(given, Catalog.load())
 
-    monkeypatch.setattr(
-        growth.measure_growth, "__kwdefaults__", {**growth.measure_growth.__kwdefaults__, "measure": measure}
-    )
+    for story in (growth.measure_growth, estimate.estimate_growth):
+        monkeypatch.setattr(story, "__kwdefaults__", {**story.__kwdefaults__, "measure": measure})
+    return clips
+
+
+PROBES = [(12, 1, 90), (12, 1, 135), (12, 2, 90)]
+
+
+def test_several_frames_objects_or_sizes_are_a_growth_with_pictures(place, capsys, measured):
+    from harness.benching.growth import GrowthReport
+
     words = ("methods", "--plugin", "toy", "--frames", "5,8", "--objects", "1,2", "--size", "16")
     assert run(*words, "--plots", "made", "--json") == 0
-    report = growth.GrowthReport.model_validate_json(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    report = GrowthReport.model_validate_json(out)
     assert report.base == (5, 1, 16)
-    assert [(point.frames, point.objects) for point in report.points] == [(5, 1), (8, 1), (5, 2)]
-    assert sorted(path.name for path in (place / "made").iterdir()) == ["growth.csv", "growth.json", "toy.png"]
+    assert sorted((point.frames, point.objects) for point in report.points) == [(5, 1), (5, 2), (8, 1)]
+    assert all(point.estimated_seconds > 0 and point.cpu_seconds > 0 for point in report.points)
+    made = sorted(path.name for path in (place / "made").iterdir())
+    assert made == ["growth.csv", "growth.json", "points", "toy.png"]
+    assert measured[:3] == PROBES
+    (line,) = [line.split() for line in err.splitlines() if line.startswith("toy  ")]
+    assert line[1:3] == ["3", "0"]  # points, kept
+
+
+def test_what_is_kept_is_not_measured_again_and_a_dry_run_measures_small_clips_alone(place, capsys, measured):
+    words = ("methods", "--plugin", "toy", "--frames", "5,8", "--objects", "1,2", "--size", "16", "--plots", "made")
+    assert run(*words, "--dry-run") == 0
+    assert "it tells minutes from days" in capsys.readouterr().out
+    assert measured == PROBES
+    assert run(*words) == 0
+    assert len(measured) == 3 + 3
+    assert run(*words) == 0
+    assert len(measured) == 3 + 3
+    assert run(*words, "--again") == 0
+    assert len(measured) == 2 * (3 + 3)
+    next((place / "made/points").glob("toy-*x16x8-*.json")).write_text("{")  # damaged: measured anew
+    assert run(*words, "--frames", "5,8,9") == 0
+    assert sorted(measured[12:]) == [(8, 1, 16), (9, 1, 16)]
 
 
 @pytest.mark.parametrize(
