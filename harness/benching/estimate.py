@@ -1,12 +1,12 @@
-"""How long points of growth will take, before the first of them: each method on three small clips, and a power law.
+"""How long points of growth will take, before the first of them: each method on small clips, and a law of two parts.
 
-A method's time for a frame is taken to go with a power of the pixels, 0 to 2 (2: every position is compared with every
-other one), and by an equal step with every object. That is enough to tell a minute from a day, and no more.
+A method's time for a frame is taken to have a part that goes with the pixels and one that goes with their square (where
+every position is compared with every other one), and to grow by an equal step with every object. That is enough to tell
+a minute from a day, and no more.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from harness.benching.point import measure_point
 from harness.planning.request import Request
 
 PROBE_FRAMES = 12
-PROBE_ROWS = (90, 135)
+PROBE_ROWS = (120, 270)
 PROBE_SECONDS = 60.0
 """What takes longer is not estimated: it learns while it runs, and says so by that."""
 
@@ -37,18 +37,20 @@ class Probe:
 class Law:
     """What the probes of one method say of any clip."""
 
-    base: Probe
-    power: float
-    """Of the number of pixels."""
+    linear: float
+    """Seconds of a frame for each pixel."""
+    square: float
+    """And for each pixel, times all pixels."""
     step: float
-    """By how much of itself a frame gets longer with each further object."""
+    """By how much of itself a frame gets longer with each further object than ``objects``."""
+    objects: int
+    other_seconds: float
 
     def seconds_of(self, clip: Clip) -> float:
         """About how long a process with that clip takes."""
-        small = self.base.clip
-        pixels = clip.height * clip.width / (small.height * small.width)
-        objects = 1 + self.step * (clip.objects - small.objects)
-        return self.base.other_seconds + clip.frames * self.base.frame_seconds * pixels**self.power * objects
+        pixels = clip.height * clip.width
+        frame = self.linear * pixels + self.square * pixels**2
+        return self.other_seconds + clip.frames * frame * (1 + self.step * (clip.objects - self.objects))
 
 
 def list_probes(clips: Sequence[Clip]) -> list[Clip]:
@@ -76,13 +78,15 @@ def find_law(probes: Sequence[Probe | None]) -> Law | None:
     if not probes or any(probe is None for probe in probes):
         return None
     small, large, *many = [probe for probe in probes if probe is not None]
-    areas = (large.clip.height * large.clip.width) / (small.clip.height * small.clip.width)
-    power = math.log(max(large.frame_seconds, 1e-9) / max(small.frame_seconds, 1e-9)) / math.log(areas)
+    few, most = (probe.clip.height * probe.clip.width for probe in (small, large))
+    per_pixel = small.frame_seconds / few, large.frame_seconds / most
+    square = max(0.0, (per_pixel[1] - per_pixel[0]) / (most - few))
+    linear = max(0.0, per_pixel[1] - square * most)
     step = 0.0
-    if many:
+    if many and small.frame_seconds:
         further = many[0].clip.objects - small.clip.objects
-        step = max(0.0, (many[0].frame_seconds / max(small.frame_seconds, 1e-9) - 1) / further)
-    return Law(small, min(2.0, max(0.0, power)), step)
+        step = max(0.0, (many[0].frame_seconds / small.frame_seconds - 1) / further)
+    return Law(linear, square, step, small.clip.objects, small.other_seconds)
 
 
 def estimate_growth(

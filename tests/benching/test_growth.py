@@ -128,17 +128,27 @@ def test_what_failed_is_not_kept(timing, tmp_path):
     assert KeptPoints(tmp_path, lambda request, clip: "another key").find(ASKED[0], BASE) is None
 
 
-def test_the_law_is_a_power_of_pixels_and_an_equal_step_an_object():
+def test_the_law_has_a_part_of_pixels_one_of_their_square_and_an_equal_step_an_object():
     small, large, many = list_probes([Clip(240, 427, 50, 1), Clip(240, 427, 50, 5)])
     assert (small.objects, large.objects, many.objects) == (1, 1, 5)
-    law = find_law(
-        [Probe(small, 0.1, 2.0), Probe(large, 0.1 * (135 * 240 / (90 * 160)) ** 1.5, 2.0), Probe(many, 0.3, 2.0)]
-    )
-    assert law.power == pytest.approx(1.5)
+
+    def frame(pixels):
+        return 2e-6 * pixels + 3e-12 * pixels**2
+
+    once, more = frame(120 * 214), frame(270 * 480)
+    law = find_law([Probe(small, once, 2.0), Probe(large, more, 9.0), Probe(many, 3 * once, 2.0)])
+    assert (law.linear, law.square) == (pytest.approx(2e-6), pytest.approx(3e-12))
     assert law.step == pytest.approx(0.5)  # three times as long with four more
-    # 4 times the rows and columns, 16 times the pixels, 64 times the time; with two objects half as much again.
-    assert law.seconds_of(Clip(360, 640, 10, 1)) == pytest.approx(2 + 10 * 6.4)
-    assert law.seconds_of(Clip(360, 640, 10, 2)) == pytest.approx(2 + 10 * 9.6)
+    assert law.seconds_of(Clip(1080, 1920, 10, 1)) == pytest.approx(2 + 10 * frame(1080 * 1920))
+    assert law.seconds_of(Clip(1080, 1920, 10, 2)) == pytest.approx(2 + 10 * frame(1080 * 1920) * 1.5)
+
+
+def test_a_method_that_is_relatively_quicker_on_more_pixels_goes_with_the_pixels():
+    small, large = list_probes([BASE])
+    law = find_law([Probe(small, 0.5, 2.0), Probe(large, 0.6, 2.0)])
+    assert law.square == 0
+    assert law.linear == pytest.approx(0.6 / (270 * 480))
+    assert find_law([Probe(small, 0.5, 2.0), None]) is None
 
 
 def test_a_method_whose_probe_is_over_time_is_not_estimated(timing):

@@ -178,7 +178,7 @@ def measured(monkeypatch):
     return clips
 
 
-PROBES = [(12, 1, 90), (12, 1, 135), (12, 2, 90)]
+PROBES = [(12, 1, 120), (12, 1, 270), (12, 2, 120)]
 
 
 def test_several_frames_objects_or_sizes_are_a_growth_with_pictures(place, capsys, measured):
