@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.api.records import RunRecord
@@ -65,6 +65,12 @@ def robustness_of(records: Iterable[RunRecord]) -> list[Robustness]:
     found = {(standing.benchmark, standing.task): standing for standing in standings(records)}
     places = sorted({(base, task) for bench, task in found for base, setting in [split_name(bench)] if setting})
     return [_robustness(place, found) for place in places]
+
+
+def is_on_curves(found: Standing, curves: Container[Place]) -> bool:
+    """Whether that board is of a corrupted benchmark, and each of its records is a point on a curve of ``curves``."""
+    base, setting = split_name(found.benchmark)
+    return setting is not None and (base, found.task) in curves and not found.apart and len(found.boards) == 1
 
 
 def _robustness(place: Place, found: Mapping[tuple[str, str], Standing]) -> Robustness:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Container, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -14,9 +14,8 @@ from harness.api.published import PublishedPaper, PublishedRow, PublishedSpeed
 from harness.api.records import Conditions, Interval, RunRecord
 from harness.api.tasks import TASKS
 from harness.api.whole_files import whole_file
-from harness.corruptions.names import split_name
 from harness.ranking.figures import interval_to_show, list_columns, main_column
-from harness.ranking.robustness import Robustness, robustness_of
+from harness.ranking.robustness import Robustness, is_on_curves, robustness_of
 from harness.ranking.standings import Board, Row, SpeedGroup, Standing, e2e_fps, has_throughput, model_fps, timing_of
 from harness.ranking.standings import standings as standings_of
 
@@ -51,7 +50,7 @@ class Markdown:
         """Write ``out/README.md``; every string of a record is escaped."""
         curves = {(found.benchmark, found.task): found for found in robustness_of(records) if found.curves}
         standings = {
-            (found.benchmark, found.task): found for found in standings_of(records) if not _is_on_curves(found, curves)
+            (found.benchmark, found.task): found for found in standings_of(records) if not is_on_curves(found, curves)
         }
         reported = {(row.benchmark, row.task) for paper in published for row in paper.rows}
         tasks = list(TASKS)
@@ -107,12 +106,6 @@ def _write_measured(standing: Standing) -> list[str]:
         parts.append(f"{standing.older} older {noun} a later one of the same method, preset, constants and weights.\n")
     parts += _conditions(standing, letters)
     return parts
-
-
-def _is_on_curves(found: Standing, curves: Container[tuple[str, str]]) -> bool:
-    """Whether every record of a corrupted benchmark's board stands in the table of the clean one."""
-    base, setting = split_name(found.benchmark)
-    return setting is not None and (base, found.task) in curves and not found.apart and len(found.boards) == 1
 
 
 def _write_robustness(found: Robustness) -> str:
