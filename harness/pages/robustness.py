@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from harness.pages.house import PageFolder
 
 PLACES = (0, *SEVERITIES)
+APART = 0.05
+"""Severities by which methods stand beside each other, so that their intervals can be told apart."""
 
 
 def robustness_page_of(found: Robustness) -> str:
@@ -74,11 +77,13 @@ def name_line(curve: RobustnessCurve) -> str:
 
 
 def plot_curves(found: Robustness, corruption: str, curves: Sequence[RobustnessCurve]) -> Spec:
-    """Figure over severity under one corruption, with intervals over videos."""
+    """Figure over severity under one corruption, with intervals over videos; colours and scale are the page's."""
+    names = list(dict.fromkeys(plain(name_line(curve), LONGEST_NAME) for curve in found.curves))
     points = [
         {
-            "method": plain(name_line(curve), LONGEST_NAME),
+            "method": (name := plain(name_line(curve), LONGEST_NAME)),
             "severity": point.severity,
+            "place": point.severity + APART * (names.index(name) - (len(names) - 1) / 2),
             "value": 100 * point.value,
             "low": 100 * (point.value if point.low is None else point.low),
             "high": 100 * (point.value if point.high is None else point.high),
@@ -87,20 +92,25 @@ def plot_curves(found: Robustness, corruption: str, curves: Sequence[RobustnessC
         for point in curve.points
     ]
     x = {
-        "field": "severity",
+        "field": "place",
         "type": "quantitative",
         "title": "severity, 0 is the clean video",
-        "scale": {"domain": [0, 5]},
-        "axis": {"tickCount": 6, "format": "d"},
+        "scale": {"domain": [-0.2, 5.2], "nice": False},
+        "axis": {"values": list(PLACES), "format": "d"},
     }
-    y = {"field": "value", "type": "quantitative", "title": f"{found.figure}, per cent"}
-    colour = {"field": "method", "type": "nominal", "legend": {"orient": "top", "columns": 2}}
+    limits = {"domain": [0, find_top(found)], "nice": False}
+    y = {"field": "value", "type": "quantitative", "title": f"{found.figure}, per cent", "scale": limits}
+    colour = {
+        "field": "method",
+        "type": "nominal",
+        "scale": {"domain": names},
+        "legend": {"orient": "top", "columns": 2, "symbolOpacity": 1, "symbolType": "circle"},
+    }
     tips = [
         {"field": "method", "type": "nominal"},
         {"field": "severity", "type": "quantitative"},
         *({"field": name, "type": "quantitative", "format": ".1f"} for name in ("value", "low", "high")),
     ]
-    band = {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}
     return {
         "$schema": SCHEMA,
         "description": f"{found.figure} over severity of {corruption}, {len(curves)} methods on {found.benchmark}.",
@@ -109,8 +119,8 @@ def plot_curves(found: Robustness, corruption: str, curves: Sequence[RobustnessC
         "data": {"values": points},
         "layer": [
             {
-                "mark": {"type": "rule", "opacity": 0.35, "aria": False},
-                "encoding": {"x": x, "y": {**band["y"], "title": y["title"]}, "y2": band["y2"], "color": colour},
+                "mark": {"type": "rule", "opacity": 0.45, "strokeWidth": 1.5, "aria": False},
+                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
             },
             {
                 "mark": {"type": "line", "point": {"size": 60}},
@@ -118,12 +128,18 @@ def plot_curves(found: Robustness, corruption: str, curves: Sequence[RobustnessC
                     "x": x,
                     "y": y,
                     "color": colour,
-                    "strokeDash": {"field": "method", "type": "nominal"},
+                    "strokeDash": {"field": "method", "type": "nominal", "scale": {"domain": names}, "legend": None},
                     "tooltip": tips,
                 },
             },
         ],
     }
+
+
+def find_top(found: Robustness) -> float:
+    """The next ten per cent above every figure and interval of the page."""
+    most = max((max(point.value, point.high or 0.0) for curve in found.curves for point in curve.points), default=1.0)
+    return max(10.0, 10.0 * math.ceil(10 * most))
 
 
 def write_csv(found: Sequence[Robustness], path: Path) -> None:

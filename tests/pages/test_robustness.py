@@ -8,6 +8,8 @@ import pytest
 from harness.api.records import WeightsInfo
 from harness.cli import main
 from harness.pages.leaderboard import write_leaderboard
+from harness.pages.robustness import APART, plot_curves
+from harness.ranking.robustness import robustness_of
 
 
 @pytest.fixture
@@ -59,3 +61,26 @@ def test_the_command_draws_runs_and_records_and_refuses_what_holds_none(records,
     assert draw(tmp_path / "runs" / "0", "--out", tmp_path / "none.csv") == 3
     assert draw(tmp_path / "runs", "--out", tmp_path / "curves.doc") == 2
     assert "expected .png, .svg or .csv" in capsys.readouterr().err
+
+
+def test_all_plots_of_a_page_have_one_scale_and_one_colour_a_method(make_record):
+    records = [
+        make_record({"a": [(value, value)]}, bench=bench, method=method)
+        for bench, method, value in (
+            ("toy-val+blur-1", "ours", 0.62),
+            ("toy-val+noise-1", "other", 0.3),
+            ("toy-val+noise-1", "ours", 0.5),
+        )
+    ]
+    (found,) = robustness_of(records)
+    specs = [plot_curves(found, name, curves) for name, curves in found.by_corruption().items()]
+    assert len(specs) == 2
+    for spec in specs:
+        for layer in spec["layer"]:
+            assert layer["encoding"]["y"]["scale"]["domain"] == [0, 70.0]
+            assert [name.partition(",")[0] for name in layer["encoding"]["color"]["scale"]["domain"]] == [
+                "other",
+                "ours",
+            ]
+    places = {point["method"].partition(",")[0]: point["place"] for point in specs[0]["data"]["values"]}
+    assert places["ours"] - places["other"] == pytest.approx(APART)
