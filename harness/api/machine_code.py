@@ -16,8 +16,6 @@ import functools
 import hashlib
 import os
 import re
-import stat
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -27,10 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from harness.api.kept_files import keep_file, read_kept, user_cache
 from harness.api.object_code import Image, UnknownObjectFile
 
 Function = Callable[..., Any]
 
+_BYTE: Any = ctypes.c_char
 _NUMBERS: dict[str, Any] = {"i8": ctypes.c_int64, "f8": ctypes.c_double}
 _NUMBA_NAMES = {"u1": "uint8", "i4": "int32", "i8": "int64", "u8": "uint64", "f4": "float32", "f8": "float64"}
 _EXTERNAL = re.compile(rb"(?:NRT|numba)_\w+")
@@ -186,7 +186,10 @@ def _compilers() -> str:
 def _address(array: np.ndarray, dtype: np.dtype[Any]) -> int:
     if array.dtype != dtype or not array.flags.c_contiguous:
         raise TypeError(f"a loop takes contiguous arrays of {dtype}, not {array.dtype} with strides {array.strides}")
-    return array.ctypes.data
+    try:
+        return ctypes.addressof(_BYTE.from_buffer(array))  # twice as soon as below
+    except (TypeError, ValueError):  # one that cannot be written to, or is empty
+        return array.ctypes.data
 
 
 def _load_or_compile(entry: Entry, loops: Loops) -> Any:
@@ -197,9 +200,10 @@ def _load_or_compile(entry: Entry, loops: Loops) -> Any:
     except OSError:  # no source beside the byte code: nothing says whether kept code is of these loops
         return _compile(entry, loops)
     folders = _folders(loops.file)
+    owners = {os.getuid(), loops.file.stat().st_uid}
     for folder in folders:
         try:
-            kept_stamp, symbol, code = _read_trusted(folder / name, loops.file).split(b"\n", 2)
+            kept_stamp, symbol, code = read_kept(folder / name, owners).split(b"\n", 2)
         except (OSError, ValueError):
             continue
         found, _, digest = kept_stamp.decode("ascii", "replace").partition(" ")
@@ -208,7 +212,9 @@ def _load_or_compile(entry: Entry, loops: Loops) -> Any:
     made = _compile(entry, loops)
     if isinstance(made, tuple):
         head = f"{stamp} {hashlib.sha256(made[1]).hexdigest()}\n{made[0]}\n".encode()
-        _keep(folders, name, head + made[1])
+        for folder in folders:  # where none can be written to it is compiled again next time
+            if keep_file(folder, name, head + made[1]):
+                break
     return made
 
 
@@ -250,38 +256,7 @@ def _ask_llvm() -> str:
 
 def _folders(file: Path) -> Sequence[Path]:
     """Where machine code may lie: where the byte code of its file does, else in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return (file.parent / "__pycache__", Path(cache) / "vos-harness" / "machine-code")
-
-
-def _read_trusted(path: Path, source: Path) -> bytes:
-    """The file's bytes; PermissionError where another user may have written it."""
-    with path.open("rb") as file:
-        if not _is_trusted(os.fstat(file.fileno()), source):
-            raise PermissionError(f"{path} may have been written by another user")
-        return file.read()
-
-
-def _is_trusted(found: os.stat_result, source: Path) -> bool:
-    """Whether this user, or the owner of the source, owns what was found, and no one else may write to it."""
-    return found.st_uid in (os.getuid(), source.stat().st_uid) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _keep(folders: Sequence[Path], name: str, content: bytes) -> None:
-    """Write the file into the first folder that can be written to; in none, it is compiled again next time."""
-    for folder in folders:
-        temporary = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)  # new, and nobody's link
-            with open(handle, "wb") as file:
-                file.write(content)
-                os.fchmod(file.fileno(), 0o644)
-            os.replace(temporary, folder / name)
-            return
-        except OSError:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
+    return (file.parent / "__pycache__", user_cache("machine-code"))
 
 
 def _load(code: bytes, name: str) -> tuple[Any, int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.api.errors import DataError, IncompletePredictions
 from harness.api.mask_ids import find_ids
-from harness.api.plain_files import open_plain
+from harness.api.plain_files import read_head, read_plain
 from harness.api.png_rows import undo_filters
 
 
@@ -120,10 +120,10 @@ def _parse_header(path: Path, data: bytes) -> PngHeader:
     return header
 
 
-def _read_bytes(path: Path, size: int = -1) -> bytes:
+def _read_bytes(path: Path, head: int = 0) -> bytes:
+    """The file, or its first ``head`` bytes."""
     try:
-        with open_plain(path, largest=MAX_BYTES) as file:
-            return file.read(size)
+        return read_head(path, head, largest=MAX_BYTES) if head else read_plain(path, largest=MAX_BYTES)
     except FileNotFoundError as error:
         raise DataError.at(path, found="no such file", expected="a mask PNG") from error
     except OSError as error:
@@ -341,9 +341,12 @@ def read_prediction(path: Path, size: tuple[int, int], *, binary: bool = False) 
 
     ``size`` is (rows, columns) of the video's frames; ``binary`` and every other refusal are ``read_mask``'s.
     """
-    if not path.is_file():
-        raise IncompletePredictions(f"no mask {path}; expected one PNG for each scored frame of the video")
-    mask = read_mask(path, binary=binary)
+    try:
+        mask = read_mask(path, binary=binary)
+    except DataError as error:
+        if path.is_file():
+            raise
+        raise IncompletePredictions(f"no mask {path}; expected one PNG for each scored frame of the video") from error
     if mask.shape != size:
         raise DataError.at(
             path,

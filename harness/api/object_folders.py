@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,9 +21,10 @@ def find_object_folders(folder: Path) -> dict[int, Path]:
     """
     if not folder.is_dir():
         return {}
-    entries = [path for path in folder.iterdir() if not is_left_behind(path.name)]
-    folders = sorted(path for path in entries if path.is_dir())
-    if not folders or any(path.suffix.lower() == ".png" for path in entries):
+    with os.scandir(folder) as all_entries:  # which tells folders apart without a look at each
+        entries = [entry for entry in all_entries if not is_left_behind(entry.name)]
+        folders = sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    if not folders or any(entry.name.lower().endswith(".png") for entry in entries):
         return {}
     if not all(path.name.isascii() and path.name.isdigit() for path in folders):
         return {}

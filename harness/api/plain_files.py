@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 LARGEST_TEXT = 1 << 20
 """Bytes of what a person writes: a gate, an experiment, a plan."""
 
@@ -20,21 +21,46 @@ def read_plain(path: Path, *, largest: int, links: bool = True) -> bytes:
 
     OSError whose ``strerror`` says what was found instead.
     """
-    with open_plain(path, largest=largest, links=links) as file:
-        return file.read(largest + 1)
+    descriptor = os.open(path, _FLAGS | (0 if links else os.O_NOFOLLOW))
+    try:
+        size = _check_plain(descriptor, path, largest)
+        content = os.read(descriptor, size + 1)
+        while 0 < len(content) <= largest and len(content) != size:  # it grows, shrinks, or comes in parts
+            more = os.read(descriptor, largest + 1 - len(content))
+            if not more:
+                break
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def read_head(path: Path, count: int, *, largest: int) -> bytes:
+    """The first bytes of a plain file, at most ``count``; OSError as ``read_plain``."""
+    descriptor = os.open(path, _FLAGS)
+    try:
+        _check_plain(descriptor, path, largest)
+        return os.read(descriptor, count)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def open_plain(path: Path, *, largest: int, links: bool = True) -> Iterator[BinaryIO]:
     """A plain file open for reading, as ``read_plain`` has it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW))
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, _KINDS.get(stat.S_IFMT(found.st_mode), "no plain file"), str(path))
-        if found.st_size > largest:
-            raise OSError(errno.EFBIG, f"{found.st_size} bytes", str(path))
+    with open(os.open(path, _FLAGS | (0 if links else os.O_NOFOLLOW)), "rb") as file:
+        _check_plain(file.fileno(), path, largest)
         yield file
+
+
+def _check_plain(descriptor: int, path: Path, largest: int) -> int:
+    """The size of an open file; OSError where it is no plain one, or too large."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, _KINDS.get(stat.S_IFMT(found.st_mode), "no plain file"), str(path))
+    if found.st_size > largest:
+        raise OSError(errno.EFBIG, f"{found.st_size} bytes", str(path))
+    return found.st_size
 
 
 def decode_text(content: bytes, *, errors: str = "strict") -> str:

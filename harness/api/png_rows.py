@@ -12,6 +12,8 @@ LOOPS = Loops(__file__)
 _NONE, _LEFT, _UP, _AVERAGE, _PAETH = range(5)
 _BLOCK = 32
 """Bytes that are looked at together: id maps change seldom, so most differences of a block are 0."""
+_LONG, _SHORT = 128, 16
+"""The same where the left one alone counts: many together, and where they hold a change, few."""
 
 
 def undo_filters(table: np.ndarray) -> np.ndarray | None:
@@ -64,24 +66,29 @@ def undo(table, height, stride, rows):
 @LOOPS.inner
 @no_type_check
 def _undo_left(coded, row):
-    """Add each byte to the one on its left; a block without a difference is filled."""
+    """Add each byte to the one on its left; what holds no difference is filled, several blocks at once if it can be."""
     left = np.int64(0)
     x = 0
     while x < row.size:
+        size = _LONG
         changed = np.uint8(1)
-        if x + _BLOCK <= row.size:
+        if x + size <= row.size:
             changed = np.uint8(0)
-            for k in range(_BLOCK):
+            for k in range(_LONG):
+                changed |= coded[x + k]
+        if changed != 0 and x + _SHORT <= row.size:
+            size = _SHORT
+            changed = np.uint8(0)
+            for k in range(_SHORT):
                 changed |= coded[x + k]
         if changed == 0:
-            for k in range(_BLOCK):
-                row[x + k] = left
-            x += _BLOCK
+            for k in range(x, x + size):
+                row[k] = left
         else:
-            for k in range(x, min(x + _BLOCK, row.size)):
+            for k in range(x, min(x + size, row.size)):
                 left = (left + np.int64(coded[k])) & 255
                 row[k] = left
-            x += _BLOCK
+        x += size
 
 
 @LOOPS.inner

@@ -17,6 +17,7 @@ import numpy as np
 from harness.api import track_json
 from harness.api.errors import DataError, DataProblems
 from harness.api.file_names import is_left_behind, natural_key
+from harness.api.kept_digests import ask_disk, find_digest
 from harness.api.mask_files import LARGEST_IMAGE, MAX_PIXELS, read_mask
 from harness.api.plain_files import LARGEST_TEXT, decode_text, open_plain, read_plain
 from harness.api.records import is_safe_video_name
@@ -284,26 +285,30 @@ class VideoFiles:
     def digest(self) -> str:
         """SHA-256 over the facts, and the names and bytes of all frames, truths and prompts.
 
-        DataError where a file has changed since it was first read: results stand for the bytes they were made from.
+        One that was made before of files that have not changed since is kept (``kept_digests``). DataError where a file
+        has changed since it was first read: results stand for the bytes they were made from.
         """
-        total = hashlib.sha256(f"{self.name} {len(self.frames)} {len(self.facts)}\n{self.facts}\n".encode())
-        for kind, files in self._everything():
-            for path in files:
-                try:
-                    content = read_plain(path, largest=LARGEST_IMAGE)
-                except OSError as error:
-                    raise DataError.at(path, found=f"no readable file ({error.strerror})", expected=kind) from error
-                self._refuse_changed(path)
-                total.update(f"{kind} {path.name} {len(content)}\n".encode())
-                total.update(content)
+        head = f"{self.name} {len(self.frames)} {len(self.facts)}\n{self.facts}\n"
+        named = [(kind, path) for kind, files in self._everything() for path in files]
+        return find_digest(head, named, lambda: self._make_digest(head, named), ask=self._refuse_changed)
+
+    def _make_digest(self, head: str, named: Sequence[tuple[str, Path]]) -> str:
+        total = hashlib.sha256(head.encode())
+        for kind, path in named:
+            try:
+                content = read_plain(path, largest=LARGEST_IMAGE)
+            except OSError as error:
+                raise DataError.at(path, found=f"no readable file ({error.strerror})", expected=kind) from error
+            self._refuse_changed(path)
+            total.update(f"{kind} {path.name} {len(content)}\n".encode())
+            total.update(content)
         return total.hexdigest()
 
-    def _refuse_changed(self, path: Path) -> None:
-        """Remember what the file is, or compare it with what it was; a file that is not there is left to its reader."""
-        try:
-            found = path.stat()
-        except OSError:
-            return
+    def _refuse_changed(self, path: Path) -> os.stat_result | None:
+        """Remember what the file is, or compare it with what it was; None: it is not there, which its reader tells."""
+        found = ask_disk(path)
+        if found is None:
+            return None
         now = hash((found.st_size, found.st_mtime_ns, found.st_ino))
         if self._seen.setdefault(path, now) != now:
             raise DataError.at(
@@ -312,6 +317,7 @@ class VideoFiles:
                 expected="data that stay as they are while they are worked on",
                 hint="run the same command again once the data are at rest",
             )
+        return found
 
     def _everything(self) -> Iterable[tuple[str, Sequence[Path]]]:
         yield "frame", self.frames

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.api.errors import DataError
+from harness.api.kept_digests import find_digest
 from harness.api.mask_files import MAX_PIXELS
 from harness.api.video import Sample
 
@@ -75,7 +76,10 @@ class VideoFile:
         return frame
 
     def digest(self) -> str:
-        """SHA-256 of the file."""
+        """SHA-256 of the file; kept, as those of frames are."""
+        return find_digest("", [("video", self.path)], self._make_digest)
+
+    def _make_digest(self) -> str:
         try:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()

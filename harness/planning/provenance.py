@@ -10,6 +10,7 @@ from typing import cast
 from harness.api.contracts import Method, Weights
 from harness.api.errors import DataError, PluginError, VerificationFailed
 from harness.api.foreign import make_storable
+from harness.api.kept_digests import find_digest
 from harness.api.records import MethodInfo, PluginInfo, WeightsInfo
 from harness.api.tasks import TaskName
 from harness.api.weights_facts import count_parameters
@@ -90,7 +91,8 @@ def code_digest(module: str) -> str:
     if file is None:
         return ""
     path = Path(file)
-    return digest_of_files(_code_of(path.parent) if path.name == "__init__.py" else [path])
+    files = _code_of(path.parent) if path.name == "__init__.py" else [path]
+    return find_digest("code", [("", file) for file in files], lambda: digest_of_files(files))
 
 
 def _code_of(package: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from harness.api.mask_files import encode_mask, ids_in
 from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
 from harness.api.track_json import track_to_json
-from harness.api.video import Sample, Tracks
+from harness.api.video import Tracks
 from harness.catalog import Catalog
 from harness.files import digest_of_bytes, scratch_folder
 from harness.leaderboard.verification import read_record
@@ -170,23 +170,23 @@ def _masks_members(
     folder: Path, server: Server, trial: Trial, record: RunRecord | None, on_note: Callable[[str], None]
 ) -> Iterator[_Member]:
     """Every mask the server wants, all looked for before the first is read; encoded anew, video by video."""
-    look_over(folder, trial.samples, server.frames, hint=_hint(record))
+    found = look_over(folder, trial.samples, lambda masks: server.frames(masks.sample), hint=_hint(record))
     wanted = sum(len(server.frames(sample)) for sample in trial.samples)
     there = sum(len(list((folder / sample.name).glob("*.png"))) for sample in trial.samples)
     if there > wanted:
         on_note(f"{there - wanted} masks of frames that {server.name} does not ask for are left out")
-    return _encode_members(folder, server, trial)
+    return _encode_members(found, server)
 
 
-def _encode_members(folder: Path, server: Server, trial: Trial) -> Iterator[_Member]:
+def _encode_members(found: Mapping[str, VideoMasks], server: Server) -> Iterator[_Member]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for sample in sorted(trial.samples, key=lambda sample: sample.name):
-            yield from pool.map(_encoder(folder, server, sample), server.frames(sample))
+        for _, masks in sorted(found.items()):
+            yield from pool.map(_encoder(server, masks), server.frames(masks.sample))
 
 
-def _encoder(folder: Path, server: Server, sample: Sample) -> Callable[[int], _Member]:
+def _encoder(server: Server, masks: VideoMasks) -> Callable[[int], _Member]:
+    sample = masks.sample
     allowed = server.ids(sample)
-    masks = VideoMasks.find(folder, sample)
 
     def encode(frame: int) -> _Member:
         path, mask = masks.where(frame), masks.read(frame)

@@ -171,12 +171,12 @@ def _cores() -> int:
 def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:
     rule = trial.rule
     metrics = metrics_of(rule, catalog, "masks")
-    look_over(folder, trial.samples, lambda sample: _list_frames(VideoMasks.find(folder, sample), rule), rule=rule)
+    found_of = look_over(folder, trial.samples, lambda masks: _list_frames(masks, rule), rule=rule)
     for video, oddity in find_oddities(folder, trial):
         oddities.add(video, [oddity])
 
     def evaluate(sample: Sample) -> VideoResult:
-        masks = VideoMasks.find(folder, sample)
+        masks = found_of[sample.name]
         if sample.read_truth is None:
             if trial.benchmark.choose is None:
                 raise DataError(f"video {sample.name} of {trial.benchmark.name} has no truth")
@@ -234,19 +234,20 @@ def _track_evaluator(trial: Trial, place: Path, catalog: Catalog, on_note: OnNot
 def look_over(
     folder: Path,
     samples: Sequence[Sample],
-    frames_of: Callable[[Sample], Iterable[int]],
+    frames_of: Callable[[VideoMasks], Iterable[int]],
     *,
     rule: Rule | None = None,
     hint: str = SUBSET_HINT,
-) -> None:
-    """Check that every frame asked for of every video has a mask of the right size, from the files' headers alone.
+) -> dict[str, VideoMasks]:
+    """The masks of every video, checked by their headers alone: each frame asked for is there and of the right size.
 
     Raises IncompletePredictions that counts what is missing and names the first few, or DataError for the first file
     that is no id map or has another size. ``rule``: objects that it takes one by one are asked for one by one.
     """
     if not folder.is_dir():
         raise DataError.at(folder, found="no such folder", expected="one folder of PNG masks a video")
-    wanted = [(sample, path) for sample in samples for path in _list_wanted(folder, sample, frames_of, rule)]
+    found = {sample.name: VideoMasks.find(folder, sample) for sample in samples}
+    wanted = [(masks.sample, path) for masks in found.values() for path in _list_wanted(masks, frames_of, rule)]
     missing = [path for _, path in wanted if not path.is_file()]
     if missing:
         raise _incomplete(folder, samples, missing, hint)
@@ -259,17 +260,17 @@ def look_over(
                 expected=f"{sample.height} x {sample.width} as the video's frames",
                 hint="resize the masks with nearest neighbour",
             )
+    return found
 
 
 def _list_wanted(
-    folder: Path, sample: Sample, frames_of: Callable[[Sample], Iterable[int]], rule: Rule | None
+    masks: VideoMasks, frames_of: Callable[[VideoMasks], Iterable[int]], rule: Rule | None
 ) -> Iterator[Path]:
-    masks = VideoMasks.find(folder, sample)
-    apart = {} if rule is None else objects_of(sample, rule)
+    apart = {} if rule is None else objects_of(masks.sample, rule)
     for number, one in apart.items():
         frames = () if rule is None else list_scored_frames(one, rule)
         yield from (masks.path_of_object(number, one.frame_names[frame]) for frame in frames)
-    for frame in () if apart else frames_of(sample):
+    for frame in () if apart else frames_of(masks):
         yield from masks.list_paths(frame)
 
 

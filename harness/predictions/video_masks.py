@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class VideoMasks:
     place: Path
     objects: Mapping[int, Path]
     begins: Mapping[int, int]
+    _paths: dict[int, list[Path]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def find(cls, folder: Path, sample: Sample) -> VideoMasks:
@@ -39,7 +40,12 @@ class VideoMasks:
         return cls(sample, place, objects, begins)
 
     def list_paths(self, frame: int) -> list[Path]:
-        """The files that make the mask of a frame, there or not."""
+        """The files that make the mask of a frame, there or not; looked for once."""
+        if frame not in self._paths:
+            self._paths[frame] = self._find_paths(frame)
+        return self._paths[frame]
+
+    def _find_paths(self, frame: int) -> list[Path]:
         name = f"{self.sample.frame_names[frame]}.png"
         if not self.objects:
             return [find_alike(self.place, name)]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.api.machine_code import Loops, _is_trusted
+from harness.api.machine_code import Loops
 
 LOOPS = """
 from typing import no_type_check
@@ -177,14 +177,6 @@ def test_kept_code_that_others_may_write_is_not_run(folder: Path) -> None:
     assert run(folder) == ["7.5", "True", "True"]
     assert find_kept(folder).stat().st_mode & 0o777 == 0o644
     assert run(folder) == ["7.5", "True", "False"]
-
-
-def test_kept_code_of_another_user_is_not_trusted(tmp_path: Path) -> None:
-    source, own = tmp_path / "loops.py", os.getuid()
-    source.touch()
-    for owner, is_trusted in ((own, True), (own + 1, False)):
-        found = os.stat_result((0o100644, 0, 0, 1, owner, 0, 0, 0, 0, 0))
-        assert _is_trusted(found, source) == is_trusted
 
 
 @pytest.mark.slow

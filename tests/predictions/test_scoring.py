@@ -42,9 +42,9 @@ def test_the_inner_frames_are_needed_whole_because_t_looks_at_all_of_them():
 def test_a_missing_mask_of_a_frame_with_truth_is_still_named(tmp_path):
     (tmp_path / "shot").mkdir()
     write_mask(tmp_path / "shot/b.png", np.zeros((4, 6), np.uint8))
-    look_over(tmp_path, [video((1,))], lambda sample: list_scored_frames(sample, ALL))
+    look_over(tmp_path, [video((1,))], lambda masks: list_scored_frames(masks.sample, ALL))
     with pytest.raises(IncompletePredictions, match=r"1 masks are missing in .*: shot/d\.png"):
-        look_over(tmp_path, [video((1, 3))], lambda sample: list_scored_frames(sample, ALL))
+        look_over(tmp_path, [video((1, 3))], lambda masks: list_scored_frames(masks.sample, ALL))
 
 
 def test_a_record_of_scores_says_what_it_said_of_a_replay(tests_tools, tmp_path):
