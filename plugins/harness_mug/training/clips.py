@@ -87,6 +87,50 @@ def shrink(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     )
 
 
+class Window(NamedTuple):
+    """The part of all frames of a video that is looked at, in cells."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+    def of_pixels(self, frame: NDArray[np.uint8], grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """What a frame of any size shows there, at ``size``."""
+        height, width = frame.shape[:2]
+        rows = slice(self.top * height // grid[0], (self.top + self.rows) * height // grid[0])
+        columns = slice(self.left * width // grid[1], (self.left + self.columns) * width // grid[1])
+        return shrink(frame[rows, columns], size)
+
+    def of_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What labels (F, h, w) of 0 and 1 say there, on as many cells as all of them have."""
+        if not labels.size or (self.rows, self.columns) == labels.shape[1:]:
+            return labels
+        parts = labels[:, self.top : self.top + self.rows, self.left : self.left + self.columns] * np.uint8(255)
+        return np.stack(
+            [cv2.resize(part, labels.shape[:0:-1], interpolation=cv2.INTER_LINEAR) > 127 for part in parts]
+        ).astype(np.uint8)
+
+
+def draw_window(rng: np.random.Generator, grid: tuple[int, int], crop: float) -> Window:
+    """Whole cells, of about ``crop`` of both sides or more."""
+    share = crop + (1 - crop) * rng.random()
+    rows, columns = (max(1, round(share * cells)) for cells in grid)
+    return Window(int(rng.integers(grid[0] - rows + 1)), int(rng.integers(grid[1] - columns + 1)), rows, columns)
+
+
+def recolour(rng: np.random.Generator, pixels: NDArray[np.uint8], reach: float) -> NDArray[np.uint8]:
+    """Frames (F, H, W, 3) of one video, all in the same other light: saturation, contrast, brightness, each channel."""
+    saturation, contrast, brightness = 1 + reach * rng.uniform(-1, 1, 3)
+    tint = 1 + reach / 3 * rng.uniform(-1, 1, 3)
+    values = pixels.astype(np.float32)
+    grey = values.mean(3, keepdims=True)
+    values = grey + (values - grey) * np.float32(saturation)
+    mean = values.mean((1, 2), keepdims=True)
+    values = ((values - mean) * np.float32(contrast) + mean * np.float32(brightness)) * tint.astype(np.float32)
+    return np.asarray(np.clip(values, 0, 255).round(), np.uint8)
+
+
 class VideoSource:
     """The videos of one round of a training."""
 
@@ -122,11 +166,16 @@ class VideoSource:
         sample = self.samples[video]
         choice = draw_frames(rng, sample.length, config)
         frames = choice.in_order(config)
-        pixels = np.stack([shrink(np.asarray(sample.read_frame(t), np.uint8), config.size) for t in frames])
+        window = Window(0, 0, *config.grid) if config.crop == 1 else draw_window(rng, config.grid, config.crop)
+        read = (np.asarray(sample.read_frame(t), np.uint8) for t in frames)
+        pixels = np.stack([window.of_pixels(frame, config.grid, config.size) for frame in read])
+        if config.colour:
+            pixels = recolour(rng, pixels, config.colour)
         known = [self.initial[video][frames]]
         known.append(
             np.zeros((len(frames), 0, 0), np.uint8) if self.predicted is None else self.predicted[video][frames]
         )
+        known = [window.of_labels(each) for each in known]
         is_mirrored = bool(rng.random() < config.flip)
         if is_mirrored:
             pixels, known = pixels[:, :, ::-1], [each[..., ::-1] for each in known]

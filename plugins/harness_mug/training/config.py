@@ -62,6 +62,10 @@ class TrainingConfig:
     """Of the video granularity, with means of length 1; None: products as printed. ours."""
     flip: float = 0.5
     """How often the frames of a video are mirrored. ours; code: rotated by up to 10 degrees."""
+    crop: float = 1.0
+    """The least share of both sides of its frames that is looked at of a video; 1: whole frames. ours, from scratch."""
+    colour: float = 0.0
+    """How far from 1 saturation, contrast and brightness of a video are changed; tints by a third of it. ours."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     """paper: SGD; code: Adam."""
@@ -78,10 +82,15 @@ class TrainingConfig:
     """ours; code: 5e-3."""
     power: float = 0.9
     """Of the polynomial decay, anew in each round. code."""
+    warm_up: int = 0
+    """Iterations of each round in which the rate grows to what it is. ours, from scratch."""
     frozen_stages: int = 0
     """Of the trunk of ``small``, from the stem on, that do not learn. ours, for a CPU."""
     norms: Literal["learn", "frozen"] = "learn"
     """Whether batch norms of the trunk keep the statistics that they begin with. ours."""
+    norm_momentum: float | None = None
+    """The share of a batch in what batch norms of the trunk keep; None: the trunk's own, .01 of ``small``, which is
+    that of trainings of hundreds of thousands of steps. ours."""
     keep_maps: bool = False
     """Whether the maps of the frozen stages of a trunk are computed once, and kept: 200 to 600 KB a frame on disk.
     ours, for a CPU."""
@@ -114,10 +123,18 @@ class TrainingConfig:
             raise ValueError(
                 f"initial=imagenet and frozen_stages are of small; a {self.architecture} takes its file from --init"
             )
-        if self.keep_maps and (not self.frozen_stages or self.norms != "frozen"):
+        if self.keep_maps and (not self.frozen_stages or self.norms != "frozen" or self.crop < 1 or self.colour):
             raise ValueError(
-                "keep_maps keeps the maps of stages that do not learn; expected frozen_stages, norms=frozen"
+                "keep_maps keeps the maps of stages that do not learn, of frames as they are; expected frozen_stages, "
+                "norms=frozen, crop=1, colour=0"
             )
+        if not 0 < self.crop <= 1 or not 0 <= self.colour < 1 or self.warm_up < 0:
+            raise ValueError(
+                f"found crop={self.crop}, colour={self.colour}, warm_up={self.warm_up}; expected above 0 to 1, 0 to "
+                "below 1, and 0 or more"
+            )
+        if self.norm_momentum is not None and not 0 < self.norm_momentum <= 1:
+            raise ValueError(f"found norm_momentum={self.norm_momentum}; expected above 0 to 1, or none")
         if self.label_threshold is not None and not 0 < self.label_threshold < 1:
             raise ValueError(
                 f"found label_threshold={self.label_threshold}; expected a number between 0 and 1, or none"
@@ -137,8 +154,9 @@ class TrainingConfig:
         return self.segments + (3 if self.share_clip else 4)
 
     def learning_rate(self, iteration: int) -> float:
-        """Polynomial decay to 0."""
-        return self.lr * (1 - iteration / self.iterations) ** self.power
+        """Polynomial decay to 0, after a warm-up where there is one."""
+        begun = min(1.0, (iteration + 1) / self.warm_up) if self.warm_up else 1.0
+        return self.lr * begun * (1 - iteration / self.iterations) ** self.power
 
 
 PAPER = TrainingConfig()
@@ -173,15 +191,23 @@ SCRATCH = replace(
     initial="none",
     size=(128, 224),
     patch=32,
-    videos=3,
+    videos=5,
+    segments=3,
     frozen_stages=0,
     norms="learn",
+    norm_momentum=0.05,
     keep_maps=False,
-    lr=1e-3,
+    crop=0.55,
+    colour=0.4,
+    lr=2e-3,
+    warm_up=30,
+    weight_decay=0.0,
     head_scale=1.0,
     kappa_scale=0.01,
-    iterations=1000,
+    iterations=600,
 )
+"""The same from nothing: no label is behind it. Whole frames and few videos are learnt by heart; windows in other
+light are not."""
 PRESETS = {
     "paper": PAPER,
     "code": CODE,

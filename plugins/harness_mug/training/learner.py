@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,9 +78,10 @@ class MuGLearner:
         self.layout = fastest_layout(self.device, DTYPES[context.precision], tf32=False)
         for module in self.networks().values():
             module.to(self.device, memory_format=self.layout).train()  # type: ignore[call-overload]
-        if config.norms == "frozen":
-            for module in self.network.trunk.modules():
-                if isinstance(module, nn.BatchNorm2d):
+        for module in self.network.trunk.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = config.norm_momentum or module.momentum
+                if config.norms == "frozen":
                     module.eval()
         self._optimizer = self._build_optimizer()
 
@@ -205,12 +207,20 @@ class MuGLearner:
             views.images[:, clip],
             features,
             start,
-            self.network.embed_for_tracking,
+            self.embed_patches,
             self.parts.bias,
             side=self.config.patch // stride,
             stride=stride,
         )
         return short_loss(response.float(), start, self.config.response * self.config.patch / stride)
+
+    def embed_patches(self, patches: Tensor) -> Tensor:
+        """What patches are correlated by. Batch norms keep nothing of them: at test time there are only frames.
+
+        Four patches are embedded to each look at frames; their statistics would be most of what is kept.
+        """
+        with keep_statistics(self.network):
+            return self.network.embed_for_tracking(patches)
 
     def long(self, views: Views, batch: VideoBatch) -> Tensor:
         """Eq. 8 over the pairs."""
@@ -242,6 +252,19 @@ class MuGLearner:
             name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
             for name, value in state.items()
         }
+
+
+@contextmanager
+def keep_statistics(network: nn.Module) -> Iterator[None]:
+    """Have the batch norms that learn keep their running statistics as they are, whatever passes meanwhile."""
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d) and each.training]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def freeze(network: MuGNetwork, config: TrainingConfig) -> None:

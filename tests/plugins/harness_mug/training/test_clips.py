@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from harness import DataError
-from harness_mug.training.clips import VideoSource, draw_frames, draw_pair, shrink
+from harness_mug.training.clips import (
+    VideoSource,
+    Window,
+    draw_frames,
+    draw_pair,
+    draw_window,
+    recolour,
+    shrink,
+)
 from harness_mug.training.config import SMALL, TrainingConfig
 
 PAPER = TrainingConfig()
@@ -105,3 +113,62 @@ def test_frames_of_the_right_size_are_left_alone():
 def test_no_videos_are_refused():
     with pytest.raises(DataError, match="no videos"):
         VideoSource([], [], None, TINY, 0, 1)
+
+
+def test_a_window_shows_frames_and_labels_alike():
+    """Rows 1 to 2 and columns 2 to 4 of 4 x 6 cells of 8 pixels, at the size of the whole."""
+    cells = rng().integers(2, size=(1, 4, 6), dtype=np.uint8)
+    frame = np.repeat(np.kron(cells[0], np.ones((8, 8), np.uint8))[..., None] * 200, 3, 2)
+    window = Window(1, 2, 2, 3)
+    seen = window.of_pixels(frame, (4, 6), (32, 48))
+    labels = window.of_labels(cells)
+    assert labels.shape == cells.shape
+    assert labels.dtype == np.uint8
+    expected = np.kron(cells[0, 1:3, 2:5], np.ones((2, 2), np.uint8))
+    assert np.array_equal(labels[0], expected)
+    assert np.array_equal(seen[4::8, 4::8, 0] > 100, expected.astype(bool))
+
+
+def test_windows_are_whole_cells_within_the_frame():
+    for seed in range(50):
+        window = draw_window(rng(seed), (8, 14), 0.55)
+        assert 4 <= window.rows <= 8
+        assert 8 <= window.columns <= 14
+        assert 0 <= window.top <= 8 - window.rows
+        assert 0 <= window.left <= 14 - window.columns
+    assert draw_window(rng(), (8, 14), 1.0) == Window(0, 0, 8, 14)
+
+
+def test_frames_of_a_video_are_recoloured_alike_and_within_reach():
+    pixels = rng().integers(60, 180, (2, 8, 8, 3), dtype=np.uint8)
+    pixels[1] = pixels[0]
+    found = recolour(rng(3), pixels, 0.4)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found, pixels)
+    assert 0.5 * pixels.mean() < found.mean() < 1.6 * pixels.mean()
+    assert np.array_equal(recolour(rng(3), pixels, 0.0), pixels)
+
+
+def test_a_source_with_windows_and_colours_differs_in_frames_and_has_binary_labels(toy):
+    config = replace(TINY, crop=0.5, colour=0.4, keep_maps=False)
+    plain, changed = source_of(toy).videos(0, range(2)), source_of(toy, config).videos(0, range(2))
+    assert plain.frames.shape == changed.frames.shape
+    assert not torch.equal(plain.frames, changed.frames)
+    assert set(changed.initial.unique().tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop": 0.0},
+        {"crop": 1.1},
+        {"colour": 1.0},
+        {"warm_up": -1},
+        {"norm_momentum": 0.0},
+        {"crop": 0.5, "keep_maps": True, "frozen_stages": 5, "norms": "frozen"},
+    ],
+)
+def test_what_cannot_be_is_refused(changes):
+    with pytest.raises(ValueError, match="expected"):
+        replace(TINY, **{"keep_maps": False, **changes})

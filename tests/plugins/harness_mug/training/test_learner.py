@@ -143,6 +143,33 @@ def test_what_is_frozen_does_not_learn(toy):
     assert not any("running" in name for name in changed)
 
 
+def test_norms_keep_what_frames_look_like_and_nothing_of_patches(toy):
+    """Four patches are embedded to each look at frames: with them, test time met norms that had hardly seen a frame."""
+    kept = []
+    for short in (True, False):
+        learner = learner_of(toy, replace(TINY, short=short))
+        learner.loss(learner.batch(0), 0)
+        kept.append({name: value for name, value in learner.network.trunk.state_dict().items() if "running" in name})
+    assert kept[0].keys() == kept[1].keys()
+    assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())
+    assert any(value.any() for name, value in kept[0].items() if name.endswith("mean"))
+
+
+def test_norms_keep_as_much_of_a_batch_as_they_are_told(toy):
+    means = []
+    for momentum in (None, 0.5):
+        learner = learner_of(toy, replace(TINY, norm_momentum=momentum))
+        learner.loss(learner.batch(0), 0)
+        means.append(learner.network.trunk._bn0.running_mean)
+    assert torch.allclose(means[1], 50 * means[0], rtol=1e-4)  # the trunk's own share is .01
+
+
+def test_a_warm_up_grows_to_the_rate_without_one():
+    warm, plain = replace(TINY, warm_up=4), TINY
+    shares = [warm.learning_rate(each) / plain.learning_rate(each) for each in range(6)]
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+
+
 def test_weights_are_those_of_a_method_and_of_the_next_round(toy, tmp_path):
     learner = learner_of(toy)
     path = tmp_path / "last.safetensors"
