@@ -35,7 +35,7 @@ def multiply(left: Float[Tensor, "M C"], right: Float[Tensor, "N C"]) -> Float[T
 
 
 class FusedConvolution(nn.Conv2d):
-    """A convolution for test time that adds a shortcut and clips at 0 itself."""
+    """A convolution for test time that adds a shortcut and clips at 0, or at 0 and ``most``, itself."""
 
     @classmethod
     def of(cls, convolution: nn.Conv2d) -> FusedConvolution:
@@ -45,22 +45,30 @@ class FusedConvolution(nn.Conv2d):
         return made
 
     def forward(
-        self, x: Float[Tensor, "B C H W"], shortcut: Float[Tensor, "B D h w"] | None = None, *, clip: bool = False
+        self,
+        x: Float[Tensor, "B C H W"],
+        shortcut: Float[Tensor, "B D h w"] | None = None,
+        *,
+        clip: bool = False,
+        most: float | None = None,
     ) -> Float[Tensor, "B D h w"]:
         """The convolution of ``x``, with ``shortcut`` added, and then clipped; neither is changed."""
         pads_zeros = self.padding_mode == "zeros" and not isinstance(self.padding, str)
         if not pads_zeros or x.dim() != 4 or not _suits(x, self.weight):
             made = super().forward(x)
             made = made if shortcut is None else made + shortcut
-            return made.relu_() if clip else made
+            return made.clamp_(0, most) if clip else made
         how = self.padding, self.stride, self.dilation, self.groups
         pointwise = torch.ops.mkldnn._convolution_pointwise
         found: Tensor
+        last: str | None
         if shortcut is None:
-            found = pointwise(x, self.weight, self.bias, *how, "relu" if clip else "none", [], "")
+            last = "none" if not clip else "relu" if most is None else "hardtanh"
+            found = pointwise(x, self.weight, self.bias, *how, last, [0.0, most] if last == "hardtanh" else [], "")
         else:
-            last = "relu" if clip else None
+            last = "relu" if clip else None  # a clip at ``most`` too is not known together with a sum
             found = pointwise.binary(x, shortcut, self.weight, self.bias, *how, "add", None, last, [], "")
+            found = found if most is None or not clip else found.clamp_(max=most)
         return found
 
 

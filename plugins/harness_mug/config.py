@@ -49,7 +49,7 @@ class ObjectConfig(FrameConfig):
     crf: bool = True
     """Whether a CRF at the video's size decides. paper 4.3: +2.7 J; code: none."""
     plain: bool = False
-    """Whether attention and CRF are computed in their plain forms, to compare with."""
+    """Whether trunk, attention and CRF are computed in their plain forms, to compare with."""
     threshold: float = 0.5
     """From which probability on a pixel is the object. paper."""
     saliency: str = "motion"

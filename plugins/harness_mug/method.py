@@ -30,7 +30,7 @@ def foreground_of(context: BuildContext) -> Foreground:
     """What tells objects from background, as the config has it."""
     config: ObjectConfig = context.config
     if config.source != "maps":
-        return Foreground(config, Learned(phi_of(context), config, context.seed))
+        return Foreground(config, Learned(phi_of(context, plain=config.plain), config, context.seed))
     spec = context.providers.get("saliency")
     if spec is None:
         raise UsageError(

@@ -174,12 +174,14 @@ class MuGNetwork(nn.Module):
         """The logits of P = rho(x), each frame by itself (eq. 2)."""
         return cast(Tensor, self.rho(frames.x))
 
-    def fold(self) -> None:
-        """Put every batch norm, in evaluation mode, into its convolution."""
+    def fold(self, *, fused: bool = False) -> None:
+        """Put every batch norm, in evaluation mode, into its convolution, and with ``fused`` a small trunk's clips."""
         if isinstance(self.trunk, ResNet):
             fold_resnet(self.trunk)
         else:
             lite.fold_lite_norms(self)
+            if fused:
+                lite.fuse_lite_blocks(self)
         if isinstance(self.upsilon, ReleasedReadout):
             fold_pair(self.upsilon.encode, "0", "1")
             # the norm after the global convolution follows a sum, which is no convolution
@@ -263,10 +265,11 @@ class Embeds(Protocol):
 class Phi:
     """A network at test time: on its device, in its precision, batch norms folded."""
 
-    def __init__(self, network: MuGNetwork, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, network: MuGNetwork, device: str, dtype: torch.dtype, *, plain: bool = False) -> None:
+        """``plain``: a small trunk works as PyTorch has it on a CPU too."""
         self.dtype = dtype
         self.layout = fastest_layout(device, dtype, tf32=False)
-        network.eval().requires_grad_(False).fold()
+        network.eval().requires_grad_(False).fold(fused=torch.device(device).type == "cpu" and not plain)
         self.network: MuGNetwork = network.to(device=device, dtype=dtype, memory_format=self.layout)  # type: ignore[call-overload]
         self.stride = network.layout.stride
 
@@ -276,11 +279,11 @@ class Phi:
         return self.network.embed(images.to(self.dtype, memory_format=self.layout))
 
 
-def phi_of(context: BuildContext, *, dense: bool = False) -> Phi:
-    """The network of the context's weights; without weights an untrained one. ``dense`` as of the network."""
+def phi_of(context: BuildContext, *, dense: bool = False, plain: bool = False) -> Phi:
+    """The network of the context's weights; without weights an untrained one. ``dense`` and ``plain`` as there."""
     config = context.config
     if context.weights is not None:
         network = load_network(context.weights, dense=dense)
     else:
         network = build_network(config.untrained_architecture, context.seed, imagenet=config.imagenet, dense=dense)
-    return Phi(network, context.device, DTYPES[context.precision])
+    return Phi(network, context.device, DTYPES[context.precision], plain=plain)

@@ -15,6 +15,7 @@ from harness.models.efficientnet_lite import (
     SameConvolution,
     find_published_weights,
     fold_lite_norms,
+    fuse_lite_blocks,
     load_published,
     with_imagenet,
 )
@@ -121,6 +122,23 @@ def test_folded_it_gives_the_same_without_batch_norms():
         expected = network(picture(61, 87))
         assert torch.allclose(folded(picture(61, 87)), expected, rtol=1e-10, atol=1e-10)
         assert expected.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize(("size", "max_stride"), [((64, 96), 32), ((61, 87), 16)])
+def test_fused_it_gives_the_same_in_fewer_operations(size, max_stride, centred):
+    network = settle(EfficientNetLite0(6, max_stride=max_stride))
+    network = network.centre_on_pixels() if centred else network
+    fold_lite_norms(network)
+    images = picture(*size).float().contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        exact = copy.deepcopy(network).double()(images.double())
+        fuse_lite_blocks(network)
+        found = network(images)
+    assert not any(isinstance(module, SameConvolution) for module in network._blocks.modules())
+    assert found.shape == exact.shape
+    assert torch.allclose(found.double(), exact, rtol=1e-4, atol=1e-4 * float(exact.abs().max()))
+    assert exact.abs().max() > 1e-3
 
 
 def test_a_file_of_another_network_is_refused(tmp_path):
