@@ -1,23 +1,27 @@
-"""``python -m benchmarks.claims.mug``: the rows it has, and what it says of differences."""
+"""``python -m benchmarks.claims.mug``: the rows and claims it has, and what it says of differences."""
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from benchmarks.claims import mug_granularities
-from benchmarks.claims.mug import GRANULARITIES, compare, judge, list_rows, table
+from benchmarks.claims.mug import CLAIMS, FIRST, ROWS, is_shipped, rows_of_granularities, table
+from benchmarks.claims.mug_granularities import GRANULARITIES
+from benchmarks.claims.paired import compare, judge
 from harness.catalog import Catalog
+from harness_mug import WEIGHTS
+
+SEEDS = [{"a": 0.5, "b": 0.3}, {"a": 0.3, "b": 0.3}]
 
 
-def test_every_row_is_a_preset_of_a_card_and_its_base_comes_before_it():
+def test_every_row_is_a_preset_of_a_card_and_every_claim_compares_two_rows():
     methods = Catalog.load().methods
-    training = methods.get("mug-zvos").training
-    seen = []
-    for row in list_rows():
+    for row in ROWS:
         assert not row.preset or row.preset in methods.get(row.card).presets
-        assert row.training is None or row.training.preset in training.presets
-        assert not row.base or row.base in seen
-        seen.append(row.name)
-    assert len(seen) == len(set(seen))
+        assert row.weights in ("shipped", "none", FIRST)
+    names = {row.name for row in ROWS} | set(rows_of_granularities(dict.fromkeys(mug_granularities.ROWS, SEEDS)))
+    assert {claim.row for claim in CLAIMS} | {claim.base for claim in CLAIMS} <= names
+    assert [claim.number for claim in CLAIMS] == [1, 1, 1, 2, 3, 3, 3, 3, 4, 5]
 
 
 def test_a_difference_is_paired_by_video():
@@ -34,13 +38,30 @@ def test_one_video_shows_nothing():
     assert judge(*compare({"a": 1.0}, {"a": 0.0})[1:]) == "no difference shown"
 
 
-def test_the_table_has_each_row_and_what_is_left_out_is_averaged_over_seeds():
-    rows = list_rows()
-    scores = {row.name: {"a": 0.5, "b": 0.3} for row in rows}
-    assert len(table(rows, scores)) == len(rows) + 2
-    found = {name: [{"a": 0.5, "b": 0.3}, {"a": 0.5, "b": 0.3}] for name in mug_granularities.ROWS}
+def test_the_table_has_a_line_a_claim_that_was_measured():
+    scores = {row.name: {"a": 0.5, "b": 0.3} for row in ROWS}
+    scores["maps alone"] = {"a": 0.4, "b": 0.2}
+    lines = table(scores)
+    assert len(lines) == 2 + len(CLAIMS) - len(GRANULARITIES)
+    assert lines[2] == "| 1 | full 0.400 | maps alone 0.300 | +0.100 [+0.100, +0.100] | +0.208 | shown |"
+    assert "no difference shown" in lines[3]
+
+
+def test_what_is_left_out_is_averaged_over_seeds():
+    found = dict.fromkeys(mug_granularities.ROWS, SEEDS)
     found["long"] = [{"a": 0.4, "b": 0.2}, {"a": 0.4, "b": 0.1}]
     lines = mug_granularities.table("toy", found)
     assert len(lines) == 4 + len(GRANULARITIES)
     (line,) = (each for each in lines if each.startswith("| without long"))
-    assert "0.275 ± 0.035 | -0.125 [" in line
+    assert "0.275 ± 0.035 | -0.075 [" in line
+    assert rows_of_granularities(found)["one round, without long"] == pytest.approx({"a": 0.4, "b": 0.15})
+
+
+def test_a_training_is_told_from_the_shipped_weights_by_what_the_network_has(tmp_path):
+    state = load_file(WEIGHTS[0].path)
+    kappa = next(iter(state.values())).new_zeros(2)
+    save_file({**state, "training.bias": kappa}, tmp_path / "last.safetensors")
+    assert is_shipped(tmp_path)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    save_file({**state, name: state[name] + 1}, tmp_path / "last.safetensors")
+    assert not is_shipped(tmp_path)

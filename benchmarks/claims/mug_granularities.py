@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.claims.mug import GRANULARITIES, Scores, compare, judge
+from benchmarks.claims.paired import Scores, average, compare, judge, mean_of
 from harness import BuildContext, Sample, TrainingContext, Video
 from harness.api.providers import parse_spec
 from harness.api.video import without_truth
@@ -27,7 +27,9 @@ from harness_mug.method import foreground_of
 from harness_mug.training.config import PRESETS, TrainingConfig
 from harness_mug.training.stages import build_round, name_of, prepare_round
 
+GRANULARITIES = ("frame", "short", "long", "video")
 WHOLE = "whole"
+HELD_OUT = "held out"
 ROWS = (WHOLE, *GRANULARITIES)
 EVERY = 6
 """Of the frames of a video that are scored, one in so many: neighbours are alike."""
@@ -42,13 +44,20 @@ EVERY = 6
 @click.option("--iterations", type=click.IntRange(min=1), default=60, show_default=True)
 def main(train_data: Path, held_out: str, data: Path, out: Path, seeds: int, iterations: int) -> None:
     """Train and score what is missing, then print the table."""
+    for where, rows in measure(train_data, held_out.split(","), data, "davis16-val", out, seeds, iterations).items():
+        click.echo("\n".join(table(where, rows)))
+
+
+def measure(
+    train_data: Path, held_out: Sequence[str], data: Path, bench: str, out: Path, seeds: int, iterations: int
+) -> dict[str, dict[str, list[Scores]]]:
+    """J of each video by row and seed, on the videos held out and on a benchmark; what is missing is trained."""
     benchmarks = Catalog.load().benchmarks
     samples = benchmarks.get("davis16-train").open(train_data, True)
-    apart = held_out.split(",")
-    kept = [without_truth(sample) for sample in samples if sample.name not in apart]
+    kept = [without_truth(sample) for sample in samples if sample.name not in held_out]
     scored = {
-        "held out": [sample for sample in samples if sample.name in apart],
-        "davis16-val": list(benchmarks.get("davis16-val").open(data, True)),
+        HELD_OUT: [sample for sample in samples if sample.name in held_out],
+        bench: list(benchmarks.get(bench).open(data, True)),
     }
     found: dict[str, dict[str, list[Scores]]] = {where: {} for where in scored}
     for seed in range(seeds):
@@ -59,14 +68,9 @@ def main(train_data: Path, held_out: str, data: Path, out: Path, seeds: int, ite
                 if not path.exists():
                     path.write_text(json.dumps(score(weights, videos)))
                 found[where].setdefault(row, []).append(json.loads(path.read_text()))
-            click.echo(f"seed {seed}, {row}: " + ", ".join(f"{w} {mean_of(found[w][row][-1]):.3f}" for w in found))
-    for where, of_rows in found.items():
-        click.echo("\n".join(table(where, of_rows)))
-
-
-def mean_of(scores: Scores) -> float:
-    """Over videos."""
-    return float(np.mean(list(scores.values())))
+            told = ", ".join(f"{where} {mean_of(found[where][row][-1]):.3f}" for where in found)
+            click.echo(f"seed {seed}, {row}: {told}", err=True)
+    return found
 
 
 def config_of(row: str, iterations: int) -> TrainingConfig:
@@ -148,11 +152,6 @@ def table(where: str, found: dict[str, list[Scores]]) -> list[str]:
         told = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
         lines.append(f"| without {row} | {np.mean(means):.3f}{deviation} | {told} | {judge(low, high)} |")
     return lines
-
-
-def average(of_seeds: Sequence[Scores]) -> Scores:
-    """Of each video over seeds."""
-    return {video: float(np.mean([scores[video] for scores in of_seeds])) for video in of_seeds[0]}
 
 
 if __name__ == "__main__":
