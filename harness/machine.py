@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.errors import EnvironmentProblem
+from harness.api.free_memory import read_free_mib
 from harness.api.records import Conditions, Precision
 
 SECONDS_TO_BOOST = 0.03
@@ -300,27 +301,4 @@ def free_mib(device: str) -> float | None:
 
         torch.cuda.empty_cache()  # what torch holds unused is free too
         return float(torch.cuda.mem_get_info(device)[0]) / 2**20
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")]
-    return min([*found, *_free_in_groups(Path("/sys/fs/cgroup"))], default=None)
-
-
-def _free_in_groups(root: Path) -> Iterator[float]:
-    """What each control group around this process leaves it (cgroup v2), in MiB."""
-    try:
-        place = Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().splitlines()[-1].partition("::")[2]
-    except (OSError, IndexError):
-        return
-    group = root / place.lstrip("/")
-    for folder in (group, *group.parents):
-        if not folder.is_relative_to(root):
-            return
-        with suppress(OSError, ValueError):  # a group without a limit says "max", the outermost has no files
-            limit = int((folder / "memory.max").read_text())
-            used = int((folder / "memory.current").read_text())
-            lines = (folder / "memory.stat").read_text().splitlines()
-            cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
-            yield (limit - used + cached) / 2**20
+    return read_free_mib()

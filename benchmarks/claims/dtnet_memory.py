@@ -8,6 +8,7 @@ reached within two hundred frames; and ``found``, a crowd of four whose proposal
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -41,9 +42,7 @@ def mib_of(memory: SampleMemory, slots: int | None = None, targets: int | None =
     return held / 2**20
 
 
-def follow(
-    method: DTNet, config: Config, read: Callable[[int], Tensor], frames: int
-) -> Iterator[tuple[int, State, float]]:
+def follow(method: DTNet, read: Callable[[int], Tensor], frames: int) -> Iterator[tuple[int, State, float]]:
     """Frame by frame: how many are done, what is kept, and MiB that the process holds more than before the first."""
     state = method.begin(SIZE)
     before = read_held_mib() or 0.0
@@ -76,25 +75,26 @@ def main(frames: int, videos: tuple[str, ...], steps: int) -> None:
     """Print what is kept and what the process holds as two videos are segmented."""
     torch.set_num_threads(1)
     for name in videos:
-        config = replace(SMALL, later_iterations=steps)
-        method = build(BuildContext("instance-zvos", config, "cpu", "fp32", WEIGHTS[0].path, 0))
-        if name == "told":
-            noise = torch.Generator().manual_seed(0)
-            images = [torch.randint(0, 256, (*SIZE, 3), generator=noise, dtype=torch.uint8) for _ in range(SIDE)]
-            told = TrueMasks([tiles(20, *SIZE)] * frames, config)
-            method = DTNet(told, method.view, config, 0, method.categories)
-        else:
-            sample = MiniVideo("crowd", "crowd", "long", SIDE, *SIZE).sample()
-            images = [torch.from_numpy(sample.read_frame(t)) for t in range(SIDE)]
-        order = [*range(SIDE), *range(SIDE - 2, 0, -1)]
-        begun = time.process_time()
-        click.echo(f"{name}: {SIZE[1]}x{SIZE[0]}, at most {config.most_tracks} targets of {config.memory} samples")
+        play(name, frames, replace(SMALL, later_iterations=steps))
+        gc.collect()  # or the next video would begin with what this one held
 
-        def read(t: int, images: list[Tensor] = images, order: list[int] = order) -> Tensor:
-            return images[order[t % len(order)]]
 
-        for done, state, held in follow(method, config, read, frames):
-            click.echo(describe(done, state, held, config, begun))
+def play(name: str, frames: int, config: Config) -> None:
+    """Segment one of the two videos, a line now and then."""
+    method = build(BuildContext("instance-zvos", config, "cpu", "fp32", WEIGHTS[0].path, 0))
+    if name == "told":
+        noise = torch.Generator().manual_seed(0)
+        images = [torch.randint(0, 256, (*SIZE, 3), generator=noise, dtype=torch.uint8) for _ in range(SIDE)]
+        told = TrueMasks([tiles(20, *SIZE)] * frames, config)
+        method = DTNet(told, method.view, config, 0, method.categories)
+    else:
+        sample = MiniVideo("crowd", "crowd", "long", SIDE, *SIZE).sample()
+        images = [torch.from_numpy(sample.read_frame(t)) for t in range(SIDE)]
+    order = [*range(SIDE), *range(SIDE - 2, 0, -1)]
+    begun = time.process_time()
+    click.echo(f"{name}: {SIZE[1]}x{SIZE[0]}, at most {config.most_tracks} targets of {config.memory} samples")
+    for done, state, held in follow(method, lambda t: images[order[t % len(order)]], frames):
+        click.echo(describe(done, state, held, config, begun))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from harness.api.free_memory import refuse_more_than_free
 from harness_selfsup.config import Config
 from harness_selfsup.frames.grids import Size, labels_of_cells
 from harness_selfsup.frames.references import Places
@@ -22,6 +23,8 @@ class Memory:
         self.is_mean = config.labels == "mean"
         self.places = Places(config, frames)
         count, (height, width, _) = self.places.count, like.shape
+        if like.device.type == "cpu":
+            _refuse_what_does_not_fit(count, like)
         exact = torch.promote_types(like.dtype, torch.float32)
         self.features = like.new_empty(count, *like.shape)  # (S, h, w, C)
         self.labels = torch.zeros(count, 1, height, width, dtype=exact, device=like.device)  # (S, K, h, w)
@@ -47,3 +50,11 @@ class Memory:
         if place is not None:
             self.features[place] = features
             self.labels[place] = labels_of_cells(mask, self.ids, self.size, mean=self.is_mean)
+
+
+def _refuse_what_does_not_fit(count: int, like: Tensor) -> None:
+    """MemoryError where the rings would not fit once they are full."""
+    height, width, channels = like.shape
+    mib = count * height * width * (channels * like.element_size() + 2 * 4) / 2**20
+    what = f"selfsup keeps features and labels of {count} frames of {width} x {height} positions"
+    refuse_more_than_free(mib, what, "work on fewer pixels: --set short_side=480")

@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from harness.api.free_memory import refuse_more_than_free
+
 
 class Memory:
     """Features and labels of the last frames in two rings, allocated once: constant in the length of the video.
@@ -16,6 +18,8 @@ class Memory:
 
     def __init__(self, frames: int, grid: tuple[int, int], features: Tensor, *, ring: Tensor | None = None) -> None:
         self.grid = grid
+        if ring is None and features.device.type == "cpu":
+            _refuse_what_does_not_fit(frames, grid, features)
         self.features = features.new_empty(frames, *features.shape) if ring is None else ring  # (S, h*w, C)
         self.labels = torch.zeros(frames, 1, len(features), device=features.device)  # (S, K, h*w)
         self.ids = torch.zeros(1, dtype=torch.uint8, device=features.device)  # (K,) object id of each class
@@ -58,6 +62,13 @@ class Memory:
         if new:
             self.ids = torch.cat([self.ids, self.ids.new_tensor(new)])
             self.labels = nn.functional.pad(self.labels, (0, 0, 0, len(new)))
+
+
+def _refuse_what_does_not_fit(frames: int, grid: tuple[int, int], features: Tensor) -> None:
+    """MemoryError where the rings would not fit once they are full, which they are after so many frames."""
+    mib = frames * len(features) * (features.shape[1] * features.element_size() + 2 * 4) / 2**20
+    what = f"tvos keeps features and labels of {frames} frames of {grid[1]} x {grid[0]} positions"
+    refuse_more_than_free(mib, what, "work on fewer pixels: --set short_side=480, or --preset youtube-vos")
 
 
 def overlay_labels(labels: Tensor, prompted: Tensor) -> Tensor:
