@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.api.records import VideoFailure, VideoResult
 from harness.cli.terminal import one_line, say
 from harness.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class Shown(Protocol):
@@ -38,6 +38,9 @@ def progress_for(plan: Plan) -> Iterator[Shown]:
     if not sys.stderr.isatty():
         yield _Lines(len(plan.samples))
         return
+    from rich.console import Console  # a twentieth of the start of a score, which a pipe does not need
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
