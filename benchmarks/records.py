@@ -53,8 +53,8 @@ TOO_SLOW = ("selfsup-adapted", "selfsup-causal")
 
 ROBUSTNESS: dict[TaskName, tuple[str, ...]] = {
     "one-shot": ("copyfirst", "tvos", "selfsup", "mug"),
-    "instance-zvos": ("moving-components", "dtnet", "mug-instances"),
-    "object-zvos": ("flow-threshold", "dnet", "imas", "mug-zvos"),
+    "instance-zvos": ("moving-components", "dtnet"),
+    "object-zvos": ("flow-threshold", "imas"),
 }
 """Whose records of corrupted benchmarks are made: of each family one, and what it is held against."""
 

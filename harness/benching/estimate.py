@@ -20,7 +20,7 @@ from harness.planning.request import Request
 
 PROBE_FRAMES = 12
 PROBE_ROWS = (120, 270)
-PROBE_SECONDS = 60.0
+PROBE_SECONDS = 120.0
 """What takes longer is not estimated: it learns while it runs, and says so by that."""
 
 
