@@ -5,7 +5,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from benchmarks.claims import mug_granularities
-from benchmarks.claims.mug import CLAIMS, FIRST, ROWS, is_shipped, rows_of_granularities, table
+from benchmarks.claims.mug import CLAIMS, FIRST, ROWS, is_shipped, measure, rows_of_granularities, table
 from benchmarks.claims.mug_granularities import GRANULARITIES
 from benchmarks.claims.paired import compare, judge
 from harness.catalog import Catalog
@@ -55,6 +55,26 @@ def test_what_is_left_out_is_averaged_over_seeds():
     (line,) = (each for each in lines if each.startswith("| without long"))
     assert "0.275 ± 0.035 | -0.075 [" in line
     assert rows_of_granularities(found)["one round, without long"] == pytest.approx({"a": 0.4, "b": 0.15})
+
+
+def test_a_row_runs_with_whose_weights_it_says(monkeypatch, tmp_path):
+    asked = {}
+
+    def run(card, bench, *, task, weights, preset, **settings):
+        asked[card, preset] = (task, weights)
+        raise StopIteration
+
+    monkeypatch.setattr("benchmarks.claims.mug.harness.run", run)
+    for row in ROWS:
+        with pytest.raises(StopIteration):
+            measure(row, "davis16-val", tmp_path, tmp_path / "out", tmp_path / "trained")
+    assert asked["mug-zvos", "small"] == ("object-zvos", WEIGHTS[0].name)
+    assert asked["mug-zvos", "maps"] == asked["centre-prior", ""] == ("object-zvos", "none")
+    assert asked["mug", "untrained"] == ("one-shot", "none")
+    first = next(row for row in ROWS if row.weights == FIRST)
+    with pytest.raises(StopIteration):
+        measure(first, "davis16-val", tmp_path, tmp_path / "out", tmp_path / "trained")
+    assert asked[first.card, first.preset] == ("object-zvos", str(tmp_path / "trained" / FIRST))
 
 
 def test_a_training_is_told_from_the_shipped_weights_by_what_the_network_has(tmp_path):

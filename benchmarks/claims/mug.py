@@ -63,7 +63,6 @@ ROWS = (
     Row("full", "mug-zvos", "small"),
     Row("round 1, without CRF", "mug-zvos", "small-no-crf", FIRST),
     Row("round 2, without CRF", "mug-zvos", "small-no-crf"),
-    Row("single frames", "mug-zvos", "frames"),
     Row("one-shot, untrained", "mug", "untrained", "none"),
     Row("one-shot, trained", "mug", "small"),
 )
@@ -84,17 +83,31 @@ CLAIMS = (
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--bench", default="davis16-val", show_default=True)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option(
+    "--trained",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the training for round 1 lies already; default: it is done in DIR/train.",
+)
 @click.option("--seeds", type=click.IntRange(min=0), default=3, show_default=True, help="Of claim 3; 0 leaves it out.")
 @click.option("--iterations", type=click.IntRange(min=1), default=60, show_default=True, help="Of each of its rounds.")
-def main(train_data: Path, held_out: str, data: Path, bench: str, out: Path, seeds: int, iterations: int) -> None:
+def main(
+    train_data: Path,
+    held_out: str,
+    data: Path,
+    bench: str,
+    out: Path,
+    trained: Path | None,
+    seeds: int,
+    iterations: int,
+) -> None:
     """Train and run what is missing, row by row, then print the table."""
     apart = held_out.split(",")
-    folder = out / "train"
+    folder = trained or out / "train"
     scores: dict[str, Scores] = {}
     for row in ROWS:
-        if row.weights == FIRST:
+        if row.weights == FIRST and trained is None:
             train(folder, train_data, apart)
-        scores[row.name] = measure(row, bench, data, out)
+        scores[row.name] = measure(row, bench, data, out, folder)
         click.echo(f"{row.name}: {mean_of(scores[row.name]):.3f}", err=True)
     if seeds:
         found = mug_granularities.measure(train_data, apart, data, bench, out / "granularities", seeds, iterations)
@@ -121,9 +134,9 @@ def is_shipped(folder: Path) -> bool:
     return kept.keys() == shipped.keys() and all(torch.equal(value, shipped[name]) for name, value in kept.items())
 
 
-def measure(row: Row, bench: str, data: Path, out: Path) -> Scores:
+def measure(row: Row, bench: str, data: Path, out: Path, training: Path) -> Scores:
     """J of each video, by a run that is reused where it is there."""
-    weights = {"shipped": WEIGHTS[0].name, "none": "none"}.get(row.weights, str(out / "train" / row.weights))
+    weights = {"shipped": WEIGHTS[0].name, "none": "none"}.get(row.weights, str(training / row.weights))
     outcome = harness.run(
         row.card,
         bench,
