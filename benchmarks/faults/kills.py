@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.faults.stage import OPTIONS, Stage, Trial, list_below, list_processes
 from harness.api.errors import HarnessError
-from harness.files import scratch_folder
+from harness.executors.own_cluster import AUTH
 
 MOST_A_RUN = 5
 """Workers that are killed in one run, before it may go on to its end."""
@@ -160,14 +160,12 @@ def kill_drivers(stage: Stage, draw: random.Random, trials: int) -> Iterator[Tri
                 shutil.rmtree(out)
                 continue
             left = [f"process {told}" for told in stage.wait_for_processes()]
+            left += [str(path) for path in Path("/tmp").glob(f"harness-ray-{driver.pid}-*")]
+            left += [name for name in AUTH if name in os.environ]
             wrong = stage.look(out)
             stage.run(out, executor="ray", workers=2, address=None if is_alone else cluster.address)
             wrong += stage.compare(out)
             left += stage.list_left(out)
-            if is_alone:
-                with scratch_folder("harness-ray", Path("/tmp")):  # as the next run on Ray does
-                    pass
-                left += [str(path) for path in Path("/tmp").glob(f"harness-ray-{driver.pid}-*")]
             on = "its own cluster" if is_alone else "a cluster that stays"
             yield Trial("driver", f"after {after:.2f} s, on {on}", True, tuple(wrong), tuple(left))
             shutil.rmtree(out)

@@ -7,14 +7,12 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from harness.api import errors
@@ -24,12 +22,14 @@ from harness.api.execution import Recipe, SessionElsewhere
 from harness.api.foreign import Interrupted, describe_error
 from harness.api.hookspecs import hookimpl
 from harness.api.records import VideoFailure, VideoResult
+from harness.executors import own_cluster
 from harness.executors.dealing import Dealing, Event
 
 CONNECT_SECONDS = 10.0
-SECONDS_TO_END = 10.0
-STORE_BYTES = 1 << 29
-"""Of shared memory, in a cluster of our own: masks on their way. Ray puts what is more on the disk."""
+TAKEN_FOR_DEAD = ("all references to the actor were removed", "its owner has died")
+"""What Ray says of an actor that somebody holds whom its head cannot reach."""
+MOST_TAKEN_FOR_DEAD = 3
+"""Actors lost so, one after the other, before the run stops: waiting helps nobody."""
 
 
 class Ray:
@@ -117,6 +117,7 @@ class RayCrew:
         self._places: dict[int, str] = {}
         self._asked: dict[Any, tuple[int, str]] = {}
         self._hired = 0
+        self._taken_for_dead = 0
 
     def hire(self) -> int:
         """Ask for an actor; Ray makes it once there is room."""
@@ -155,8 +156,21 @@ class RayCrew:
         try:
             found = self._ray.get(ended[0])
         except self._ray.exceptions.RayError as error:
+            self._refuse_to_be_dead(kind, describe_error(error))
             return Event(worker, "lost", why=f"worker on {place}: {describe_error(error)}")
+        self._taken_for_dead = 0
         return self._take(worker, kind, found)
+
+    def _refuse_to_be_dead(self, kind: str, why: str) -> None:
+        """EnvironmentProblem where the cluster ends actors that have not begun: it cannot call this process back."""
+        is_so = kind == "placed" and any(words in why for words in TAKEN_FOR_DEAD)
+        self._taken_for_dead = self._taken_for_dead + 1 if is_so else 0
+        if self._taken_for_dead >= MOST_TAKEN_FOR_DEAD:
+            raise EnvironmentProblem(
+                "the cluster takes this process for dead: its head cannot call back, and ends each worker at once",
+                hint="RAY_AUTH_MODE as it was where the cluster was started (now "
+                f"{os.environ.get('RAY_AUTH_MODE', 'not set')}), and no firewall between; the same command goes on",
+            )
 
     def _take(self, worker: int, kind: str, found: Any) -> Event:
         if kind == "placed":
@@ -197,27 +211,16 @@ def _cluster(recipe: Recipe, workers: int) -> Iterator[Any]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address != "local":
         _refuse_unreachable(address)
-        with _closing(ray):
+        with own_cluster.auth_as_before(), _closing(ray):
             with _hold_interrupts(), _words_for(address):
                 ray.init(address=address, **quiet)
             yield ray
         return
     cpus = max(os.cpu_count() or 1, workers * recipe.threads)
-    with recipe.scratch() as folder:
-        try:
-            with _closing(ray):
-                with _hold_interrupts(), _words_for("a cluster of this machine"):
-                    ray.init(
-                        address="local",
-                        num_cpus=cpus,
-                        include_dashboard=False,
-                        object_store_memory=STORE_BYTES,
-                        _temp_dir=str(folder),
-                        **quiet,
-                    )
-                yield ray
-        finally:
-            _empty(folder)
+    with recipe.scratch() as folder, own_cluster.kept(folder), own_cluster.auth_as_before(), _closing(ray):
+        with _hold_interrupts(), _words_for("a cluster of this machine"):
+            own_cluster.start(ray, folder, cpus, **quiet)
+        yield ray
 
 
 @contextmanager
@@ -245,16 +248,6 @@ def _hold_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if heard:
             raise Interrupted
-
-
-def _empty(folder: Path) -> None:
-    """Remove what Ray left in its folder; its processes may still write there while they end."""
-    until = time.monotonic() + SECONDS_TO_END
-    while any(folder.iterdir()) and time.monotonic() < until:
-        for path in list(folder.iterdir()):
-            with suppress(OSError):
-                path.unlink() if path.is_symlink() else shutil.rmtree(path)
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import pytest
 import harness
 from harness.api.errors import DataError, EnvironmentProblem, MethodFailed, UsageError
 from harness.api.foreign import Interrupted
+from harness.executors import own_cluster
 from harness.executors import ray as executor
 
 ASKED = {"plugin": "copyfirst", "bench": "mini-small", "task": "one-shot", "threads": 1}
@@ -127,6 +128,18 @@ def test_ray_restarts_nothing_and_an_actor_out_of_reach_is_killed():
     assert len(ray.killed) == 1
 
 
+def test_a_cluster_that_takes_this_process_for_dead_is_not_waited_for(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    gone = FakeRay.exceptions.RayError("The actor is dead because all references to the actor were removed including")
+    crew = executor.RayCrew(FakeRay({"describe_place": gone}), SimpleNamespace(threads=1, needs_gpu=False, text="{}"))
+    for _ in range(2):
+        crew.hire()
+        assert crew.wait_for_event(1).kind == "lost"
+    crew.hire()
+    with pytest.raises(EnvironmentProblem, match=r"cannot call back(.|\n)*RAY_AUTH_MODE as .* \(now token\)"):
+        crew.wait_for_event(1)
+
+
 def test_a_ctrl_c_that_ray_heard_first_is_one_and_every_actor_ends(monkeypatch):
     ray = FakeRay({"describe_place": KeyboardInterrupt()})
 
@@ -230,7 +243,7 @@ def cluster():
     made.node_options = node
     yield made
     made.shutdown()
-    executor._empty(place)
+    own_cluster.empty(place)
     place.rmdir()
 
 
@@ -310,6 +323,37 @@ class TestCluster:
         assert left == []  # the cluster ends the workers of a job whose driver is gone
         resume_until_whole(cluster, out)
         assert_as_inline(out, inline)
+
+    def test_a_cluster_takes_a_process_in_that_had_one_of_its_own(self, cluster, inline, tmp_path):
+        harness.run(**ASKED, executor="ray", workers=1, videos=["small-cross"], out=tmp_path / "own")
+        assert {name for name in own_cluster.AUTH if name in os.environ} == set()
+        run_on(cluster, tmp_path / "run")
+        assert_as_inline(tmp_path / "run", inline)
+
+    def test_helpers_that_hear_nothing_of_the_end_of_their_driver_are_ended(self, tmp_path):
+        # They stand still while it is killed, as on a busy machine: with seed 21 of the faults they lived for minutes.
+        command = [sys.executable, "-m", "harness", "run", "--plugin", "copyfirst", "--bench", "mini-small"]
+        command += ["--task", "one-shot", "--executor", "ray", "--workers", "2", "--out", str(tmp_path / "run")]
+        driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not any("default_worker.py" in told for told in below(driver.pid).values()):
+            assert driver.poll() is None
+            time.sleep(0.02)
+        of_it = below(driver.pid)
+        late = [process for process, told in of_it.items() if "default_worker.py" in told or "agent" in told.lower()]
+        for process in late:
+            os.kill(process, signal.SIGSTOP)
+        driver.kill()
+        driver.wait()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            left = [process for process, (_, told) in processes().items() if process in of_it and told]
+            folders = list(Path("/tmp").glob(f"harness-ray-{driver.pid}-*"))
+            if not left and not folders:
+                break
+            time.sleep(0.1)
+        for process in set(left) & set(late):
+            os.kill(process, signal.SIGKILL)
+        assert (left, folders) == ([], [])
 
     def test_a_cluster_of_our_own_leaves_no_process_and_no_folder(self, inline, tmp_path):
         before = {process for process, (_, told) in processes().items() if "/tmp/harness-ray-" in told}
