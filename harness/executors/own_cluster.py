@@ -19,6 +19,8 @@ from harness.executors import keeper
 SECONDS_TO_END = 10.0
 STORE_BYTES = 1 << 29
 """Of shared memory: masks on their way. Ray puts what is more on the disk."""
+START_TRIES = 3
+"""Ray gives its own processes half a minute to come up, which a busy machine may not have for them."""
 AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
 
 
@@ -30,20 +32,28 @@ def start(ray: Any, folder: Path, cpus: int, **options: Any) -> None:
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
         _let_ray_read_auth_again()
-    noted = {keeper.MARK: keeper.mark_of(os.getpid()), "SPT_NOENV": "1"}  # titles are not written over environments
-    with _lend(noted):
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=STORE_BYTES,
-            _temp_dir=str(folder),
-            **options,
-        )
+    mark = keeper.mark_of(os.getpid())
+    for tries_left in reversed(range(START_TRIES)):
+        with _lend({keeper.MARK: mark, "SPT_NOENV": "1"}):  # titles are not written over environments
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=STORE_BYTES,
+                    _temp_dir=str(folder),
+                    **options,
+                )
+                return
+            except Exception as error:
+                if not tries_left or "timed out" not in str(error):
+                    raise
+        ray.shutdown()
+        keeper.end_marked(mark)
 
 
 @contextmanager
-def kept(folder: Path) -> Iterator[None]:
+def keep(folder: Path) -> Iterator[None]:
     """End, and empty the folder of, the cluster that is started inside; also where this process is killed."""
     keeper.end_abandoned()
     mark = keeper.mark_of(os.getpid())

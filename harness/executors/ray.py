@@ -217,7 +217,7 @@ def _cluster(recipe: Recipe, workers: int) -> Iterator[Any]:
             yield ray
         return
     cpus = max(os.cpu_count() or 1, workers * recipe.threads)
-    with recipe.scratch() as folder, own_cluster.kept(folder), own_cluster.auth_as_before(), _closing(ray):
+    with recipe.scratch() as folder, own_cluster.keep(folder), own_cluster.auth_as_before(), _closing(ray):
         with _hold_interrupts(), _words_for("a cluster of this machine"):
             own_cluster.start(ray, folder, cpus, **quiet)
         yield ray

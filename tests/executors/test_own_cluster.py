@@ -85,7 +85,7 @@ def test_a_cluster_ends_with_its_run(how, tmp_path, monkeypatch):
     told, telling = os.pipe()
     run = os.fork()
     if not run:
-        with own_cluster.kept(folder):
+        with own_cluster.keep(folder):
             (folder / "session").mkdir()
             helper = subprocess.Popen(["sleep", "60"], env={keeper.MARK: keeper.mark_of(os.getpid())})
             os.write(telling, f"{helper.pid}\n".encode())
@@ -136,6 +136,23 @@ def test_a_cluster_of_our_own_has_a_token_of_its_own_and_this_process_is_as_befo
     assert (ray.options["address"], ray.options["num_cpus"], ray.options["log_to_driver"]) == ("local", 3, False)
     assert {name for name in own_cluster.AUTH if name in os.environ} == set()
     assert auth == ["token", None]
+
+
+def test_a_cluster_that_had_no_time_to_come_up_is_begun_again_and_one_that_cannot_is_not(auth, tmp_path, monkeypatch):
+    raised = [RuntimeError("The current node timed out during startup."), RuntimeError("no such folder")]
+    ended, begun = [], len(raised)
+
+    class Late(FakeRay):
+        def init(self, **options):
+            raise raised.pop(0)
+
+        def shutdown(self):
+            ended.append("shutdown")
+
+    monkeypatch.setattr(keeper, "end_marked", ended.append)
+    with own_cluster.auth_as_before(), pytest.raises(RuntimeError, match="no such folder"):
+        own_cluster.start(Late(), tmp_path, 1)
+    assert (begun - len(raised), ended) == (2, ["shutdown", HERE])
 
 
 def test_what_the_user_says_of_tokens_is_left_alone(auth, tmp_path, monkeypatch):

@@ -330,6 +330,29 @@ class TestCluster:
         run_on(cluster, tmp_path / "run")
         assert_as_inline(tmp_path / "run", inline)
 
+    def test_each_run_of_a_matrix_makes_what_it_makes_inline(self, cluster, tmp_path):
+        asked = [
+            "--plugin",
+            "copyfirst,centre-prior",
+            "--bench",
+            "mini-small",
+            "--videos",
+            "small-cross",
+            "--threads",
+            "1",
+        ]
+        ways = {"ray": ["--executor", "ray", "--workers", "2", "--address", cluster.address], "inline": []}
+        made = {}
+        for way, how in ways.items():
+            command = [sys.executable, "-m", "harness", "run", *asked, *how]
+            surroundings = {**os.environ, "HARNESS_RUNS": str(tmp_path / way)}
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=surroundings)
+            assert done.returncode == 0, done.stderr
+            runs = [path.parent for path in (tmp_path / way).rglob("record.json")]
+            made[way] = {json.loads((run / "record.json").read_text())["plugin"]["name"]: digests(run) for run in runs}
+        assert made["ray"] == made["inline"]
+        assert len(made["ray"]) == 2
+
     def test_helpers_that_hear_nothing_of_the_end_of_their_driver_are_ended(self, tmp_path):
         # They stand still while it is killed, as on a busy machine: with seed 21 of the faults they lived for minutes.
         command = [sys.executable, "-m", "harness", "run", "--plugin", "copyfirst", "--bench", "mini-small"]
