@@ -214,7 +214,7 @@ def describe_estimates(estimates: Estimates, kept: Collection[tuple[str, Clip]])
     known_sums = [seconds for seconds in sums if seconds is not None]
     least = "at least " if len(known_sums) < len(sums) else ""
     rows.append(["all", len(estimates), len(kept), f"{least}{describe_seconds(sum(known_sums))}", ""])
-    words = "by small clips, and a law of pixels and their square: it tells minutes from days, no more"
+    words = "by small clips with the machine as busy as it is, and a law of pixels: it tells minutes from days, no more"
     return f"{table(rows, ['method', 'points', 'kept', 'about', 'longest'])}\n{words}"
 
 

@@ -174,8 +174,9 @@ def draw_curves(found: Robustness, path: Path) -> None:
             values = [100 * point.value for point in curve.points]
             lows = [100 * (p.value - (p.value if p.low is None else p.low)) for p in curve.points]
             highs = [100 * ((p.value if p.high is None else p.high) - p.value) for p in curve.points]
-            colour = f"C{methods.index(name_line(curve)) % 10}"
-            places = [point.severity for point in curve.points]
+            place = methods.index(name_line(curve))
+            colour, aside = f"C{place % 10}", APART * (place - (len(methods) - 1) / 2)
+            places = [point.severity + aside for point in curve.points]
             axes.errorbar(places, values, [lows, highs], marker="o", capsize=2, color=colour, label=name_line(curve))
         axes.set_title(name)
         axes.set_xticks(PLACES)
