@@ -54,7 +54,7 @@ TOO_SLOW = ("selfsup-adapted", "selfsup-causal")
 ROBUSTNESS: dict[TaskName, tuple[str, ...]] = {
     "one-shot": ("copyfirst", "tvos", "selfsup", "mug"),
     "instance-zvos": ("moving-components", "dtnet"),
-    "object-zvos": ("flow-threshold",),
+    "object-zvos": ("flow-threshold", "imas"),
 }
 """Whose records of corrupted benchmarks are made; ``--method NAME`` makes those of any other."""
 

@@ -237,7 +237,7 @@ def _show_growth(
     kept = KeptPoints(wish.plots / "points", key_with(catalog), again=wish.again)
     estimates = estimate_growth(requests, clips, announce=tell, kept=kept)
     is_kept = {(request.plugin, clip) for request in requests for clip in clips if kept.find(request, clip)}
-    say(describe_estimates(estimates, is_kept), err=not wish.dry_run)
+    say(describe_estimates(estimates, is_kept, wish.base), err=not wish.dry_run)
     if wish.dry_run:
         return 0
     left = None if wish.seconds is None else max(0.0, wish.seconds - (time.monotonic() - begun))

@@ -199,7 +199,7 @@ def _difference(row: PrecisionRow, metric: str) -> str:
     return f"{found.value:+.4f}{ends}"
 
 
-def describe_estimates(estimates: Estimates, kept: Collection[tuple[str, Clip]]) -> str:
+def describe_estimates(estimates: Estimates, kept: Collection[tuple[str, Clip]], base: Clip) -> str:
     """How long growth would take, a line a method: what is kept already takes nothing."""
     rows = []
     for plugin in dict.fromkeys(name for name, _ in estimates):
@@ -215,7 +215,8 @@ def describe_estimates(estimates: Estimates, kept: Collection[tuple[str, Clip]])
     least = "at least " if len(known_sums) < len(sums) else ""
     rows.append(["all", len(estimates), len(kept), f"{least}{describe_seconds(sum(known_sums))}", ""])
     words = "by small clips with the machine as busy as it is, and a law of pixels: it tells minutes from days, no more"
-    return f"{table(rows, ['method', 'points', 'kept', 'about', 'longest'])}\n{words}"
+    axes = f"frames, objects and size grow one at a time, from {base.name}"
+    return f"{table(rows, ['method', 'points', 'kept', 'about', 'longest'])}\n{axes}\n{words}"
 
 
 def describe_growth(report: GrowthReport) -> str:

@@ -201,7 +201,9 @@ def test_several_frames_objects_or_sizes_are_a_growth_with_pictures(place, capsy
 def test_what_is_kept_is_not_measured_again_and_a_dry_run_measures_small_clips_alone(place, capsys, measured):
     words = ("methods", "--plugin", "toy", "--frames", "5,8", "--objects", "1,2", "--size", "16", "--plots", "made")
     assert run(*words, "--dry-run") == 0
-    assert "it tells minutes from days" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "frames, objects and size grow one at a time, from 29x16x5, 1 object" in out
+    assert "it tells minutes from days" in out
     assert measured == PROBES
     assert run(*words) == 0
     assert len(measured) == 3 + 3
