@@ -44,7 +44,11 @@ def test_the_table_has_a_line_a_claim_that_was_measured():
     lines = table(scores)
     assert len(lines) == 2 + len(CLAIMS) - len(GRANULARITIES)
     assert lines[2] == "| 1 | full 0.400 | maps alone 0.300 | +0.100 [+0.100, +0.100] | +0.208 | shown |"
-    assert "no difference shown" in lines[3]
+    assert "no difference to speak of" in lines[3]
+    scores["maps alone"] = {"a": 0.7, "b": 0.2}
+    assert "no difference shown" in table(scores)[2]
+    scores["maps alone"] = {"a": 0.6, "b": 0.4}
+    assert "the opposite is shown" in table(scores)[2]
 
 
 def test_what_is_left_out_is_averaged_over_seeds():

@@ -34,6 +34,9 @@ FIRST = "stage-round-1.safetensors"
 LEFT_OUT = {"frame": 17.8, "short": 6.7, "long": 5.2, "video": 1.6}
 """What the paper loses without each granularity, in points of J."""
 
+LEAST = 0.0005
+"""A mean difference of J that is 0 at three places is none, however sure."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -169,6 +172,8 @@ def describe(claim: Claim, scores: Mapping[str, Scores]) -> str:
     mean, low, high = compare(head, base)
     paper = "" if claim.paper is None else f"+{claim.paper / 100:.3f}"
     verdict = {"better": "shown", "worse": "the opposite is shown"}.get(judge(low, high), judge(low, high))
+    if abs(mean) < LEAST:
+        verdict = "no difference to speak of"
     return (
         f"| {claim.number} | {claim.row} {mean_of(head):.3f} | {claim.base} {mean_of(base):.3f} "
         f"| {mean:+.3f} [{low:+.3f}, {high:+.3f}] | {paper} | {verdict} |"
