@@ -151,7 +151,7 @@ def measure_growth(
             continue
         left = None if seconds is None else seconds - (time.monotonic() - started)
         if is_interrupted or (left is not None and left <= 0):
-            why = "interrupted" if is_interrupted else f"the {seconds:.0f} s were over"
+            why = "interrupted" if is_interrupted else "the time was over"
             points.append(_point(request.plugin, clip, "not measured", problem=why, estimated=told))
             continue
         announce(f"{request.plugin} on {clip.name}" + ("" if told is None else f", about {told:.0f} s"))
