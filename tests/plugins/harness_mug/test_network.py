@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness import DataError
+from harness.models.efficientnet_lite import FusedInvertedResidual, InvertedResidual
 from harness.models.resnet import BasicBlock
 from harness_mug.frames import lightness, working_size
 from harness_mug.network import (
@@ -118,3 +119,13 @@ def test_lightness_is_that_of_cie_lab_in_eight_bits():
 def test_a_frame_s_size_is_of_whole_cells():
     assert working_size((240, 427), 240, None, 8) == (240, 424)
     assert working_size((5, 3), 16, None, 8) == (24, 16)
+
+
+def test_a_small_trunk_is_fused_on_a_cpu_unless_plain_is_asked_for():
+    frames = 255 * torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    fused, plain = (Phi(build_network("small", 0), "cpu", torch.float32, plain=plain) for plain in (False, True))
+    kinds = [{type(block) for block in each.network.trunk._blocks} for each in (fused, plain)]
+    assert kinds == [{FusedInvertedResidual}, {InvertedResidual}]
+    with torch.inference_mode():
+        found, expected = fused.embed(frames).x, plain.embed(frames).x
+    assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()))
