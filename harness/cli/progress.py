@@ -39,7 +39,14 @@ def progress_for(plan: Plan) -> Iterator[Shown]:
         yield _Lines(len(plan.samples))
         return
     from rich.console import Console  # a twentieth of the start of a score, which a pipe does not need
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     columns = (
