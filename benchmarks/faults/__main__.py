@@ -16,7 +16,7 @@ import click
 import torch
 
 from benchmarks.faults.files import cut_files, fill_disks, put_foreign_files, run_two, turn_clocks
-from benchmarks.faults.kills import Skipped, kill_actors, kill_drivers, kill_runners, kill_workers
+from benchmarks.faults.kills import Skipped, kill_actors, kill_clusters, kill_drivers, kill_runners, kill_workers
 from benchmarks.faults.stage import Stage, Trial
 from harness.cli.terminal import table
 from harness.files import write_atomically
@@ -28,13 +28,14 @@ KINDS: dict[str, tuple[Play, float, str]] = {
     "worker": (kill_workers, 0.25, "SIGKILL of a worker process, or of what watches over it"),
     "actor": (kill_actors, 0.2, "SIGKILL of an actor on a Ray cluster of two nodes"),
     "driver": (kill_drivers, 0.05, "SIGKILL of the run that drives actors"),
+    "cluster": (kill_clusters, 0.05, "SIGKILL of a process of Ray's, or of what watches over a run's own cluster"),
     "cut": (cut_files, 0.2, "a file of a finished run cut short, or one bit of it turned"),
     "foreign": (put_foreign_files, 0.1, "files of nobody's in a run's folder"),
     "two": (run_two, 0.1, "two runs in one folder"),
     "disk": (fill_disks, 0.1, "a full disk"),
     "clocks": (turn_clocks, 0.1, "a clock that jumps, files of odd dates, and a kill"),
 }
-"""Kind -> who plays it, how many times for each of ``--trials``, what it is. The first four are the kills."""
+"""Kind -> who plays it, how many times for each of ``--trials``, what it is. The first four are the 200 kills."""
 
 
 @click.command()

@@ -28,6 +28,19 @@ TRIES = 6
 DRIVER_SECONDS = 12.0
 """Within so long of its start a driver is killed: it connects, its actors build, videos are worked through."""
 
+SECONDS_TO_NOTICE = 180.0
+"""Ray itself gives a head that is gone a minute, and its own processes half a minute to come up, three times."""
+OF_A_CLUSTER = (
+    "gcs_server",
+    "raylet/raylet",
+    "keeper.py",
+    "log_monitor.py",
+    "DashboardAgent",
+    "RuntimeEnvAgent",
+    "IDLE",
+)
+BY_RAY = (sys.executable, "-m", "harness", "run", *OPTIONS, "--executor", "ray", "--workers", "2")
+
 
 class Skipped(Exception):
     """This machine cannot play the fault."""
@@ -149,9 +162,8 @@ def kill_drivers(stage: Stage, draw: random.Random, trials: int) -> Iterator[Tri
         while done < trials:
             out, is_alone = stage.new(), done % 2 == 1
             where = [] if is_alone else ["--address", cluster.address]
-            command = [sys.executable, "-m", "harness", "run", *OPTIONS, "--executor", "ray", "--workers", "2", *where]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            driver = subprocess.Popen([*command, "--out", str(out)], **quiet)
+            driver = subprocess.Popen([*BY_RAY, *where, "--out", str(out)], **quiet)
             after = draw.uniform(0, DRIVER_SECONDS * (2 if is_alone else 1))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 driver.wait(after)
@@ -172,11 +184,56 @@ def kill_drivers(stage: Stage, draw: random.Random, trials: int) -> Iterator[Tri
             done += 1
 
 
+def kill_clusters(stage: Stage, draw: random.Random, trials: int) -> Iterator[Trial]:
+    """One process of a run's own cluster is killed, or what watches over it; then the same command goes on."""
+    _refuse_without_ray()
+    done = 0
+    while done < trials:
+        out, kind, after = stage.new(), draw.choice(OF_A_CLUSTER), draw.uniform(0, DRIVER_SECONDS)
+        driver = subprocess.Popen([*BY_RAY, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        there: list[int] = []
+        while driver.poll() is None and not there:
+            time.sleep(0.02)
+            there = _find_of_cluster(driver.pid, kind)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            driver.wait(after)
+        if driver.poll() is not None:  # it had come to its end
+            shutil.rmtree(out)
+            continue
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(there[0], signal.SIGKILL)
+        wrong: list[str] = []
+        try:
+            driver.wait(SECONDS_TO_NOTICE)
+        except subprocess.TimeoutExpired:
+            wrong.append(f"the run does not end within {SECONDS_TO_NOTICE:.0f} s")
+            driver.kill()
+            driver.wait()
+        left = [f"process {told}" for told in stage.wait_for_processes()]
+        left += [str(path) for path in Path("/tmp").glob(f"harness-ray-{driver.pid}-*")]
+        wrong += stage.look(out)
+        stage.run(out, executor="ray", workers=2)
+        wrong += stage.compare(out)
+        left += stage.list_left(out)
+        yield Trial("cluster", f"{kind}, {after:.2f} s after it was there", True, tuple(wrong), tuple(left))
+        done += 1
+        shutil.rmtree(out)
+
+
+def _find_of_cluster(driver: int, kind: str) -> list[int]:
+    """The processes below the driver whose program, as ``ps`` shows it before any option, is of this kind."""
+    return sorted(process for process, told in list_below(driver).items() if kind in told.partition(" --")[0])
+
+
+def _refuse_without_ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise Skipped("Ray is not installed: pip install 'vos-harness[ray]'")
+
+
 @contextlib.contextmanager
 def two_nodes(stage: Stage) -> Iterator[Any]:
     """A cluster of two nodes on this machine, of one CPU each; Skipped where Ray is not installed."""
-    if importlib.util.find_spec("ray") is None:
-        raise Skipped("Ray is not installed: pip install 'vos-harness[ray]'")
+    _refuse_without_ray()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = ".*"
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
