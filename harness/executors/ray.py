@@ -26,6 +26,7 @@ from harness.executors import own_cluster
 from harness.executors.dealing import Dealing, Event
 
 CONNECT_SECONDS = 10.0
+NO_WAY_IN = "ray status, on a node of the cluster; RAY_AUTH_MODE=token and its token, where that asks for one"
 TAKEN_FOR_DEAD = ("all references to the actor were removed", "its owner has died")
 """What Ray says of an actor that somebody holds whom its head cannot reach."""
 MOST_TAKEN_FOR_DEAD = 3
@@ -257,7 +258,7 @@ def _words_for(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         first = describe_error(error).splitlines()[0]
-        raise EnvironmentProblem(f"Ray, {what}: {first}", hint="ray status, on a node of the cluster") from error
+        raise EnvironmentProblem(f"Ray, {what}: {first}", hint=NO_WAY_IN) from error
 
 
 def _refuse_unreachable(address: str) -> None:
