@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.long_video``. Each case is a generated clip in a process of its own, as in ``harness bench
 methods``; a row says what the process holds after a quarter, the half, three quarters and all of the frames. What was
-measured is kept and not measured again as long as the code is the same. docs/bench.md holds the rows.
+measured is kept and not measured again as long as the code is the same. docs/growth.md holds the rows.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from harness.machine import list_cores
+
 if TYPE_CHECKING:
     from harness.api.video import Sample
 
@@ -33,7 +35,7 @@ def hands_for(device: str, *, at_once: int = 1) -> int:
     """
     if not device.startswith("cuda"):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(list_cores()) or os.cpu_count() or 1
     return max(1, min(MOST_HANDS, cores // at_once - 1))
 
 

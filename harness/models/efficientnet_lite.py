@@ -228,6 +228,7 @@ def fold_lite_norms(network: nn.Module) -> None:
 class FusedSame(FusedConvolution):
     """A `SameConvolution` for test time, which cuts activations off and adds a shortcut itself."""
 
+    most = MOST
     is_padded_before = False
 
     @classmethod
@@ -239,15 +240,10 @@ class FusedSame(FusedConvolution):
         return made
 
     def forward(
-        self,
-        x: Float[Tensor, "B C H W"],
-        shortcut: Float[Tensor, "B D h w"] | None = None,
-        *,
-        clip: bool = False,
-        most: float | None = MOST,
+        self, x: Float[Tensor, "B C H W"], shortcut: Float[Tensor, "B D h w"] | None = None, *, clip: bool = False
     ) -> Float[Tensor, "B D h w"]:
         padded = pad_same(x, self.kernel_size[0], self.stride[0]) if self.is_padded_before else x
-        return super().forward(padded, shortcut, clip=clip, most=most)
+        return super().forward(padded, shortcut, clip=clip)
 
 
 class FusedInvertedResidual(nn.Module):

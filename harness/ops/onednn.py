@@ -37,6 +37,8 @@ def multiply(left: Float[Tensor, "M C"], right: Float[Tensor, "N C"]) -> Float[T
 class FusedConvolution(nn.Conv2d):
     """A convolution for test time that adds a shortcut and clips at 0, or at 0 and ``most``, itself."""
 
+    most: float | None = None
+
     @classmethod
     def of(cls, convolution: nn.Conv2d) -> FusedConvolution:
         """The same convolution, on the same weights."""
@@ -45,21 +47,16 @@ class FusedConvolution(nn.Conv2d):
         return made
 
     def forward(
-        self,
-        x: Float[Tensor, "B C H W"],
-        shortcut: Float[Tensor, "B D h w"] | None = None,
-        *,
-        clip: bool = False,
-        most: float | None = None,
+        self, x: Float[Tensor, "B C H W"], shortcut: Float[Tensor, "B D h w"] | None = None, *, clip: bool = False
     ) -> Float[Tensor, "B D h w"]:
         """The convolution of ``x``, with ``shortcut`` added, and then clipped; neither is changed."""
         pads_zeros = self.padding_mode == "zeros" and not isinstance(self.padding, str)
         if not pads_zeros or x.dim() != 4 or not _suits(x, self.weight):
             made = super().forward(x)
             made = made if shortcut is None else made + shortcut
-            return made.clamp_(0, most) if clip else made
+            return made.clamp_(0, self.most) if clip else made
         how = self.padding, self.stride, self.dilation, self.groups
-        pointwise = torch.ops.mkldnn._convolution_pointwise
+        pointwise, most = torch.ops.mkldnn._convolution_pointwise, self.most
         found: Tensor
         last: str | None
         if shortcut is None:

@@ -40,7 +40,9 @@ def test_a_fused_convolution_adds_and_clips_as_three_operations_do(layer, has_sh
     expected = expected if shortcut is None else expected + shortcut
     found = FusedConvolution.of(layer.float())(x, shortcut, clip=clip)
     assert torch.allclose(found, (expected.relu() if clip else expected).float(), atol=1e-5)
-    narrow = FusedConvolution.of(layer.float())(x, shortcut, clip=clip, most=0.5)
+    bounded = FusedConvolution.of(layer.float())
+    bounded.most = 0.5
+    narrow = bounded(x, shortcut, clip=clip)
     assert torch.allclose(narrow, (expected.clamp(0, 0.5) if clip else expected).float(), atol=1e-5)
     assert torch.equal(x, before[0])
     assert shortcut is None or torch.equal(shortcut, before[1])
