@@ -1,8 +1,9 @@
 """A match judged: the ratio of each clock, the change of each figure, and which rules of a gate hold.
 
-A speed rule fails only where the ratio is beyond the limit *and* its interval leaves out 1; memory only where every
-fresh process of head took more than every one of base; and either only where a second match finds it too. A process of
-equal code may be slower than another for as long as it lives, which no number of rounds shows: other processes do.
+A speed rule fails only where the ratio is beyond the limit, its interval leaves out 1 and the difference is more than
+a clock's own; memory only where every fresh process of head took more than every one of base; and either only where a
+second match finds it too. A process of equal code may be slower than another for as long as it lives, which no number
+of rounds shows: other processes do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from harness.api.tasks import TASKS
 from harness.catalog import Catalog
 from harness.ranking.compare import Comparison, Ruling, compare
 from harness.ranking.gate import AccuracyRule, ClockName, Gate, SpeedRule
-from harness.ranking.rounds import Ratio, ratio_of_rounds
+from harness.ranking.rounds import FEWEST_ROUNDS, Ratio, ratio_of_rounds
 from harness.running.finished import columns_of
 
 CPU_LOSS = 0.07
@@ -25,6 +26,8 @@ GPU_LOSS = 0.03
 MEMORY_LOSS = 0.10
 LEAST_MEMORY_MIB = 4.0
 """A difference below it is the allocator's own: four runs of one method differed by 2.6 (docs/timing.md)."""
+LEAST_MS = 0.02
+"""A difference of a frame below it is the clock's and the caches' own: equal code of 0.02 ms differed by 0.003."""
 ACCURACY_LOSS = 0.005
 _MEMORY: ClockName = "added_memory_mib"
 
@@ -125,8 +128,14 @@ def _rule_measured(clock: ClockName, rule: SpeedRule, match: Match, ratios: Mapp
     if clock not in ratios:
         return None
     ratio = ratios[clock]
-    is_worse = ratio.value > 1 + rule.max_loss and ratio.low > 1
-    return Ruling(_name(clock, rule), not is_worse, f"takes {describe_ratio(ratio)} as long")
+    found = f"takes {describe_ratio(ratio)} as long"
+    if ratio.value <= 1 + rule.max_loss or ratio.low <= 1:
+        return Ruling(_name(clock, rule), True, found)
+    if ratio.rounds < FEWEST_ROUNDS:
+        return Ruling(_name(clock, rule), True, f"{found}; --rounds {ratio.rounds} cannot tell, {FEWEST_ROUNDS} can")
+    if ratio.longer_by_ms < LEAST_MS:
+        return Ruling(_name(clock, rule), True, f"{found}, by less than {LEAST_MS} ms, which says nothing")
+    return Ruling(_name(clock, rule), False, found)
 
 
 def _rule_missing(clock: ClockName, gate: Gate, match: Match) -> Ruling:

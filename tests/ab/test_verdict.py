@@ -66,6 +66,23 @@ def test_a_loss_beyond_the_limit_that_is_not_clear_passes(match_of, toy_catalog)
     assert verdict.passed
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "rounds", "found"),
+    [
+        (0.02, 4, "by less than 0.02 ms, which says nothing"),
+        (5.0, 2, "--rounds 2 cannot tell, 3 can"),
+        (5.0, 3, ""),
+        (0.2, 3, ""),
+    ],
+)
+def test_a_loss_counts_where_rounds_and_clocks_can_tell_it(match_of, toy_catalog, milliseconds, rounds, found):
+    base = dict.fromkeys(EVEN, [milliseconds] * rounds)
+    verdict = judge(replace(match_of(), clocks={"model_cpu_ms": (base, take(base, 1.15))}), toy_catalog)
+    assert verdict.passed is bool(found)
+    assert verdict.to_confirm == (() if found else ("model_cpu_ms",))
+    assert verdict.rulings[-1].found.endswith(found)
+
+
 def test_what_other_processes_do_not_find_is_no_loss(match_of, toy_catalog):
     """Equal code once took 1.086 [1.079, 1.092] as long in one pair of processes, and 1.00 in every other."""
     verdict = judge(match_of(1.086), toy_catalog, again=match_of())

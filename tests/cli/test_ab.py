@@ -45,7 +45,7 @@ def test_a_loss_of_speed_is_played_again_by_other_processes(tmp_path, monkeypatc
 
     def play(base, head, catalog, out, terms, on_note):
         played.append((out.relative_to(tmp_path).as_posix(), terms.seed))
-        clocks = {"model_cpu_ms": ({"a": [10.0, 10.0]}, {"a": [15.0 / len(played)] * 2})}
+        clocks = {"model_cpu_ms": ({"a": [10.0] * 3}, {"a": [15.0 / len(played)] * 3})}
         return Match(record, record, terms, clocks, differing={"a": 0})
 
     monkeypatch.setattr("harness.ab.match.play_match", play)

@@ -99,7 +99,7 @@ def threads_of(frames):
 
 
 def test_another_thread_joins_where_a_frame_is_late_and_the_order_is_kept(tests_tools):
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=60)
     asked = []
 
     def read(t):

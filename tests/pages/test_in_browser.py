@@ -116,13 +116,12 @@ def test_a_table_is_sorted_and_filtered_by_the_keyboard_alone(site, open_page):
     button = page.locator("#board1 th button", has_text="fps (model clock)")
     button.focus()
     page.keyboard.press("Enter")
-    page.locator("#board1 th[aria-sort]").wait_for()
-    page.wait_for_timeout(100)
+    page.locator("#board1 th[aria-sort=ascending]").wait_for()
     first = [float(one) for one in page.evaluate(speeds)]
     assert first == sorted(first)
     button.focus()
     page.keyboard.press("Enter")
-    page.wait_for_timeout(100)
+    page.locator("#board1 th[aria-sort=descending]").wait_for()
     assert [float(one) for one in page.evaluate(speeds)] == sorted(first, reverse=True)
     page.locator("input[name=words]").focus()
     page.keyboard.type("two")
@@ -136,7 +135,7 @@ def test_the_theme_is_the_readers_choice_and_plots_follow(site, open_page):
     ink = "document.querySelector('.plot svg text').getAttribute('fill')"
     light = page.evaluate(ground), page.evaluate(ink)
     page.locator("#theme").click()
-    page.wait_for_timeout(500)
+    page.wait_for_function(f"{ink} !== '{light[1]}'")  # plots are drawn anew after the page's own colours
     dark = page.evaluate(ground), page.evaluate(ink)
     assert light[0] != dark[0]
     assert light[1] != dark[1]

@@ -13,13 +13,14 @@ def slower(rounds, by):
 
 def test_equal_rounds_have_the_ratio_one_and_are_not_clear():
     found = ratio_of_rounds(STEADY, STEADY)
-    assert found == Ratio(1.0, 1.0, 1.0)
+    assert found == Ratio(1.0, 1.0, 1.0, longer_by_ms=0.0, rounds=8)
     assert not found.is_clear
 
 
 def test_a_slowdown_of_every_turn_is_found_whole_and_clear():
     found = ratio_of_rounds(STEADY, slower(STEADY, 1.15))
     assert (found.value, found.low, found.high) == pytest.approx((1.15, 1.15, 1.15))
+    assert found.longer_by_ms == pytest.approx(0.15 * 200**0.5)  # of the mean over videos, by their product
     assert found.is_clear
 
 
