@@ -58,8 +58,10 @@ class Loops:
 
     ``entry("u1*, i8 -> i8")`` decorates a loop that is called from outside: arrays are passed as pointers (``*``) to
     contiguous elements, their shapes as numbers. ``inner`` decorates one that is called by loops only. A loop
-    allocates nothing and raises nothing, for both would need Numba's run time. Write ``@no_type_check`` below both, or
-    the shape checks of the tests would stand between Numba and the function.
+    allocates nothing and raises nothing, for both would need Numba's run time. One that has to be quick takes
+    ``np.uint64`` indices: a signed one may count from the end, and to ask that of each keeps a loop from being
+    vectorised. Write ``@no_type_check`` below both, or the shape checks of the tests would stand between Numba and
+    the function.
     """
 
     def __init__(self, file: str) -> None:

@@ -37,13 +37,14 @@ def mark_ids(values, size, seen):
         value = values[at]
         seen[value] = 1
         changed = np.uint8(0)
+        first = np.uint64(at)
         if at + _BLOCK <= size:
             for k in range(_BLOCK):
-                changed |= values[at + k] ^ value
+                changed |= values[first + np.uint64(k)] ^ value
         else:
             changed = np.uint8(1)
         if changed != 0:
             for k in range(at, min(at + _BLOCK, size)):
-                seen[values[k]] = 1
+                seen[values[np.uint64(k)]] = 1
         at += _BLOCK
     return 0

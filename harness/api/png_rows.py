@@ -75,19 +75,19 @@ def _undo_left(coded, row):
         if x + size <= row.size:
             changed = np.uint8(0)
             for k in range(_LONG):
-                changed |= coded[x + k]
+                changed |= coded[np.uint64(x) + np.uint64(k)]
         if changed != 0 and x + _SHORT <= row.size:
             size = _SHORT
             changed = np.uint8(0)
             for k in range(_SHORT):
-                changed |= coded[x + k]
+                changed |= coded[np.uint64(x) + np.uint64(k)]
         if changed == 0:
             for k in range(x, x + size):
-                row[k] = left
+                row[np.uint64(k)] = left
         else:
             for k in range(x, min(x + size, row.size)):
-                left = (left + np.int64(coded[k])) & 255
-                row[k] = left
+                left = (left + np.int64(coded[np.uint64(k)])) & 255
+                row[np.uint64(k)] = left
         x += size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import cast
@@ -10,7 +11,7 @@ from typing import cast
 from harness.api.contracts import Method, Weights
 from harness.api.errors import DataError, PluginError, VerificationFailed
 from harness.api.foreign import make_storable
-from harness.api.kept_digests import find_digest
+from harness.api.kept_digests import ask_disk, find_digest
 from harness.api.records import MethodInfo, PluginInfo, WeightsInfo
 from harness.api.tasks import TaskName
 from harness.api.weights_facts import count_parameters
@@ -91,15 +92,18 @@ def code_digest(module: str) -> str:
     if file is None:
         return ""
     path = Path(file)
-    files = _code_of(path.parent) if path.name == "__init__.py" else [path]
-    return find_digest("code", [("", file) for file in files], lambda: digest_of_files(files))
+    files = _code_of(path.parent) if path.name == "__init__.py" else [os.fspath(path)]
+    return find_digest("code", [("", file) for file in files], lambda: digest_of_files(map(Path, files)))
 
 
-def _code_of(package: Path) -> list[Path]:
+def _code_of(package: Path) -> list[str]:
     """Every file that is not large and lies in no folder of a cache."""
     found = []
     for folder, folders, names in os.walk(package):  # four times faster than rglob, at each start of a command
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
         found += [os.path.join(folder, name) for name in names if not name.startswith(".")]
-    small = [name for name in found if os.path.isfile(name) and os.path.getsize(name) <= LARGEST_SOURCE]
-    return [Path(name) for name in sorted(small, key=lambda name: name.split(os.sep))]
+    return sorted((name for name in found if _is_source(ask_disk(name))), key=lambda name: name.split(os.sep))
+
+
+def _is_source(found: os.stat_result | None) -> bool:
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_SOURCE

@@ -202,7 +202,8 @@ def _measure_maps(masks: VideoMasks, metrics: Mapping[str, Any], rule: Rule) -> 
 def _list_frames(masks: VideoMasks, rule: Rule) -> list[int]:
     """The frames whose predictions are opened: those with a truth, and of the others those that are there."""
     frames = () if masks.sample.read_truth is None else list_scored_frames(masks.sample, rule)
-    return [frame for frame in frames if masks.is_there(frame) or _has_truth(masks.sample, frame)]
+    known = masks.sample.truth_frames or ()
+    return [frame for frame in frames if frame in known or masks.is_there(frame) or _has_truth(masks.sample, frame)]
 
 
 def _has_truth(sample: Sample, frame: int) -> bool:
@@ -248,19 +249,30 @@ def look_over(
         raise DataError.at(folder, found="no such folder", expected="one folder of PNG masks a video")
     found = {sample.name: VideoMasks.find(folder, sample) for sample in samples}
     wanted = [(masks.sample, path) for masks in found.values() for path in _list_wanted(masks, frames_of, rule)]
-    missing = [path for _, path in wanted if not path.is_file()]
+    missing, odd = [], None
+    for sample, path in wanted:
+        try:
+            _check_header(path, sample)
+        except DataError as error:
+            if not path.is_file():
+                missing.append(path)
+            odd = odd or error
     if missing:
         raise _incomplete(folder, samples, missing, hint)
-    for sample, path in wanted:
-        header = read_mask_header(path)
-        if (header.height, header.width) != (sample.height, sample.width):
-            raise DataError.at(
-                path,
-                found=f"a mask of {header.height} x {header.width} (rows x columns)",
-                expected=f"{sample.height} x {sample.width} as the video's frames",
-                hint="resize the masks with nearest neighbour",
-            )
+    if odd:
+        raise odd
     return found
+
+
+def _check_header(path: Path, sample: Sample) -> None:
+    header = read_mask_header(path)
+    if (header.height, header.width) != (sample.height, sample.width):
+        raise DataError.at(
+            path,
+            found=f"a mask of {header.height} x {header.width} (rows x columns)",
+            expected=f"{sample.height} x {sample.width} as the video's frames",
+            hint="resize the masks with nearest neighbour",
+        )
 
 
 def _list_wanted(

@@ -121,8 +121,9 @@ def _cut(labels, words, slots, starts, values):
             if others == _NOTHING:
                 while word + _WORDS <= whole:
                     changed = _NOTHING
+                    first = np.uint64(word)
                     for k in range(_WORDS):
-                        changed |= words[word + k] ^ same
+                        changed |= words[first + np.uint64(k)] ^ same
                     if changed != _NOTHING:
                         break
                     word += _WORDS
@@ -242,25 +243,41 @@ def _spread(grown, y, word, before, within, beyond):
 
 @LOOPS.inner
 @no_type_check
+def _widen(within, width, wanted):
+    """Bits that were grown to both sides by ``width``, grown by ``wanted``; what leaves the word is lost."""
+    while width < wanted:
+        step = min(wanted - width, 2 * width + 1)
+        within |= (within << np.uint64(step)) | (within >> np.uint64(step))
+        width += step
+    return within
+
+
+@LOOPS.inner
+@no_type_check
 def _grow(edge, box, half_widths, grown, grown_box):
     """Dilate one boundary by the disk into ``grown``, which is cleared first where it was used."""
     _clear(grown, grown_box)
     radius = half_widths.size - 1
     grown_box[_TOP], grown_box[_BOTTOM] = max(box[_TOP] - radius, 0), min(box[_BOTTOM] + radius, edge.shape[0] - 1)
     grown_box[_LEFT], grown_box[_RIGHT] = max(box[_LEFT] - 1, 0), min(box[_RIGHT] + 1, edge.shape[1] - 1)
+    rim = (_ONES << np.uint64(64 - radius)) | (_ONES >> np.uint64(64 - radius))
     for y in range(box[_TOP], box[_BOTTOM] + 1):
+        is_inside = radius <= y < edge.shape[0] - radius
         for word in range(box[_LEFT], box[_RIGHT] + 1):
             bits = edge[y, word]
             if bits == _NOTHING:
                 continue
             within, width = bits, 0
+            if is_inside and bits & rim == _NOTHING:  # the disk stays in the word and in the image
+                for distance in range(radius, -1, -1):
+                    within, width = _widen(within, width, half_widths[distance]), half_widths[distance]
+                    grown[np.uint64(y + distance), np.uint64(word)] |= within
+                    grown[np.uint64(y - distance), np.uint64(word)] |= within
+                continue
             before = beyond = _NOTHING
             for distance in range(radius, -1, -1):
                 if width < half_widths[distance]:
-                    while width < half_widths[distance]:
-                        step = min(half_widths[distance] - width, 2 * width + 1)
-                        within |= (within << np.uint64(step)) | (within >> np.uint64(step))
-                        width += step
+                    within, width = _widen(within, width, half_widths[distance]), half_widths[distance]
                     before = bits << np.uint64(64 - width)
                     before |= _NOTHING - before  # every bit from the lowest one up
                     beyond = bits >> np.uint64(64 - width)

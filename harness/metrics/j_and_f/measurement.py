@@ -117,14 +117,14 @@ class JFMeasurement:
 
     def _series(self) -> tuple[Float64[np.ndarray, "N T"], Float64[np.ndarray, "N T"]]:
         """J and F of each object and frame, NaN where the object is not scored."""
-        J = np.full((len(self._objects.ids), len(self._frames)), np.nan)
-        F = J.copy()
+        objects = len(self._objects.ids)
+        counts = np.zeros((objects, len(self._frames), 6), np.int64)
+        scored = np.zeros((objects, len(self._frames)), bool)
         for t, frame in enumerate(self._frames):
-            objects = np.flatnonzero(frame.scored)
-            J[objects, t], F[objects, t] = similarity_and_accuracy(frame.counts[objects])
-            if self._rule.both_empty == "left-out":
-                empty = objects[frame.counts[objects, UNION] == 0]
-                J[empty, t] = F[empty, t] = np.nan
+            counts[: len(frame.counts), t], scored[: len(frame.scored), t] = frame.counts, frame.scored
+        if self._rule.both_empty == "left-out":
+            scored &= counts[..., UNION] > 0
+        J, F = (np.where(scored, values, np.nan) for values in similarity_and_accuracy(counts))
         return J, F
 
     def _match(self) -> tuple[Float64[np.ndarray, "N T"], Float64[np.ndarray, "N T"], dict[str, int]]:
