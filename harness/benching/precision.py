@@ -20,7 +20,7 @@ from harness.planning.plan import Plan, resolve
 from harness.planning.request import Request
 from harness.ranking.compare import compare
 from harness.ranking.intervals import Difference
-from harness.ranking.standings import model_fps
+from harness.ranking.speeds import model_fps
 from harness.running.runner import run
 from harness.version import __version__
 

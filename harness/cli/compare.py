@@ -17,7 +17,7 @@ from harness.ranking.compare import Comparison, SpeedChange, compare
 from harness.ranking.gate import read_gate
 from harness.ranking.sides import Side
 from harness.ranking.significance import FEWEST, Significance
-from harness.ranking.standings import has_throughput
+from harness.ranking.speeds import has_throughput
 from harness.running.finished import columns_of, read_digests, read_frame_ms, read_run
 
 

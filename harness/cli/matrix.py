@@ -21,7 +21,7 @@ from harness.planning.places import runs_folder
 from harness.planning.request import Request
 from harness.planning.rules import find_rule
 from harness.ranking.figures import accuracy, main_column
-from harness.ranking.standings import model_fps
+from harness.ranking.speeds import model_fps
 
 Play = Callable[[Mapping[str, Any], Path | None], End]
 MIB = 2**20

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from harness.api.records import Interval, Latency, RunRecord, Timing, VideoSummary
 from harness.cli.terminal import one_line, table
-from harness.ranking.figures import mean_of
-from harness.ranking.standings import timing_of
+from harness.ranking.speeds import timing_of
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -76,6 +75,8 @@ def attributes_table(record: RunRecord) -> str:
 
 
 def _mean(videos: Sequence[VideoSummary], column: str, record: RunRecord) -> float | None:
+    from harness.ranking.figures import mean_of  # with the statistics, which few tables need
+
     return mean_of(record.model_copy(update={"videos": list(videos)}), column, samples=1).value
 
 

@@ -20,7 +20,7 @@ from harness.files import write_atomically
 from harness.planning.plan import Plan, resolve
 from harness.planning.request import Request
 from harness.planning.rules import find_rule
-from harness.ranking.standings import model_fps, timing_of
+from harness.ranking.speeds import model_fps, timing_of
 from harness.running.runner import run
 from harness.version import __version__
 

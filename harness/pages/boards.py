@@ -11,7 +11,8 @@ from harness.api.tasks import TASKS
 from harness.pages import plots, words
 from harness.ranking.figures import figure, interval_to_show, list_columns, main_column
 from harness.ranking.seeds import SeedGroup
-from harness.ranking.standings import Apart, Board, Row, Standing, e2e_fps, model_fps, timing_of
+from harness.ranking.speeds import e2e_fps, model_fps, timing_of
+from harness.ranking.standings import Apart, Board, Row, Standing
 
 Place = tuple[str, str]
 """A benchmark and a task."""

@@ -20,7 +20,8 @@ from harness.pages.series import Results
 from harness.pages.videos import index_of_videos, page_of_video, write_videos
 from harness.ranking.figures import interval_to_show, list_columns
 from harness.ranking.robustness import Robustness, robustness_of
-from harness.ranking.standings import Standing, model_fps, standings
+from harness.ranking.speeds import model_fps
+from harness.ranking.standings import Standing, standings
 
 TITLE = "Leaderboard of vos-harness"
 

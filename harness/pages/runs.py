@@ -9,7 +9,7 @@ from typing import Any
 from harness.api.records import RunRecord, StageTime
 from harness.pages import words
 from harness.ranking.figures import interval_to_show, list_columns, main_column, rows_by_video
-from harness.ranking.standings import timing_of
+from harness.ranking.speeds import timing_of
 
 STEPS = 10
 """Shades of the heat map."""

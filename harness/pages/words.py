@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from harness.api.records import Conditions, Interval, RunRecord
-from harness.ranking.standings import has_throughput
+from harness.ranking.speeds import has_throughput
 
 NONE = "–"
 LONGEST = 160

@@ -20,7 +20,8 @@ from harness.ranking.gate import CLOCKS, Gate
 from harness.ranking.intervals import Difference, paired_difference
 from harness.ranking.sides import Differing, Side, describe_side, list_differences, restrict
 from harness.ranking.significance import Significance, Verdict
-from harness.ranking.standings import has_throughput, parse_created
+from harness.ranking.speeds import has_throughput
+from harness.ranking.standings import parse_created
 
 Milliseconds = Mapping[str, float]
 

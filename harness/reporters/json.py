@@ -15,7 +15,8 @@ from harness.api.records import RunRecord
 from harness.api.tasks import TASKS
 from harness.api.whole_files import whole_file
 from harness.ranking.figures import main_column, shares_of
-from harness.ranking.standings import Board, Row, SpeedGroup, Standing, has_throughput, standings, timing_of
+from harness.ranking.speeds import has_throughput, timing_of
+from harness.ranking.standings import Board, Row, SpeedGroup, Standing, standings
 
 SCHEMA = "harness.leaderboard/1"
 

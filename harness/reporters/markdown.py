@@ -16,7 +16,8 @@ from harness.api.tasks import TASKS
 from harness.api.whole_files import whole_file
 from harness.ranking.figures import interval_to_show, list_columns, main_column
 from harness.ranking.robustness import Robustness, is_on_curves, robustness_of
-from harness.ranking.standings import Board, Row, SpeedGroup, Standing, e2e_fps, has_throughput, model_fps, timing_of
+from harness.ranking.speeds import e2e_fps, has_throughput, model_fps, timing_of
+from harness.ranking.standings import Board, Row, SpeedGroup, Standing
 from harness.ranking.standings import standings as standings_of
 
 NONE = "–"

@@ -15,7 +15,7 @@ from harness.pages.house import PageFolder
 from harness.pages.runs import describe_run, main_of
 from harness.ranking.compare import Comparison, compare
 from harness.ranking.figures import main_column, rows_by_video
-from harness.ranking.standings import has_throughput
+from harness.ranking.speeds import has_throughput
 from harness.running.finished import columns_of, read_digests, read_frame_ms
 from harness.viewing.footage_pages import write_video_page
 from harness.viewing.gather import Footage, Viewed
