@@ -20,7 +20,7 @@ class CompiledCounter:
     @staticmethod
     def is_usable() -> bool:
         """Whether its loops run as machine code; as plain Python they would be slower than ``PlainCounter``."""
-        return kernels.count_frame.is_compiled and kernels.cut_into_runs.is_compiled
+        return kernels.count_frame.is_compiled
 
     def count_pairs(
         self,
@@ -67,12 +67,12 @@ class CompiledCounter:
             self._runs = np.empty((4, height * width + 1), np.int64)
 
     def _fit_slots(self, proposals: int, objects: int) -> None:
-        """Make the bit maps anew when there are other slots: boundaries, grown boundaries, and the boxes of both."""
+        """Make the bit maps anew when there are other slots: pixels, boundaries, grown boundaries, and their boxes."""
         if (proposals, objects) != self._slots:
             self._slots = (proposals, objects)
             height, words = self._size[0], (self._size[1] + 63) // 64
-            self._maps = np.zeros((2, proposals + objects, height, words), np.uint64)
-            self._boxes = np.tile([height, -1, words, -1], (2, proposals + objects, 1))
+            self._maps = np.zeros((3, proposals + objects, height, words), np.uint64)
+            self._boxes = np.tile([height, -1, words, -1], (3, proposals + objects, 1))
             self._joint = np.empty((proposals + 2, objects + 2), np.int64)
             self._lengths = np.empty(proposals + objects, np.int64)
 

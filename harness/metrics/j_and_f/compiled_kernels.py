@@ -1,8 +1,8 @@
 """The loops behind the compiled counts: runs of one slot, joint histogram, boundaries as bits, their dilation.
 
-One scan cuts each label map into runs of one slot. From the runs alone follow the joint label histogram and the
-boundary of every object, kept as one bit a pixel. A boundary is grown by the disk 64 pixels at a time, and what of the
-other boundary lies inside is counted bit-parallel. Background costs next to nothing.
+One scan cuts each label map into runs of one slot. From the runs alone follow the joint label histogram and the pixels
+of every object, kept as one bit each. Its boundary, how that grows by the disk, and what of the other boundary lies
+inside are found 64 pixels at a time, within boxes. Background costs next to nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ MAX_RADIUS = 63
 _NOTHING = np.uint64(0)
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+_TOP_BIT = np.uint64(1 << 63)
 _WORDS = 8
 """Words that are compared together."""
 _TOP, _BOTTOM, _LEFT, _RIGHT = range(4)
@@ -59,38 +60,27 @@ def count_frame(
 ):
     """Write one row of ``counts`` a pair; in ``maps`` and ``boxes`` the slots of the truth follow the prediction's.
 
-    ``maps`` holds the boundaries, then the grown ones; so does ``boxes``. ``joint`` is room for the joint
+    ``maps`` holds the pixels, the boundaries, then the grown ones; so does ``boxes``. ``joint`` is room for the joint
     histogram (its last row and column are sums), ``lengths`` for those of the boundaries.
     """
     size, slots, words = height * width, proposals + objects, (width + 63) // 64
     runs = as_array(runs, (4, size + 1))
-    maps = as_array(maps, (2, slots, height, words))
-    boxes = as_array(boxes, (2, slots, 4))
+    maps = as_array(maps, (3, slots, height, words))
+    boxes = as_array(boxes, (3, slots, 4))
     half_widths = as_array(half_widths, (radius + 1,))
     joint = as_array(joint, (proposals + 2, objects + 2))
     lengths = as_array(lengths, (slots,))
     counts = as_array(counts, (proposals * objects if crossed else objects, 6))
-    edges, edge_boxes = maps[0], boxes[0]
+    pixels, pixel_boxes = maps[0], boxes[0]
     _cut(as_array(prediction, (size,)), prediction_words, as_array(prediction_slots, (256,)), runs[0], runs[1])
-    mark_boundaries(runs[0], runs[1], height, width, edges[:proposals], edge_boxes[:proposals])
+    _mark_pixels(runs[0], runs[1], size, width, pixels[:proposals], pixel_boxes[:proposals])
     _cut(as_array(truth, (size,)), truth_words, as_array(truth_slots, (256,)), runs[2], runs[3])
-    mark_boundaries(runs[2], runs[3], height, width, edges[proposals:], edge_boxes[proposals:])
+    _mark_pixels(runs[2], runs[3], size, width, pixels[proposals:], pixel_boxes[proposals:])
     _fill_joint(runs, size, joint)
-    _fill_counts(joint, edges, edge_boxes, maps[1], boxes[1], half_widths, crossed, lengths, counts)
+    for slot in range(slots):
+        lengths[slot] = _mark_boundary(pixels[slot], pixel_boxes[slot], width, maps[1, slot], boxes[1, slot])
+    _fill_counts(joint, maps[1], boxes[1], maps[2], boxes[2], half_widths, crossed, lengths, counts)
     return 0
-
-
-@LOOPS.entry("u1*, u8*, u1*, i8*, i8*, i8 -> i8")
-@no_type_check
-def cut_into_runs(labels, words, slots, starts, values, size):
-    """Write first pixel and slot of each run, and the number of pixels after the last; return how many runs."""
-    return _cut(
-        as_array(labels, (size,)),
-        words,
-        as_array(slots, (256,)),
-        as_array(starts, (size + 1,)),
-        as_array(values, (size + 1,)),
-    )
 
 
 @LOOPS.inner
@@ -173,59 +163,65 @@ def _clear(bits, box):
 
 @LOOPS.inner
 @no_type_check
-def _mark(edges, boxes, slot, y, first, last):
-    """Set the boundary bits ``first`` to ``last`` of row y for one slot; slot 0 is background and has none."""
-    if slot == 0:
-        return
-    left, right = first >> 6, last >> 6
-    head = _ONES << np.uint64(first & 63)
-    tail = _ONES >> np.uint64(63 - (last & 63))
-    if left == right:
-        edges[slot - 1, y, left] |= head & tail
-    else:
-        edges[slot - 1, y, left] |= head
-        for word in range(left + 1, right):
-            edges[slot - 1, y, word] = _ONES
-        edges[slot - 1, y, right] |= tail
-    boxes[slot - 1, _TOP] = min(boxes[slot - 1, _TOP], y)
-    boxes[slot - 1, _BOTTOM] = y
-    boxes[slot - 1, _LEFT] = min(boxes[slot - 1, _LEFT], left)
-    boxes[slot - 1, _RIGHT] = max(boxes[slot - 1, _RIGHT], right)
+def _mark_pixels(starts, values, size, width, pixels, boxes):
+    """Set the bits of every slot but 0, the background; a row's last pixel is repeated to the end of its last word."""
+    for slot in range(pixels.shape[0]):
+        _clear(pixels[slot], boxes[slot])
+    end = run = 0
+    while end < size:
+        at, end, slot = starts[run], starts[run + 1], values[run] - 1
+        run += 1
+        if slot < 0:
+            continue
+        y = at // width
+        while at < end:
+            first, after = at - y * width, end - y * width
+            last = after - 1 if after < width else (pixels.shape[2] << 6) - 1
+            left, right = first >> 6, last >> 6
+            head, tail = _ONES << np.uint64(first & 63), _ONES >> np.uint64(63 - (last & 63))
+            if left == right:
+                pixels[slot, y, left] |= head & tail
+            else:
+                pixels[slot, y, left] |= head
+                for word in range(left + 1, right):
+                    pixels[slot, y, word] = _ONES
+                pixels[slot, y, right] |= tail
+            boxes[slot, _TOP] = min(boxes[slot, _TOP], y)
+            boxes[slot, _BOTTOM] = y
+            boxes[slot, _LEFT] = min(boxes[slot, _LEFT], left)
+            boxes[slot, _RIGHT] = max(boxes[slot, _RIGHT], right)
+            y += 1
+            at = y * width
 
 
 @LOOPS.inner
 @no_type_check
-def mark_boundaries(starts, values, height, width, edges, boxes):
-    """Mark the boundary of every slot: walk each row together with the row below, from change to change."""
-    for slot in range(edges.shape[0]):
-        _clear(edges[slot], boxes[slot])
-    here = below = 0
-    for y in range(height):
-        row, next_row = y * width, min(y + 1, height - 1) * width
-        while starts[below + 1] <= next_row:
-            below += 1
-        first_below = below
-        if here == below and starts[here + 1] >= next_row + width:
-            continue  # both rows lie in one run
-        x = 0
-        while x < width:
-            upper, lower = values[here], values[below]
-            end_here, end_below = starts[here + 1] - row, starts[below + 1] - next_row
-            end = min(end_here, end_below, width)
-            if upper != lower:
-                _mark(edges, boxes, upper, y, x, end - 1)
-                _mark(edges, boxes, lower, y, x, end - 1)
-            if end < width:  # the block of the last pixel reaches into the next stretch
-                here += end_here == end
-                below += end_below == end
-                if upper == lower:
-                    _mark(edges, boxes, upper, y, end - 1, end - 1)
-                if values[here] != upper:
-                    _mark(edges, boxes, values[here], y, end - 1, end - 1)
-                if values[below] != lower:
-                    _mark(edges, boxes, values[below], y, end - 1, end - 1)
-            x = end
-        here = below = first_below
+def _mark_boundary(pixels, box, width, edge, edge_box):
+    """Write the boundary of one object within its box, and return its length: what differs from right, lower or both.
+
+    What lies in ``edge`` outside the box is left as it was.
+    """
+    height, words = pixels.shape
+    edge_box[_TOP], edge_box[_BOTTOM] = max(box[_TOP] - 1, 0), box[_BOTTOM]
+    edge_box[_LEFT], edge_box[_RIGHT] = max(box[_LEFT] - 1, 0), box[_RIGHT]
+    in_image = _ONES >> np.uint64(64 * words - width)
+    length = 0
+    for y in range(edge_box[_TOP], edge_box[_BOTTOM] + 1):
+        row, below = np.uint64(y), np.uint64(min(y + 1, height - 1))
+        for word in range(edge_box[_LEFT], edge_box[_RIGHT] + 1):
+            here, lower = pixels[row, np.uint64(word)], pixels[below, np.uint64(word)]
+            if word + 1 < words:
+                beside, lower_beside = pixels[row, np.uint64(word + 1)], pixels[below, np.uint64(word + 1)]
+                right = (here >> np.uint64(1)) | (beside << np.uint64(63))
+                lower_right = (lower >> np.uint64(1)) | (lower_beside << np.uint64(63))
+                bits = (here | right | lower | lower_right) & ~(here & right & lower & lower_right)
+            else:
+                right = (here >> np.uint64(1)) | (here & _TOP_BIT)
+                lower_right = (lower >> np.uint64(1)) | (lower & _TOP_BIT)
+                bits = (here | right | lower | lower_right) & ~(here & right & lower & lower_right) & in_image
+            edge[row, np.uint64(word)] = bits
+            length += _ones_in(bits)
+    return length
 
 
 @LOOPS.inner
@@ -315,8 +311,6 @@ def _count_common(edge, box, other, other_box):
 def _fill_counts(joint, edges, boxes, grown, grown_boxes, half_widths, crossed, lengths, counts):
     """Write one row of ``counts`` a pair."""
     proposals, objects = joint.shape[0] - 2, joint.shape[1] - 2
-    for slot in range(proposals + objects):
-        lengths[slot] = _count_common(edges[slot], boxes[slot], edges[slot], boxes[slot])
     for slot in range(proposals + objects):
         is_paired = crossed or lengths[slot - proposals if slot >= proposals else slot + proposals] > 0
         if lengths[slot] and is_paired:
