@@ -18,7 +18,7 @@ from torch import Tensor
 from harness import DataError, Sample
 from harness_mug.training.config import STRIDES, TrainingConfig
 
-DRAW_ORDER, DRAW_VIDEO = range(2)  # first word of the seed of each kind of draw
+DRAW_ORDER, DRAW_VIDEO, DRAW_FRAME = range(3)  # first word of the seed of each kind of draw
 LOOKED_AT = 3
 """Frames of a clip."""
 Labels = Sequence[NDArray[np.uint8]]  # (T, h, w) of 0 and 1, a video
@@ -106,10 +106,12 @@ class Window(NamedTuple):
         """What labels (F, h, w) of 0 and 1 say there, on as many cells as all of them have."""
         if not labels.size or (self.rows, self.columns) == labels.shape[1:]:
             return labels
-        parts = labels[:, self.top : self.top + self.rows, self.left : self.left + self.columns] * np.uint8(255)
-        return np.stack(
-            [cv2.resize(part, labels.shape[:0:-1], interpolation=cv2.INTER_LINEAR) > 127 for part in parts]
-        ).astype(np.uint8)
+        return np.stack([self.of_shares(each) >= 0.5 for each in labels]).astype(np.uint8)
+
+    def of_shares(self, labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What labels (h, w) of one frame say there, on as many cells: between 0 and 1 where cells are halved."""
+        part = labels[self.top : self.top + self.rows, self.left : self.left + self.columns].astype(np.float32)
+        return np.asarray(cv2.resize(part, labels.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def draw_window(rng: np.random.Generator, grid: tuple[int, int], crop: float) -> Window:
@@ -131,6 +133,12 @@ def recolour(rng: np.random.Generator, pixels: NDArray[np.uint8], reach: float) 
     return np.asarray(np.clip(values, 0, 255).round(), np.uint8)
 
 
+def draw_video(seed: tuple[int, int], place: int, videos: int) -> int:
+    """The video at a place of a round, counted over its batches: each is drawn once before any is drawn again."""
+    epoch, turn = divmod(place, videos)
+    return int(np.random.default_rng((DRAW_ORDER, *seed, epoch)).permutation(videos)[turn])
+
+
 class VideoSource:
     """The videos of one round of a training."""
 
@@ -150,10 +158,8 @@ class VideoSource:
         self.config, self.seed, self.turn, self.kept = config, seed, turn, kept
 
     def video_at(self, iteration: int, place: int) -> int:
-        """The video at a place of an iteration's batch: each is drawn once before any is drawn again."""
-        epoch, turn = divmod(iteration * self.config.videos + place, len(self.samples))
-        order = np.random.default_rng((DRAW_ORDER, self.seed, self.turn, epoch)).permutation(len(self.samples))
-        return int(order[turn])
+        """The video at a place of an iteration's batch."""
+        return draw_video((self.seed, self.turn), iteration * self.config.videos + place, len(self.samples))
 
     def videos(self, iteration: int, places: Sequence[int]) -> VideoBatch:
         """The videos at these places of an iteration's batch."""

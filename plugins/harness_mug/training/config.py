@@ -38,6 +38,16 @@ class TrainingConfig:
     alpha: float = 0.05
     """Share of the initial map in the target, after the first round. paper eq. 15."""
 
+    frames_iterations: int = 0
+    """Of a stage before the rounds that learns from single frames, by the frame granularity and the initial maps alone.
+    The whole trunk learns in it, its norms too, whatever the rounds freeze. 0: no such stage. ours, from scratch:
+    frames of one video are nearly one, and a trunk learns nothing from batches of a few videos. paper: none."""
+    frames_batch: int = 24
+    """Frames of a batch of that stage, as far as possible of as many videos. ours."""
+    frames_crop: float = 0.55
+    """What ``crop`` is in that stage, of each frame by itself. ours."""
+    frames_colour: float = 0.4
+    """What ``colour`` is in that stage, of each frame by itself. ours."""
     rounds: int = 2
     """paper: 2; more changed nothing."""
     iterations: int = 60_000
@@ -128,6 +138,16 @@ class TrainingConfig:
                 "keep_maps keeps the maps of stages that do not learn, of frames as they are; expected frozen_stages, "
                 "norms=frozen, crop=1, colour=0"
             )
+        if self.frames_iterations < 0 or self.frames_batch < 1 or (self.frames_iterations and not self.frame):
+            raise ValueError(
+                f"found frames_iterations={self.frames_iterations}, frames_batch={self.frames_batch}, "
+                f"frame={self.frame}; expected 0 or more, 1 or more, and frame=true where there are iterations"
+            )
+        if not 0 < self.frames_crop <= 1 or not 0 <= self.frames_colour < 1:
+            raise ValueError(
+                f"found frames_crop={self.frames_crop}, frames_colour={self.frames_colour}; expected above 0 to 1, and "
+                "0 to below 1"
+            )
         if not 0 < self.crop <= 1 or not 0 <= self.colour < 1 or self.warm_up < 0:
             raise ValueError(
                 f"found crop={self.crop}, colour={self.colour}, warm_up={self.warm_up}; expected above 0 to 1, 0 to "
@@ -152,6 +172,18 @@ class TrainingConfig:
     def frames(self) -> int:
         """Of a video in a batch: one a segment, the instance, and three of the clip."""
         return self.segments + (3 if self.share_clip else 4)
+
+    def of_frames(self) -> TrainingConfig:
+        """The constants as the stage of single frames has them."""
+        return replace(
+            self,
+            iterations=self.frames_iterations,
+            crop=self.frames_crop,
+            colour=self.frames_colour,
+            frozen_stages=0,
+            norms="learn",
+            keep_maps=False,
+        )
 
     def learning_rate(self, iteration: int) -> float:
         """Polynomial decay to 0, after a warm-up where there is one."""
@@ -191,23 +223,17 @@ SCRATCH = replace(
     initial="none",
     size=(128, 224),
     patch=32,
-    videos=5,
-    segments=3,
-    frozen_stages=0,
-    norms="learn",
-    norm_momentum=0.05,
-    keep_maps=False,
-    crop=0.55,
-    colour=0.4,
+    frames_iterations=120,
+    norm_momentum=0.1,
     lr=2e-3,
     warm_up=30,
     weight_decay=0.0,
     head_scale=1.0,
     kappa_scale=0.01,
-    iterations=600,
+    iterations=120,
 )
-"""The same from nothing: no label is behind it. Whole frames and few videos are learnt by heart; windows in other
-light are not."""
+"""The same from nothing: no label is behind it. Single frames teach the trunk, in windows and other light; the rounds
+have it as ``small`` has ImageNet's. More steps learn the videos by heart."""
 PRESETS = {
     "paper": PAPER,
     "code": CODE,

@@ -12,34 +12,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from harness import TrainingContext
-from harness.models.efficientnet_lite import EfficientNetLite0, find_published_weights
-from harness.models.memory_layout import fastest_layout
-from harness.models.precision import DTYPES
-from harness_mug.network import (
-    TRAINING,
-    Embedding,
-    MuGNetwork,
-    build_network,
-    is_ours,
-    load_network,
-    load_trunk,
-    read_weights,
-)
+from harness_mug.network import Embedding
 from harness_mug.training.clips import LOOKED_AT, KeptMaps, Labels, VideoBatch, VideoSource
 from harness_mug.training.config import TrainingConfig
 from harness_mug.training.granularities.frame import bootstrap, frame_loss
-from harness_mug.training.granularities.long import Kappa, long_loss
+from harness_mug.training.granularities.long import long_loss
 from harness_mug.training.granularities.short import follow, short_loss
 from harness_mug.training.granularities.video import scores, video_loss
-
-
-class Parts(nn.Module):
-    """What learns beside the network and is left behind: kappa, and the bias of responses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kappa = Kappa()
-        self.bias = nn.Parameter(torch.tensor(-2.0))  # most of a Gaussian response is 0
+from harness_mug.training.trained import TrainedNetwork
 
 
 class Views(NamedTuple):
@@ -54,7 +34,7 @@ class Views(NamedTuple):
         return self.embedding.at(video * self.images.shape[1] + place)
 
 
-class MuGLearner:
+class MuGLearner(TrainedNetwork):
     """One round's learner. A ``harness.Learner``. ``predicted`` are the labels by the round before."""
 
     def __init__(
@@ -70,52 +50,9 @@ class MuGLearner:
         config: TrainingConfig = context.config
         if config.videos % context.world:
             raise ValueError(f"videos={config.videos} cannot be shared by {context.world} processes; set a multiple")
-        self.config, self.device, self.iterations = config, torch.device(context.device), config.iterations
+        super().__init__(context, config, begin_from)
         self.source = VideoSource(context.samples, initial, predicted, config, context.seed, turn, kept)
         self.places = range(context.rank, config.videos, context.world)
-        self.network, self.parts = begin(config, begin_from, context.seed)
-        freeze(self.network, config)
-        self.layout = fastest_layout(self.device, DTYPES[context.precision], tf32=False)
-        for module in self.networks().values():
-            module.to(self.device, memory_format=self.layout).train()  # type: ignore[call-overload]
-        for module in self.network.trunk.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = config.norm_momentum or module.momentum
-                if config.norms == "frozen":
-                    module.eval()
-        self._optimizer = self._build_optimizer()
-
-    def _build_optimizer(self) -> torch.optim.Optimizer:
-        config = self.config
-        trunk = [each for each in self.network.trunk.parameters() if each.requires_grad]
-        kappa = list(self.parts.kappa.parameters())
-        known = {id(each) for each in (*self.network.trunk.parameters(), *kappa)}
-        heads = [
-            each
-            for each in (*self.network.parameters(), *self.parts.parameters())
-            if id(each) not in known and each.requires_grad
-        ]
-        groups = [
-            {"params": trunk, "lr": config.lr},
-            {"params": heads, "lr": config.lr * config.head_scale, "lr_scale": config.head_scale},
-            {"params": kappa, "lr": config.lr * config.kappa_scale, "lr_scale": config.kappa_scale},
-        ]
-        groups = [group for group in groups if group["params"]]
-        if config.optimizer == "adam":
-            return torch.optim.Adam(groups, weight_decay=config.weight_decay)
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-
-    def networks(self) -> Mapping[str, nn.Module]:
-        """The network, and what only training has."""
-        return {"network": self.network, "parts": self.parts}
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """Over all that learns; the heads faster than the trunk."""
-        return self._optimizer
-
-    def learning_rate(self, iteration: int) -> float:
-        """See ``TrainingConfig``."""
-        return self.config.learning_rate(iteration)
 
     def batch(self, iteration: int) -> VideoBatch:
         """This rank's videos: every ``world``-th of the batch. It tells them from each other alone."""
@@ -141,10 +78,8 @@ class MuGLearner:
 
     def look(self, batch: VideoBatch) -> Views:
         """Frames, targets and what phi makes of all of them at once."""
-        frames = batch.frames.to(self.device, non_blocking=True)
-        videos, count = frames.shape[:2]
-        images = self.network.normalise(frames.flatten(0, 1).permute(0, 3, 1, 2).float())
-        images = images.contiguous(memory_format=self.layout)
+        videos, count = batch.frames.shape[:2]
+        images = self.images_of(batch.frames.flatten(0, 1))
         initial = batch.initial.to(self.device, non_blocking=True).float()
         predicted = batch.predicted.to(self.device, non_blocking=True).float() if batch.predicted.numel() else None
         targets = bootstrap(initial, predicted, self.config.alpha)[:, :, None]
@@ -242,17 +177,6 @@ class MuGLearner:
         found = scores(torch.stack(queries).float(), torch.stack(instances).float(), self.config.temperature)
         return video_loss(found)
 
-    def after_step(self, iteration: int) -> None:
-        """Nothing."""
-
-    def weights(self) -> Mapping[str, Tensor]:
-        """The network, and under ``training.`` what the next round goes on with; floats in fp16."""
-        state = {**self.network.state_dict(), **{TRAINING + k: v for k, v in self.parts.state_dict().items()}}
-        return {
-            name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-            for name, value in state.items()
-        }
-
 
 @contextmanager
 def keep_statistics(network: nn.Module) -> Iterator[None]:
@@ -265,36 +189,3 @@ def keep_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
-
-
-def freeze(network: MuGNetwork, config: TrainingConfig) -> None:
-    """Have the first stages of a small trunk learn nothing."""
-    trunk = network.trunk
-    if not config.frozen_stages or not isinstance(trunk, EfficientNetLite0):
-        return
-    blocks = trunk._blocks[: trunk.ends[config.frozen_stages - 1] + 1]
-    for module in (trunk._conv_stem, trunk._bn0, blocks):
-        module.requires_grad_(False)
-
-
-def begin(config: TrainingConfig, path: Path | None, seed: int) -> tuple[MuGNetwork, Parts]:
-    """Both: as a file of ours holds them, or drawn anew around a trunk from a file of others.
-
-    Without a file an ``imagenet`` small takes the installed package's.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 1)
-        parts = Parts()
-    if path is None and config.initial == "imagenet":
-        path = find_published_weights()
-    if path is None:
-        return build_network(config.architecture, seed), parts
-    state = read_weights(path)
-    if not is_ours(state):
-        network = build_network(config.architecture, seed)
-        load_trunk(network, state, str(path))
-        return network, parts
-    kept = {name.removeprefix(TRAINING): value for name, value in state.items() if name.startswith(TRAINING)}
-    if kept.keys() == parts.state_dict().keys():
-        parts.load_state_dict(kept)
-    return load_network(path), parts

@@ -16,9 +16,13 @@ KEPT_KIB = 0.6
 
 
 def memory_mib(config: TrainingConfig) -> float:
-    """MiB of one step with the whole batch, in fp32 on a CPU."""
-    each = KIB_A_PIXEL[config.architecture] * FROZEN[config.frozen_stages]
-    video = config.frames * config.size[0] * config.size[1] / 1024
+    """MiB of one step of the larger stage with the whole batch, in fp32 on a CPU."""
+    each = KIB_A_PIXEL[config.architecture]
+    frame = config.size[0] * config.size[1] / 1024
+    video = config.frames * frame
     if config.checkpoint:
-        return FIXED_MIB + video * (each + config.videos * KEPT_KIB)
-    return FIXED_MIB + config.videos * video * each
+        of_rounds = video * (each * FROZEN[config.frozen_stages] + config.videos * KEPT_KIB)
+    else:
+        of_rounds = config.videos * video * each * FROZEN[config.frozen_stages]
+    of_frames = config.frames_batch * frame * each if config.frames_iterations else 0.0
+    return FIXED_MIB + max(of_rounds, of_frames)

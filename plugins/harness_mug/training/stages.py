@@ -26,12 +26,18 @@ from harness_mug.network import Phi, load_network
 from harness_mug.training.clips import Labels, shrink
 from harness_mug.training.config import TrainingConfig
 from harness_mug.training.files import label_path, make_files, maps_path, open_files
+from harness_mug.training.frames import FrameLearner
 from harness_mug.training.kept import look_once, open_maps
-from harness_mug.training.learner import MuGLearner, begin
+from harness_mug.training.learner import MuGLearner
+from harness_mug.training.trained import begin
 
 LEAST_THRESHOLD = 0.02
 """Labels are cut no nearer to 0 or 1 than this: there the CRF could not tell them apart."""
 LabelVideo = Callable[[Sample, Callable[[int], None]], NDArray[np.uint8]]
+
+
+FRAMES = "frames"
+"""The stage of single frames, before the rounds."""
 
 
 def name_of(turn: int) -> str:
@@ -39,19 +45,39 @@ def name_of(turn: int) -> str:
     return f"round-{turn}"
 
 
+def first_of(config: TrainingConfig) -> str:
+    """The first stage, in whose folder the initial maps lie."""
+    return FRAMES if config.frames_iterations else name_of(1)
+
+
 def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
     """The stages of a config, in their order."""
-    return tuple(
+    # single frames teach rho alone: there is no read-out yet to be validated
+    frames = Stage(FRAMES, build=build_frames, prepare=prepare_frames, is_method=False)
+    rounds = (
         Stage(name_of(turn), build=partial(build_round, turn=turn), prepare=partial(prepare_round, turn=turn))
         for turn in range(1, config.rounds + 1)
     )
+    return (*([frames] if config.frames_iterations else []), *rounds)
+
+
+def prepare_frames(context: TrainingContext, progress: Progress) -> None:
+    """Make the initial maps."""
+    begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
+    make_files(context, label_path, label_by_maps(context), progress)
+
+
+def build_frames(context: TrainingContext) -> FrameLearner:
+    """The learner of single frames."""
+    return FrameLearner(context, initial=open_labels(context, FRAMES), begin_from=context.weights)
 
 
 def prepare_round(context: TrainingContext, progress: Progress, *, turn: int) -> None:
-    """Make the initial maps before the first round, and labels before each later one."""
+    """Make what is missing of initial maps and maps of the trunk before the first round, labels before each later."""
     if turn == 1:
-        network, _ = begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
-        make_files(context, label_path, label_by_maps(context), progress)
+        network, _ = begin(context.config, begin_from(context), context.seed)
+        if first_of(context.config) == name_of(1):
+            make_files(context, label_path, label_by_maps(context), progress)
         if context.config.keep_maps:
             make_files(context, maps_path, look_once(context, network), progress)
     else:
@@ -60,16 +86,21 @@ def prepare_round(context: TrainingContext, progress: Progress, *, turn: int) ->
 
 def build_round(context: TrainingContext, *, turn: int) -> MuGLearner:
     """The learner of a round."""
-    initial = open_labels(context, name_of(1))
+    initial = open_labels(context, first_of(context.config))
     predicted = None if turn == 1 else open_labels(context, name_of(turn))
-    weights = context.weights if turn == 1 else go_on_from(context, turn)
+    weights = begin_from(context) if turn == 1 else go_on_from(context, turn)
     kept = open_maps(context, name_of(1)) if context.config.keep_maps else None
     return MuGLearner(context, initial=initial, predicted=predicted, begin_from=weights, turn=turn, kept=kept)
 
 
+def begin_from(context: TrainingContext) -> Path | None:
+    """The weights given for a stage, or those that the one before ended with; None where there are neither."""
+    return context.weights or context.earlier
+
+
 def go_on_from(context: TrainingContext, turn: int) -> Path:
-    """The weights that a later round goes on from: those given for it, or those that the one before ended with."""
-    found = context.weights or context.earlier
+    """The weights that a later round goes on from."""
+    found = begin_from(context)
     assert found is not None, f"round {turn} has one before it"
     return found
 
@@ -135,7 +166,7 @@ def find_threshold(context: TrainingContext, learned: Learned) -> float:
     """
     config: TrainingConfig = context.config
     rated, shares = [], []
-    for sample, initial in zip(context.samples, open_labels(context, name_of(1)), strict=True):
+    for sample, initial in zip(context.samples, open_labels(context, first_of(config)), strict=True):
         video = video_of(sample, context)
         references = learned.begin(video)
         for t in references.memories:

@@ -14,8 +14,9 @@ from harness_mug.method import Learned, References
 from harness_mug.network import TRAINING, load_network
 from harness_mug.training.config import SMALL
 from harness_mug.training.files import label_path, maps_path
-from harness_mug.training.learner import MuGLearner, Parts, begin
+from harness_mug.training.learner import MuGLearner
 from harness_mug.training.stages import build_round, find_threshold, prepare_round
+from harness_mug.training.trained import Parts, begin
 
 TINY = replace(
     SMALL,
