@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +51,20 @@ class Interruption:
             self._at_once = False
 
 
-def ignore_in_worker(number: int) -> None:
-    """A process that makes batches leaves Ctrl-C to the one that trains; it ends with it."""
+_SET_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of prctl(2): the signal a process gets when the thread that forked it ends."""
+
+
+def end_with_trainer(trainer: int, number: int) -> None:
+    """A process that makes batches leaves Ctrl-C to the one that trains, and ends with it, also where that is killed.
+
+    A fork of ``trainer`` has the lock of its folder too. By itself it looks for its parent every five seconds between
+    two batches, and never where it waits to hand one over: the same command would be refused meanwhile. Where there is
+    no such signal (not Linux) it is left to that.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != trainer:  # it ended before that was asked for
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -34,7 +36,7 @@ from harness.training.checkpoint import (
 from harness.training.clock import Clock
 from harness.training.curve import draw_curve
 from harness.training.folder import TrainingFolder
-from harness.training.interruption import Interruption, ignore_in_worker
+from harness.training.interruption import Interruption, end_with_trainer
 from harness.training.log import NEVER, Window, append_line, by_stage, cut, means_of, read_lines
 from harness.training.plan import TrainingPlan, seed_of
 from harness.training.preparation import prepare_once
@@ -254,7 +256,7 @@ class Loop:
             batch_size=None,
             collate_fn=as_it_is,
             num_workers=request.workers if first < self.total else 0,
-            worker_init_fn=ignore_in_worker,
+            worker_init_fn=functools.partial(end_with_trainer, os.getpid()),
             pin_memory=self.processes.device.startswith("cuda"),
             multiprocessing_context="fork" if request.workers and first < self.total else None,
         )
