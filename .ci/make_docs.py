@@ -98,7 +98,8 @@ def also(option: click.Option) -> str:
 
 def describe_option(option: click.Option) -> str:
     """The option's own help, as one cell of a table."""
-    text = " ".join((option.help or "").split()).rstrip(".").replace("|", "\\|")
+    text = " ".join((option.help or "").split()).rstrip(".")
+    text = text.replace("\\", "\\\\").replace("|", "\\|")
     notes = []
     if option.show_default and not option.is_flag and option.default is not None:
         default = option.default
@@ -106,7 +107,7 @@ def describe_option(option: click.Option) -> str:
         notes.append(f"default: {', '.join(f'`{value}`' for value in listed)}")
     if option.envvar:
         notes.append(f"also `{option.envvar}`")
-    if option.multiple:
+    if option.multiple and "may be repeated" not in text.lower():
         notes.append("may be repeated")
     if option.required:
         notes.append("required")

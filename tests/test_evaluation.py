@@ -196,7 +196,7 @@ def test_scoring_raises_what_the_command_prints(place, predictions):
     with pytest.raises(UsageError, match="holds the predictions"):
         harness.score(predictions, "tiny", out=place)
     (predictions / "first/00002.png").unlink()
-    with pytest.raises(IncompletePredictions, match="1 masks are missing"):
+    with pytest.raises(IncompletePredictions, match="1 mask is missing"):
         harness.score(predictions, "tiny")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.ab.match import Match
 from harness.ab.verdict import Verdict, describe_ratio
 from harness.ranking.compare import AccuracyChange
-from harness.ranking.rounds import Rounds
+from harness.ranking.rounds import typical_ms
 from harness.ranking.sides import Differing, Side
 
 _FIGURES = ("J&F", "J-mean", "F-mean", "AP", "AP50")
@@ -87,16 +87,11 @@ def _tell_clocks(verdict: Verdict) -> Section:
         each = [", ".join(f"{peak:.1f}" for peak in side) for side in (match.memory.base, match.memory.head)]
         lines.append(f"memory taken, MiB, each in a fresh process: base {each[0]}; head {each[1]}")
     rows = [
-        (_CLOCKS.get(clock, clock), _mean(match.clocks[clock][0]), _mean(match.clocks[clock][1]), describe_ratio(ratio))
+        (_CLOCKS.get(clock, clock), *(f"{typical_ms(side):.2f}" for side in match.clocks[clock]), describe_ratio(ratio))
         for clock, ratio in verdict.ratios.items()
     ]
     heads = ("clock", "base", "head", "head / base [95 % interval]")
     return Section("Speed", tuple(lines), heads, tuple(rows)) if rows else Section("Speed", tuple(lines))
-
-
-def _mean(rounds: Rounds) -> str:
-    values = [value for turns in rounds.values() for value in turns]
-    return f"{sum(values) / len(values):.2f}"
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

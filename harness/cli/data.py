@@ -17,7 +17,7 @@ from harness.api.oddities import describe_oddities
 from harness.api.video import Sample
 from harness.catalog import Catalog
 from harness.cli import completion, options
-from harness.cli.terminal import say
+from harness.cli.terminal import count, say
 from harness.data.inspection import Findings, is_whole, read_everything
 from harness.planning.places import find_data_root
 
@@ -60,7 +60,7 @@ def _show(benchmark: Benchmark, found: Findings) -> None:
     counts = f"{found.videos}{of} videos, {found.frames} frames, {found.truths} truths, {found.prompts} prompts"
     if found.tracks:
         counts += f", {found.tracks} tracks"
-    state = f"{len(found.problems)} problems" if found.problems else "no problems"
+    state = count(len(found.problems), "problem") if found.problems else "no problems"
     say(f"{benchmark.name}: {counts}; {state}")
     for problem in found.problems:
         say(f"- {problem.message}")

@@ -15,7 +15,7 @@ from harness.api.foreign import describe_error, is_interrupt
 from harness.catalog import Catalog
 from harness.cli.cell import INTERRUPTED, End, play_cell
 from harness.cli.leaderboard import RECORDS
-from harness.cli.terminal import one_line, say, table, terminal_width
+from harness.cli.terminal import count, one_line, say, table, terminal_width
 from harness.planning.cells import Cell
 from harness.planning.places import runs_folder
 from harness.planning.request import Request
@@ -100,7 +100,7 @@ def _describe(rows: Sequence[Played]) -> str:
     ended = [one.end for one in rows if one.end is not None]
     good = sum(end.exit_code == 0 for end in ended)
     stopped = sum(end.exit_code == INTERRUPTED for end in ended)
-    told = f"{len(rows)} runs: {good} finished, {len(ended) - good - stopped} failed"
+    told = f"{count(len(rows), 'run')}: {good} finished, {len(ended) - good - stopped} failed"
     told += f", {stopped} interrupted" if stopped else ""
     told += f", {len(rows) - len(ended)} not begun" if len(rows) > len(ended) else ""
     return f"{table(cells, heads, width=terminal_width())}\n{told}"
@@ -117,7 +117,7 @@ def _row(one: Played) -> list[object]:
         partial = " (partial)" if record.partial else ""
         figures = [
             record.benchmark.task,
-            f"{main_column(record.benchmark.task)} {100 * value:.1f}{partial}" if value is not None else f"-{partial}",
+            f"{main_column(record.benchmark.task)} {value:.4f}{partial}" if value is not None else f"-{partial}",
             "-" if fps is None else f"{fps:.2f}",
         ]
         counts = [record.benchmark.videos_done, len(record.failures)]
@@ -208,9 +208,11 @@ def _total(jobs: Sequence[Mapping[str, Any]], base: Path) -> str:
     known = [job["seconds"] for job in good if job["seconds"] is not None]
     masks = [job["mask_bytes"] for job in good if job["mask_bytes"] is not None]
     there = next(place for place in (base.absolute(), *base.absolute().parents) if place.exists())
+    videos, frames = (sum(job[what] for job in good) for what in ("videos", "frames"))
     lines = [
-        f"{len(jobs)} runs, {len(jobs) - len(good)} of which cannot begin; "
-        f"{sum(job['videos'] for job in good)} videos, {sum(job['frames'] for job in good)} frames",
+        count(len(jobs), "run")
+        + (f", {len(jobs) - len(good)} of which cannot begin" if len(good) < len(jobs) else "")
+        + f"; {count(videos, 'video')}, {count(frames, 'frame')}",
         f"time {describe_seconds(sum(known) if known else None)}"
         + (f", and {len(good) - len(known)} runs unknown" if known and len(known) < len(good) else ""),
         f"masks {sum(masks) / MIB:.1f} MiB"

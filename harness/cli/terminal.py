@@ -40,6 +40,15 @@ def one_line(text: object) -> str:
     return visible(" ".join(str(text).split()))
 
 
+def count(number: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> count(1, "video"), count(4, "video")
+    ('1 video', '4 videos')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def table(
     rows: Sequence[Sequence[object]], heads: Sequence[str], *, align: str = "left", width: int | None = None
 ) -> str:

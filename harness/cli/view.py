@@ -13,7 +13,7 @@ import click
 from harness.api.errors import DataError, UsageError, find_near
 from harness.catalog import Catalog
 from harness.cli import options
-from harness.cli.terminal import say
+from harness.cli.terminal import count, say
 
 if TYPE_CHECKING:
     from harness.viewing.gather import Footage, Viewed
@@ -94,7 +94,7 @@ def command(
 
     place = out or (viewed[0].folder or Path()) / (FOLDER if viewed[0].folder else "harness-view")
     drawn = write_pages(viewed, footage, catalog, place, chosen)
-    say(f"wrote {drawn.pages} files, frames of {len(chosen)} videos ({', '.join(chosen) or 'none'})", err=True)
+    say(f"wrote {drawn.pages} files, frames of {count(len(chosen), 'video')} ({', '.join(chosen) or 'none'})", err=True)
     if as_json:
         say(json.dumps({"start": str(drawn.start), "videos": list(chosen)}))
     if serve:

@@ -35,6 +35,7 @@ from harness.datasets.files import (
     open_all,
     open_root,
     read_binary_mask,
+    refuse_dangling,
 )
 from harness.datasets.own_trees import find_list, offer
 from harness.datasets.unlabelled import IMAGES
@@ -61,7 +62,7 @@ class Layout:
 def open_layout(layout: Layout, choice: str, root: Path | None, partial: bool) -> list[Sample]:
     """The sequences of the list that was chosen, in its order, or all there are; DataError for what is wrong."""
     root = open_root(root, layout.benchmark, layout.words)
-    frames = find_frames(root)
+    frames = find_frames(root, layout.words)
     masks = _find_masks(root, layout, frames.name)
     names = find_list(root, choice) if choice else _all_folders(frames)
 
@@ -74,9 +75,13 @@ def open_layout(layout: Layout, choice: str, root: Path | None, partial: bool) -
     return open_all(names, absence, open_one, root, partial=partial)
 
 
-def find_frames(root: Path) -> Path:
-    """The folder that holds the videos' folders: JPEGImages, or the resolution in it."""
+def find_frames(root: Path, words: str) -> Path:
+    """The folder that holds the videos' folders: JPEGImages, or the resolution in it; ``words``: what is needed."""
     base = root / "JPEGImages"
+    hint = f"a tree like this is needed: {words}"
+    if not base.exists():
+        refuse_dangling(base, "folders of frames")
+        raise DataError.at(base, found="no such folder", expected="folders of frames", hint=hint)
     folders = [path for path in list_folder(base, "folders of frames").values() if path.is_dir()]
     if (base / RESOLUTION).is_dir():
         return base / RESOLUTION
@@ -85,9 +90,8 @@ def find_frames(root: Path) -> Path:
     if len(folders) == 1:
         return folders[0]
     found = f"the folders {', '.join(folder.name for folder in folders[:5])}" if folders else "no folder"
-    raise DataError.at(
-        base, found=found, expected=f"one folder of frames a video, {RESOLUTION}, or one other resolution"
-    )
+    expected = f"one folder of frames a video, {RESOLUTION}, or one other resolution"
+    raise DataError.at(base, found=found, expected=expected, hint=hint)
 
 
 def _holds_images(folder: Path) -> bool:

@@ -26,6 +26,7 @@ from harness.datasets.files import (
     open_all,
     open_root,
     read_json,
+    refuse_dangling,
 )
 
 LICENCE = "CC BY 4.0 for the annotations; the videos belong to their owners on YouTube (youtube-vos.org, terms of use)"
@@ -81,6 +82,10 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
     """The videos that meta.json lists, sorted by name; DataError for everything that is missing or malformed."""
     root = open_root(root, part.benchmark, part.layout)
     path = root / part.masks / "meta.json"
+    if not path.is_file():
+        refuse_dangling(path, "a JSON file")
+        hint = f"a tree like this is needed: {part.layout}"
+        raise DataError.at(path, found="no such file", expected="a JSON file", hint=hint)
     videos = list_videos(path)
     seen = read_seen_categories(root)
     folder = root / part.frames / "JPEGImages"

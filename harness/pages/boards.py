@@ -186,7 +186,11 @@ def describe_reported(place: Place, published: Sequence[PublishedPaper]) -> dict
         paper, row = item
         return bool(row.rule), -(best_printed(row, place[1]) or -1.0), paper.year, row.method or paper.method
 
-    return {"columns": columns, "rows": [_describe_printed(*item, columns) for item in sorted(rows, key=order)]}
+    return {
+        "columns": columns,
+        "rows": [_describe_printed(*item, columns) for item in sorted(rows, key=order)],
+        "by_rules": len({bool(row.rule) for _, row in rows}) > 1,
+    }
 
 
 def best_printed(row: PublishedRow, task: str) -> float | None:

@@ -116,6 +116,7 @@ def _describe_line(place: Place, found: Standing | None, published: Sequence[Pub
         "fps": model_fps(fastest.record) if fastest else None,
         "reported": len(printed["rows"]),
         "printed": printed["rows"][0] if printed["rows"] else None,
+        "printed_by_rules": printed["by_rules"],
         "printed_name": words.head(name),
         "printed_value": value,
     }

@@ -246,7 +246,12 @@ def look_over(
     that is no id map or has another size. ``rule``: objects that it takes one by one are asked for one by one.
     """
     if not folder.is_dir():
-        raise DataError.at(folder, found="no such folder", expected="one folder of PNG masks a video")
+        raise DataError.at(
+            folder,
+            found="no such folder",
+            expected="one folder of PNG masks a video",
+            hint="give a folder of masks, a zip of it, or the folder of a run",
+        )
     found = {sample.name: VideoMasks.find(folder, sample) for sample in samples}
     wanted = [(masks.sample, path) for masks in found.values() for path in _list_wanted(masks, frames_of, rule)]
     missing, odd = [], None
@@ -301,9 +306,8 @@ def _incomplete(folder: Path, samples: Sequence[Sample], missing: Sequence[Path]
     what = f"{len(absent)} of {len(samples)} videos have no folder in {folder}: {some(absent)}"
     place, known = folder, {sample.name for sample in samples}
     if not absent:
-        what = (
-            f"{len(missing)} masks are missing in {folder}: {some(str(path.relative_to(folder)) for path in missing)}"
-        )
+        masks = "1 mask is" if len(missing) == 1 else f"{len(missing)} masks are"
+        what = f"{masks} missing in {folder}: {some(str(path.relative_to(folder)) for path in missing)}"
         place = next(folder for folder in missing[0].parents if folder.is_dir())
         hint = _advise_names(place, samples) or hint
         known = {f"{name}.png" for sample in samples if sample.name == place.name for name in sample.frame_names}

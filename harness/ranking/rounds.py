@@ -80,9 +80,18 @@ def ratio_of_rounds(base: Rounds, head: Rounds, *, samples: int = SAMPLES, seed:
     draws = _draw(np.random.PCG64(seed), samples, *both[0].shape)
     drawn = [_log_of_quicker_half(side[draws]).mean(axis=1) for side in both]
     low, high = np.quantile(drawn[1] - drawn[0], _TAILS)
-    before, after = (float(_log_of_quicker_half(side).mean()) for side in both)
-    value, low, high = (float(np.exp(end)) for end in (after - before, low, high))
-    return Ratio(value, low, high, longer_by_ms=float(np.exp(after) - np.exp(before)), rounds=both[0].shape[1])
+    before, after = typical_ms(base), typical_ms(head)
+    low, high = (float(np.exp(end)) for end in (low, high))
+    return Ratio(after / before, low, high, longer_by_ms=after - before, rounds=both[0].shape[1])
+
+
+def typical_ms(rounds: Rounds) -> float:
+    """One side's time as the ratio takes it: of each video the mean of its quicker turns, of these the geometric mean.
+
+    So two of these divided by each other are the ``value`` of their ``Ratio``.
+    """
+    turns = np.maximum([rounds[video] for video in sorted(rounds)], LEAST_MS)  # (V, R)
+    return float(np.exp(_log_of_quicker_half(turns).mean()))
 
 
 def _log_of_quicker_half(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

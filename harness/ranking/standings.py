@@ -11,11 +11,11 @@ import math
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.api.records import Conditions, RunRecord
+from harness.api.records import Conditions, RunRecord, WeightsInfo
 from harness.api.tasks import TASKS
 from harness.ranking.figures import accuracy, main_column, shares_of, significance_of
 from harness.ranking.pairs import Pairs, compare_all
@@ -170,19 +170,42 @@ def _latest(records: Sequence[RunRecord], key: Any) -> list[RunRecord]:
 
 
 def _labels(records: Sequence[RunRecord]) -> dict[int, str]:
-    """A name for each record: method and preset, and the constants in which it differs from its namesakes."""
+    """A name for each record: method and preset, and the weights, precision and constants that its namesakes differ in.
+
+    A constant that only some records have, as others are of older code, is told where nothing else tells two apart.
+    """
     namesakes: dict[str, list[RunRecord]] = defaultdict(list)
     for record in records:
         namesakes[record.plugin.name + (f" ({record.preset})" if record.preset else "")].append(record)
-    labels = {}
+    labels: dict[int, str] = {}
     for name, same in namesakes.items():
-        constants = [{key: json.dumps(value, sort_keys=True) for key, value in r.config.items()} for r in same]
-        keys = sorted({key for config in constants for key in config})
-        differing = [key for key in keys if len({config.get(key) for config in constants}) > 1]
-        for record, config in zip(same, constants, strict=True):
-            told = ", ".join(f"{key}={config[key]}" for key in differing if key in config)
-            labels[id(record)] = f"{name} {told}".strip()
+        told = _tell_apart(same, lacking=False)
+        configs = {(words, json.dumps(r.config, sort_keys=True)) for words, r in zip(told, same, strict=True)}
+        if len(set(told)) < len(configs):
+            told = _tell_apart(same, lacking=True)
+        labels |= {id(record): f"{name} {words}".strip() for record, words in zip(same, told, strict=True)}
     return labels
+
+
+def _tell_apart(same: Sequence[RunRecord], *, lacking: bool) -> list[str]:
+    """What differs between records, a line each; ``lacking`` counts a constant that only some of them have."""
+    files: dict[str, set[str]] = defaultdict(set)
+    for record in same:
+        files[record.weights.name].add(record.weights.sha256)
+    traits = [
+        {"weights": _name_weights(record.weights, files), "precision": record.conditions.precision}
+        | {key: json.dumps(value, sort_keys=True) for key, value in sorted(record.config.items())}
+        for record in same
+    ]
+    keys = {key for one in traits for key in one}
+    seen = {key: {one.get(key) for one in traits if lacking or key in one} for key in keys}
+    return [", ".join(f"{key}={value}" for key, value in one.items() if len(seen[key]) > 1) for one in traits]
+
+
+def _name_weights(weights: WeightsInfo, files: Mapping[str, Collection[str]]) -> str:
+    """By name; where one name stands for several ``files``, also by the beginning of the checksum."""
+    checksum = f" ({weights.sha256[:8]})" if len(files[weights.name]) > 1 else ""
+    return f"{weights.name or 'none'}{checksum}"
 
 
 def _boards(

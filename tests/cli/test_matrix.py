@@ -64,7 +64,7 @@ def test_a_run_that_fails_stops_no_other_and_the_code_is_that_of_the_worst(make_
     assert run_cells(cells, {}, Path("there"), as_json=False, play=play) == 5
     assert begun == [(name, "toy", "", Path("there")) for name in ("bad", "worse", "good")]
     told = capsys.readouterr().out
-    assert "J&F 60.0" in told
+    assert "J&F 0.6000" in told
     assert "no data" in told
     assert "3 runs: 1 finished, 2 failed" in told
     assert run_cells(cells[2:], {}, None, as_json=False, play=play) == 0

@@ -214,7 +214,7 @@ def test_a_record_scored_by_another_rule_is_scored_by_that_rule_again(capsys, da
 @pytest.mark.parametrize(
     ("spoil", "code", "message"),
     [
-        (lambda p: p.unlink(), 7, "1 masks are missing"),
+        (lambda p: p.unlink(), 7, "1 mask is missing"),
         (lambda p: p.write_bytes(p.read_bytes()[:60]), 3, "truncated"),
         (lambda p: Image.new("RGB", (32, 24)).save(p), 3, "RGB"),
         (lambda p: write_mask(p, np.zeros((12, 16), np.uint8)), 3, "12 x 16"),

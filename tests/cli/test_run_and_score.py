@@ -200,7 +200,7 @@ def write_rgb(path):
 @pytest.mark.parametrize(
     ("spoil", "code", "message"),
     [
-        (lambda p: p.unlink(), 7, "1 masks are missing"),
+        (lambda p: p.unlink(), 7, "1 mask is missing"),
         (lambda p: p.write_bytes(p.read_bytes()[:60]), 3, "truncated"),
         (lambda p: p.write_bytes(b""), 3, "00002.png"),
         (lambda p: p.write_bytes(b"GIF89a" * 20), 3, "00002.png"),

@@ -131,7 +131,7 @@ def test_a_zip_without_a_frame_is_incomplete_and_its_own_path_is_named(capsys, t
             archive.writestr(name, whole.read(name))
     code, out, err = score(capsys, "tiny-val", davis, tmp_path / "short.zip")
     assert (code, out) == (7, "")
-    assert f"1 masks are missing in {tmp_path}/short.zip: dog/00002.png" in err
+    assert f"1 mask is missing in {tmp_path}/short.zip: dog/00002.png" in err
 
 
 def test_a_hostile_zip_is_refused(capsys, tmp_path, davis):

@@ -54,6 +54,13 @@ def test_a_list_is_taken_by_name_or_path_and_without_one_all_folders(tree):
         open_all("davis17-layout:yours", tree)
 
 
+def test_without_frames_where_they_belong_the_tree_that_is_needed_is_shown(tmp_path):
+    with pytest.raises(DataError, match="JPEGImages: found no such folder, expected folders of frames") as caught:
+        open_all("davis17-layout", tmp_path)
+    assert caught.value.hint is not None
+    assert "JPEGImages/480p/<sequence>/00000.jpg" in caught.value.hint
+
+
 def test_nothing_is_chosen_in_a_benchmark_whose_videos_are_fixed():
     with pytest.raises(UsageError, match=r"davis17-val has videos of its own: found the choice 'mine'"):
         Catalog.load().benchmarks.get("davis17-val:mine")

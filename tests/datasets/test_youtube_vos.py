@@ -117,6 +117,13 @@ def test_what_is_missing_is_named(tree, part, missing, found):
     assert found in _problem(part, tree, partial=True)
 
 
+def test_without_a_meta_json_the_tree_that_is_needed_is_shown(tree):
+    (tree / "train/meta.json").unlink()
+    with pytest.raises(DataError) as caught:
+        open_part(TRAIN, tree, partial=True)
+    assert caught.value.hint == f"a tree like this is needed: {TRAIN.layout}"
+
+
 def test_a_video_without_frames_is_forgiven_only_if_partial_and_another_is_there(tree):
     meta = json.loads((tree / "train/meta.json").read_text())
     meta["videos"]["b2"] = meta["videos"]["a1"]

@@ -8,6 +8,7 @@ import pytest
 
 from harness.api.errors import UsageError
 from harness.api.published import PublishedPaper, PublishedRow
+from harness.api.records import StageTime
 from harness.pages.house import MARK
 from harness.pages.leaderboard import write_leaderboard
 
@@ -86,6 +87,25 @@ def test_reported_rows_stand_apart_and_the_best_first(make_record, tmp_path):
     measured, _, reported = text.partition('<section class="reported"')
     assert "Theirs" not in measured
     assert reported.index("72.3") < reported.index("60.0")
+
+
+def test_the_overview_says_that_rows_of_another_rule_stand_after_the_best(make_record, tmp_path):
+    own, other = make_paper("toy-val", **{"J&F": 60.0}), make_paper("toy-val", **{"J&F": 72.3})
+    other = other.model_copy(update={"rows": [row.model_copy(update={"rule": "davis-2016"}) for row in other.rows]})
+    for papers, shown in (([own, other], True), ([own], False)):
+        write_leaderboard([make_record(THREE)], papers, tmp_path / "site")
+        words = Seen(pages(tmp_path / "site")["index.html"]).words
+        assert "best J&F 60.0 by Theirs" in words
+        assert ("rows averaged by another rule stand after it" in words) is shown
+
+
+def test_the_tables_of_a_record_head_its_stages_and_kernels_with_whole_words(make_record, tmp_path):
+    record, spent = make_record(THREE), StageTime(calls=2, seconds=0.5)
+    timing = record.timing.model_copy(update={"stages": {"backbone": spent}, "kernels": {"embed": spent}})
+    write_leaderboard([record.model_copy(update={"timing": timing})], [], tmp_path / "site")
+    (text,) = [text for page, text in pages(tmp_path / "site").items() if page.startswith("runs/")]
+    for head in ("stage", "kernel"):
+        assert f'<th scope="col">{head}</th>' in text
 
 
 def test_seeds_stand_on_the_board_as_a_spread_and_not_as_videos(make_record, tmp_path):

@@ -43,7 +43,7 @@ def test_a_missing_mask_of_a_frame_with_truth_is_still_named(tmp_path):
     (tmp_path / "shot").mkdir()
     write_mask(tmp_path / "shot/b.png", np.zeros((4, 6), np.uint8))
     look_over(tmp_path, [video((1,))], lambda masks: list_scored_frames(masks.sample, ALL))
-    with pytest.raises(IncompletePredictions, match=r"1 masks are missing in .*: shot/d\.png"):
+    with pytest.raises(IncompletePredictions, match=r"1 mask is missing in .*: shot/d\.png"):
         look_over(tmp_path, [video((1, 3))], lambda masks: list_scored_frames(masks.sample, ALL))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.ranking.rounds import Peaks, Ratio, ratio_of_rounds
+from harness.ranking.rounds import Peaks, Ratio, ratio_of_rounds, typical_ms
 
 STEADY = {"a": [10.0] * 8, "b": [20.0] * 8}
 
@@ -28,6 +28,12 @@ def test_what_meets_both_sides_of_a_round_cancels():
     load = [1.0, 3.0, 1.0, 7.0]
     base = {"a": [10 * share for share in load]}
     assert ratio_of_rounds(base, slower(base, 1.1)).value == pytest.approx(1.1)
+
+
+def test_the_times_shown_beside_a_ratio_are_those_it_is_made_of():
+    base, head = {"a": [10.0, 10.0, 90.0], "b": [40.0, 40.0, 41.0]}, {"a": [20.0, 80.0, 20.0], "b": [40.0, 40.0, 40.0]}
+    assert typical_ms(base) == pytest.approx(20.0)  # of 10 and 40, by their product: one turn of 90 is not in it
+    assert typical_ms(head) / typical_ms(base) == pytest.approx(ratio_of_rounds(base, head).value)
 
 
 def test_one_turn_that_something_else_held_up_changes_nothing():

@@ -117,6 +117,32 @@ def test_namesakes_are_told_apart_by_the_constants_that_differ(make_record):
     assert sorted(row.label for row in board.rows) == ["ours (paper) topk=3", "ours (paper) topk=5"]
 
 
+def test_namesakes_are_told_apart_by_weights_and_precision_and_not_by_what_older_code_lacked(make_record):
+    old = make_record(flat(0.8), config={"topk": 3}, weights=WeightsInfo(name="first", sha256="1" * 64))
+    new = make_record(flat(0.7), config={"topk": 3, "fast": True}, weights=WeightsInfo(name="second", sha256="2" * 64))
+    half = new.model_copy(
+        update={"id": "f" * 64, "conditions": new.conditions.model_copy(update={"precision": "bf16"})}
+    )
+    (board,) = standing([old, new, half]).boards
+    assert sorted(row.label for row in board.rows) == [
+        "ours weights=first, precision=fp32",
+        "ours weights=second, precision=bf16",
+        "ours weights=second, precision=fp32",
+    ]
+
+
+def test_one_name_of_two_weights_files_is_told_with_their_checksums(make_record):
+    records = [make_record(flat(0.8), weights=WeightsInfo(name="last", sha256=digit * 64)) for digit in "12"]
+    (board,) = standing(records).boards
+    assert sorted(row.label for row in board.rows) == ["ours weights=last (11111111)", "ours weights=last (22222222)"]
+
+
+def test_a_constant_that_one_record_lacks_is_told_where_nothing_else_differs(make_record):
+    records = [make_record(flat(0.8), config=config) for config in ({"topk": 3}, {"topk": 3, "fast": True})]
+    (board,) = standing(records).boards
+    assert sorted(row.label for row in board.rows) == ["ours", "ours fast=true"]
+
+
 def test_a_partial_record_is_shown_apart_and_not_ranked(make_record):
     whole = make_record({"a": [(0.5, 0.5)], "b": [(0.5, 0.5)]}, method="whole")
     part = make_record({"a": [(0.9, 0.9)]}, method="part", expected=2, partial_reason="1 of 2 videos were chosen")

@@ -69,7 +69,8 @@ class WorkerProcess:
         except OSError as error:
             log.began()
             self._release()
-            raise EnvironmentProblem(f"{self._python} could not be started: {error}") from error
+            hint = "name the interpreter of an environment, such as .venv/bin/python"
+            raise EnvironmentProblem(f"{self._python} could not be started: {error}", hint=hint) from error
         finally:
             theirs.close()
             os.close(lifeline)
