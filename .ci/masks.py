@@ -45,7 +45,8 @@ def read_videos(run: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted((run / "videos").glob("[!.]*.json")):
         result = VideoResult.model_validate_json(path.read_bytes())
-        digests = "\n".join(read_digests_of_masks(run, result))
+        names = sorted(path.stem for path in (run / result.masks).glob("*.png"))
+        digests = "\n".join(read_digests_of_masks(run, result, names))
         figures = {
             f"{id_} {name}": value
             for scores in result.scores.values()

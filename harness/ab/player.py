@@ -74,7 +74,7 @@ class Player:
         result = _work_through(self._require_session(), sample, self.name)
         self._folder.append(result)
         self._results.append(result)
-        self.masks[sample.name].append(read_digests_of_masks(self._folder.path, result))
+        self.masks[sample.name].append(read_digests_of_masks(self._folder.path, result, sample.frame_names))
         yield
 
     def play_timed(self, sample: Sample) -> Generator[None]:

@@ -202,7 +202,7 @@ def _measure_maps(masks: VideoMasks, metrics: Mapping[str, Any], rule: Rule) -> 
 def _list_frames(masks: VideoMasks, rule: Rule) -> list[int]:
     """The frames whose predictions are opened: those with a truth, and of the others those that are there."""
     frames = () if masks.sample.read_truth is None else list_scored_frames(masks.sample, rule)
-    known = masks.sample.truth_frames or ()
+    known = frozenset(masks.sample.truth_frames or ())
     return [frame for frame in frames if frame in known or masks.is_there(frame) or _has_truth(masks.sample, frame)]
 
 

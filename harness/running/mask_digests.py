@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,12 @@ def digest_tracks(tracks: Tracks) -> str:
     return hashlib.sha256(encode_tracks(tracks)).hexdigest()
 
 
-def read_digests_of_masks(run: Path, result: VideoResult) -> tuple[str, ...]:
-    """The digest of each mask of a video that lies in a run folder, in order of frames; of tracks, one."""
+def read_digests_of_masks(run: Path, result: VideoResult, frame_names: Sequence[str]) -> tuple[str, ...]:
+    """The digest of each mask of a video that lies in a run folder, in the order of its frames' names; of tracks, one.
+
+    How the folder lists them says nothing: frame ``10`` comes after frame ``9``.
+    """
     place = run / result.masks
     if result.masks == tracks_of(result.video):
         return (hashlib.sha256(place.read_bytes()).hexdigest(),)
-    return tuple(digest_mask(read_mask(file)) for file in sorted(place.iterdir()))
+    return tuple(digest_mask(read_mask(place / f"{name}.png")) for name in frame_names)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.api.file_names import natural_key
 from harness.api.records import VideoResult
 from harness.api.video import Sample
 from harness.pages import words
@@ -99,10 +101,11 @@ def _lay_frames(
     kept = [side for side in sides if side.run.folder is not None and side.result.masks]
     if not kept:
         return None
-    first = kept[0].result
+    first, where = kept[0].result, kept[0].run.folder
+    assert where is not None
     if sample is not None:
         check_size(sample, first)
-    names = sample.frame_names if sample else _names_in(kept[0])
+    names = sample.frame_names if sample else read_names(where, first)
     readers = [read_prediction_of(side.run.folder, side.result, names) for side in kept if side.run.folder]
     place = words.slug(video)
     frames = [
@@ -126,13 +129,12 @@ def _lay_frames(
     }
 
 
-def _names_in(side: Side) -> tuple[str, ...]:
-    """The frames' names, as the masks have them."""
-    assert side.run.folder is not None
-    folder = side.run.folder / side.result.masks
+def read_names(run: Path, result: VideoResult) -> tuple[str, ...]:
+    """The frames' names as the masks in a run's folder have them, in the order of their numbers."""
+    folder = run / result.masks
     if not folder.is_dir():
-        return tuple(f"{frame:05d}" for frame in range(side.result.length))
-    return tuple(sorted(path.stem for path in folder.glob("*.png")))
+        return tuple(f"{frame:05d}" for frame in range(result.length))
+    return tuple(sorted((path.stem for path in folder.glob("*.png")), key=natural_key))
 
 
 def _lay_frame(

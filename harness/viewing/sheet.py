@@ -12,7 +12,7 @@ from harness.api.video import Sample
 from harness.overlays.draw import draw_mask
 from harness.pages import words
 from harness.ranking.figures import main_column
-from harness.viewing.footage_pages import score_frames
+from harness.viewing.footage_pages import read_names, score_frames
 from harness.viewing.gather import Footage, Viewed, check_size
 from harness.viewing.layers import IdMap, read_prediction_of
 from harness.viewing.run_pages import mean_on
@@ -57,7 +57,7 @@ def _rows_of(video: str, runs: Sequence[Viewed], footage: Footage, columns: int)
     for run in here:
         result = run.results[video]
         assert run.folder is not None
-        names = sample.frame_names if sample else tuple(sorted(p.stem for p in (run.folder / result.masks).glob("*")))
+        names = sample.frame_names if sample else read_names(run.folder, result)
         read: IdMap = read_prediction_of(run.folder, result, names)
         scores = score_frames(result)
         told = [" ".join(f"{name} {100 * value:.0f}" for name, value in scores.get(f, {}).items()) for f in chosen]

@@ -1,5 +1,6 @@
 """``harness run`` and ``harness score`` as a user types them, with the exit code each mistake gets."""
 
+import contextlib
 import json
 import os
 import signal
@@ -31,9 +32,12 @@ from harness import Benchmark, DAVIS_2017, Method, hookimpl
 from harness.datasets.davis import Split, open_split
 
 class Slow:
+    videos = 0
+
     def propagate(self, video, prompts):
+        self.videos += 1
         for t in range(len(video)):
-            time.sleep(float(os.environ["SLOW_SECONDS"]))
+            time.sleep(float(os.environ["SLOW_SECONDS"]) if self.videos > 1 else 0)
             yield prompts[0]
 
 @hookimpl
@@ -297,7 +301,7 @@ def slow_command(tmp_path, davis, site):
     environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
 
     def start(seconds):
-        """Start the run; its method takes so many seconds a frame."""
+        """Start the run; its method takes so many seconds a frame, but for those of the first video."""
         given = {**environment, "SLOW_SECONDS": str(seconds)}
         return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -305,7 +309,7 @@ def slow_command(tmp_path, davis, site):
 
 
 def wait_for_first_video(process, run):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((run / "videos").glob("[!.]*.json")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -315,16 +319,16 @@ def wait_for_first_video(process, run):
 @pytest.mark.slow
 @pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command, blow, code):
-    process = slow_command(0.5)
+    process = slow_command(600)
     wait_for_first_video(process, tmp_path / "run")
     process.send_signal(blow)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == code
     assert not (tmp_path / "run/record.json").exists()
     if blow == signal.SIGINT:
         assert "the same command goes on from there" in err
     again = slow_command(0)
-    _, err = again.communicate(timeout=120)
+    _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert "reused from an earlier run into this folder: blackswan" in err
     record = json.loads((tmp_path / "run/record.json").read_text())
@@ -334,11 +338,11 @@ def test_a_killed_or_interrupted_run_goes_on_where_it_was(tmp_path, slow_command
 
 @pytest.mark.slow
 def test_two_runs_at_once_into_one_folder_refuse_each_other(tmp_path, slow_command):
-    with slow_command(2) as first:
+    with slow_command(600) as first, contextlib.ExitStack() as at_end:
+        at_end.callback(first.kill)
         wait_for_first_video(first, tmp_path / "run")
         second = slow_command(0)
-        _, err = second.communicate(timeout=60)
-        first.kill()
+        _, err = second.communicate(timeout=300)
     assert second.returncode == 2
     assert f"another run (process {first.pid}) is writing" in err
 

@@ -183,9 +183,13 @@ def test_a_training_killed_twenty_times_ends_with_the_same_bytes(site, videos, t
     finish(start(site, videos, tmp_path / "whole", *more))
     seconds, draw, kills, number = time.monotonic() - began, random.Random(0), 0, 0
     while kills < 20:
-        process = start(site, videos, tmp_path / f"killed-{number}", *more)
+        folder = tmp_path / f"killed-{number}"
+        is_fresh, began = not folder.exists(), time.monotonic()
+        process = start(site, videos, folder, *more)
         try:
             process.wait(timeout=draw.uniform(0.3, 1.05) * seconds)
+            if is_fresh:  # a machine that was busy has become quicker
+                seconds = min(seconds, time.monotonic() - began)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             kills += 1

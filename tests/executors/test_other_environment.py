@@ -91,7 +91,7 @@ def send(message):
     ],
 )
 def test_a_worker_of_another_tongue_is_refused(tmp_path, body, message):
-    python = script(tmp_path / "python", FAKE + body + "\nimport time; time.sleep(0.5)\n")
+    python = script(tmp_path / "python", FAKE + body + "\nimport time; time.sleep(600)\n")
     with pytest.raises((EnvironmentProblem, PluginError), match=message):
         describe(Request(plugin="shifts", bench="tiny", python=python))
 
@@ -122,7 +122,7 @@ def waiting_run(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (tmp_path / "pids").exists():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -148,11 +148,11 @@ def test_a_run_that_is_killed_or_interrupted_leaves_no_process(waiting_run, blow
     process, *others = waiting_run
     assert not any(is_gone(pid) for pid in others)
     process.send_signal(blow)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == code
     if code == 130:
         assert "the same command goes on from there" in err
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not all(is_gone(pid) for pid in others):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -164,8 +164,8 @@ def test_a_worker_that_rests_ends_with_a_run_that_is_killed(waiting_run, blow):
     process, *others = waiting_run
     os.kill(others[0], signal.SIGSTOP)
     process.send_signal(blow)
-    process.communicate(timeout=60)
-    deadline = time.monotonic() + 30
+    process.communicate(timeout=300)
+    deadline = time.monotonic() + 120
     while not all(is_gone(pid) for pid in others):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -22,7 +22,7 @@ def begin():
     begun = []
 
     def begin_one(mark):
-        process = subprocess.Popen(["sleep", "60"], env={keeper.MARK: mark}, start_new_session=True)
+        process = subprocess.Popen(["sleep", "600"], env={keeper.MARK: mark}, start_new_session=True)
         begun.append(process)
         return process
 
@@ -32,7 +32,7 @@ def begin():
         process.wait()
 
 
-def end_of(process, seconds=10.0):
+def end_of(process, seconds=60.0):
     """How a process ended; None where it has not."""
     try:
         return process.wait(seconds)
@@ -43,12 +43,12 @@ def end_of(process, seconds=10.0):
 @needs_proc
 def test_what_carries_the_mark_is_ended_with_all_below_it_and_nothing_else(begin):
     ours, other = begin("1-2-3"), begin("1-2-4")
-    command = ["/bin/sh", "-c", "env -i sleep 60 & echo $!; wait"]
+    command = ["/bin/sh", "-c", "env -i sleep 600 & echo $!; wait"]
     above = subprocess.Popen(command, env={**os.environ, keeper.MARK: "1-2-3"}, stdout=subprocess.PIPE)
     below = os.pidfd_open(int(above.stdout.readline()))  # its environment is empty
     keeper.end_marked("1-2-3")
     assert end_of(ours) == end_of(above) == -signal.SIGKILL
-    assert select.select([below], [], [], 10)[0] == [below]
+    assert select.select([below], [], [], 60)[0] == [below]
     os.close(below)
     above.stdout.close()
     assert other.poll() is None
@@ -68,7 +68,7 @@ def test_remains_of_a_run_that_is_no_more_are_ended_and_those_of_one_that_runs_o
 
 @needs_proc
 def test_a_killed_process_is_none_before_its_parent_has_looked():
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "600"])
     assert keeper.mark_of(process.pid).split("-")[1] == str(process.pid)
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -87,7 +87,7 @@ def test_a_cluster_ends_with_its_run(how, tmp_path, monkeypatch):
     if not run:
         with own_cluster.keep(folder):
             (folder / "session").mkdir()
-            helper = subprocess.Popen(["sleep", "60"], env={keeper.MARK: keeper.mark_of(os.getpid())})
+            helper = subprocess.Popen(["sleep", "600"], env={keeper.MARK: keeper.mark_of(os.getpid())})
             os.write(telling, f"{helper.pid}\n".encode())
             signal.pause() if how == "killed" else None
         os._exit(0)
@@ -95,7 +95,7 @@ def test_a_cluster_ends_with_its_run(how, tmp_path, monkeypatch):
     if how == "killed":
         os.kill(run, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(run, 0)[1]) == (-signal.SIGKILL if how == "killed" else 0)
-    assert select.select([helper], [], [], 10)[0] == [helper]
+    assert select.select([helper], [], [], 60)[0] == [helper]
     deadline = time.monotonic() + 60
     while how == "killed" and folder.exists() and time.monotonic() < deadline:
         time.sleep(0.02)

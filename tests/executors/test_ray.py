@@ -278,16 +278,19 @@ class TestCluster:
                         os.kill(working[0], signal.SIGKILL)
                         killed.append(working[0])
 
-        killer = threading.Thread(target=kill_at_work)
+        killer, runs = threading.Thread(target=kill_at_work), []
         killer.start()
         try:
-            run_on(cluster, tmp_path / "run")
+            while len(killed) < 3 and len(runs) < 10:  # one run may be over before three were met at work
+                runs.append(tmp_path / f"run-{len(runs)}")
+                run_on(cluster, runs[-1])
         finally:
             over.set()
             killer.join()
         assert len(killed) == 3
-        resume_until_whole(cluster, tmp_path / "run")
-        assert_as_inline(tmp_path / "run", inline)
+        for run in runs:
+            resume_until_whole(cluster, run)
+            assert_as_inline(run, inline)
 
     def test_a_node_that_is_taken_away_costs_nothing(self, cluster, inline, tmp_path):
         over = threading.Event()
@@ -317,7 +320,7 @@ class TestCluster:
             time.sleep(0.05)
         driver.kill()
         driver.wait()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while (left := actors(os.getpid())) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert left == []  # the cluster ends the workers of a job whose driver is gone
@@ -367,7 +370,7 @@ class TestCluster:
             os.kill(process, signal.SIGSTOP)
         driver.kill()
         driver.wait()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             left = [process for process, (_, told) in processes().items() if process in of_it and told]
             folders = list(Path("/tmp").glob(f"harness-ray-{driver.pid}-*"))

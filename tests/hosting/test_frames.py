@@ -54,7 +54,7 @@ def test_no_more_than_a_few_frames_are_read_ahead(tests_tools):
 
     with FrameSource(sample_of(tests_tools, read), "cpu", ahead=2) as frames:
         frames.wait_for(1)
-        assert reached.wait(10)
+        assert reached.wait(60)
 
 
 def test_an_old_frame_is_decoded_again_when_memory_is_short(tests_tools):
@@ -134,7 +134,7 @@ def test_a_method_that_never_waits_has_one_thread(tests_tools):
 
     with FrameSource(sample_of(tests_tools, read), "cpu", hands=4) as frames:
         frames.wait_for(0)
-        assert ready.wait(10)
+        assert ready.wait(60)
         frames.wait_for(4)
         assert len(frames._hands) == 1
 
@@ -160,7 +160,7 @@ def test_several_threads_read_no_further_ahead_than_their_number_asks_for(tests_
 
     with FrameSource(sample_of(tests_tools, read, 500), "cpu", hands=4) as frames:
         frames.wait_for(3)  # at most 2 x 4 frames more
-        assert reached.wait(10)
+        assert reached.wait(60)
     assert max(furthest) == 11
 
 
@@ -169,7 +169,7 @@ def test_the_first_broken_frame_is_named_also_where_a_later_one_breaks_sooner(te
 
     def read(t):
         if t == 2:
-            assert later_broke.wait(10)
+            assert later_broke.wait(60)
             raise DataError("frame 2 is torn")
         if t == 3:
             later_broke.set()

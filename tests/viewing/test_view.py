@@ -10,7 +10,7 @@ from harness.api.errors import UsageError
 from harness.cli import main
 from harness.pages.leaderboard import write_leaderboard
 from harness.running.finished import read_results_under, read_run
-from harness.viewing.footage_pages import sort_worst
+from harness.viewing.footage_pages import read_names, sort_worst
 
 
 def view(*arguments):
@@ -73,6 +73,14 @@ def test_without_the_data_there_are_masks_and_no_frames_and_it_is_said(lay_run, 
     footage = read_embedded((run / "view/videos/first.html").read_text(), "footage")
     assert not any(frame["image"] or frame["truth"] for frame in footage["frames"])
     assert all(frame["masks"] for frame in footage["frames"])
+
+
+def test_without_the_data_masks_stand_in_the_order_of_their_numbers(make_result, samples, tmp_path):
+    result = make_result(samples[0])
+    (tmp_path / result.masks).mkdir(parents=True)
+    for name in ("8", "9", "10"):
+        (tmp_path / result.masks / f"{name}.png").touch()
+    assert read_names(tmp_path, result) == ("8", "9", "10")
 
 
 def test_data_of_another_size_than_the_runs_are_refused(lay_run, make_result, samples, capsys):
