@@ -26,6 +26,7 @@ from harness.datasets.files import (
     VOID,
     VideoFiles,
     absent,
+    advise_tree,
     check_names,
     check_same_frames,
     check_size,
@@ -149,7 +150,7 @@ def _find_list(split: Split, root: Path) -> Path:
         root,
         found=f"lists {', '.join(there)}" if there else "no list of sequences",
         expected=" or ".join(split.lists),
-        hint=f"pass --data-root {nested}" if nested.is_dir() else f"a tree like this is needed: {split.layout}",
+        hint=f"pass --data-root {nested}" if nested.is_dir() else advise_tree(split.layout),
     )
 
 

@@ -28,6 +28,7 @@ from harness.datasets.files import (
     VOID,
     VideoFiles,
     absent,
+    advise_tree,
     check_size,
     image_size,
     list_folder,
@@ -78,7 +79,7 @@ def open_layout(layout: Layout, choice: str, root: Path | None, partial: bool) -
 def find_frames(root: Path, words: str) -> Path:
     """The folder that holds the videos' folders: JPEGImages, or the resolution in it; ``words``: what is needed."""
     base = root / "JPEGImages"
-    hint = f"a tree like this is needed: {words}"
+    hint = advise_tree(words)
     if not base.exists():
         refuse_dangling(base, "folders of frames")
         raise DataError.at(base, found="no such folder", expected="folders of frames", hint=hint)

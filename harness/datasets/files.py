@@ -46,6 +46,11 @@ def open_root(root: Path | None, benchmark: str, layout: str) -> Path:
     return root.resolve()
 
 
+def advise_tree(layout: str) -> str:
+    """The next step where a folder is not the tree that is read."""
+    return f"a tree like this is needed: {layout}"
+
+
 def check_names(names: Iterable[str], source: Path) -> None:
     """Refuse video names that are not plain folder names ("..", separators): they would lead out of the data root."""
     for name in names:

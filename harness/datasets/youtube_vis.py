@@ -20,6 +20,7 @@ from harness.api.video import Sample
 from harness.datasets.files import (
     VideoFiles,
     absent,
+    advise_tree,
     check_names,
     check_size,
     image_size,
@@ -76,12 +77,8 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
     root = open_root(root, part.benchmark, part.layout)
     path = next((root / place for place in part.tables if (root / place).is_file()), None)
     if path is None:
-        raise DataError.at(
-            root,
-            found="no table of videos",
-            expected=" or ".join(part.tables),
-            hint=f"a tree like this is needed: {part.layout}",
-        )
+        expected = " or ".join(part.tables)
+        raise DataError.at(root, found="no table of videos", expected=expected, hint=advise_tree(part.layout))
     table = _Table.read(path, part)
     if part.has_truth is None:
         part = replace(part, has_truth=any(table.annotations.values()))

@@ -19,6 +19,7 @@ from harness.api.video import Sample
 from harness.datasets.files import (
     VideoFiles,
     absent,
+    advise_tree,
     check_names,
     check_size,
     image_size,
@@ -84,8 +85,7 @@ def open_part(part: Part, root: Path | None, partial: bool) -> list[Sample]:
     path = root / part.masks / "meta.json"
     if not path.is_file():
         refuse_dangling(path, "a JSON file")
-        hint = f"a tree like this is needed: {part.layout}"
-        raise DataError.at(path, found="no such file", expected="a JSON file", hint=hint)
+        raise DataError.at(path, found="no such file", expected="a JSON file", hint=advise_tree(part.layout))
     videos = list_videos(path)
     seen = read_seen_categories(root)
     folder = root / part.frames / "JPEGImages"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.api.records import RunRecord, Timing
+from collections.abc import Callable
+
+from harness.api.records import RunRecord, Throughput, Timing
 from harness.api.tasks import works_by_video
 
 
@@ -22,19 +24,20 @@ def model_fps(record: RunRecord) -> float | None:
     Steady frames, or throughput for what works by whole videos; None where nothing was timed, where nothing but the
     warm-up was, and for a replay.
     """
-    timing = timing_of(record)
-    if timing is None:
-        return None
-    if has_throughput(record):
-        return timing.throughput.model_fps if timing.throughput and timing.throughput.is_warm else None
-    return timing.model.fps
+    return _fps(record, lambda timing: timing.model.fps, lambda throughput: throughput.model_fps)
 
 
 def e2e_fps(record: RunRecord) -> float | None:
     """The same on the e2e clock."""
+    return _fps(record, lambda timing: timing.e2e.fps, lambda throughput: throughput.e2e_fps)
+
+
+def _fps(
+    record: RunRecord, steady: Callable[[Timing], float | None], whole: Callable[[Throughput], float | None]
+) -> float | None:
     timing = timing_of(record)
     if timing is None:
         return None
     if has_throughput(record):
-        return timing.throughput.e2e_fps if timing.throughput and timing.throughput.is_warm else None
-    return timing.e2e.fps
+        return whole(timing.throughput) if timing.throughput and timing.throughput.is_warm else None
+    return steady(timing)

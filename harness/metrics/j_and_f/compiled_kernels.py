@@ -86,7 +86,7 @@ def count_frame(
 @LOOPS.inner
 @no_type_check
 def _cut(labels, words, slots, starts, values):
-    """Write first pixel and slot of each run, and the number of pixels after the last; return how many runs.
+    """Write first pixel and slot of each run, and the number of pixels after the last.
 
     Eight pixels are looked at as one word whose lowest byte is the first of them.
     """
@@ -128,7 +128,6 @@ def _cut(labels, words, slots, starts, values):
         while at < size and labels[at] == label:
             at += 1
     starts[runs] = size
-    return runs
 
 
 @LOOPS.inner

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import BuildContext
+from harness import BuildContext, TrainingContext
 from harness.api.providers import parse_spec
 from harness.api.video import Sample, Video
 
@@ -49,6 +49,20 @@ def context(config, task="object-zvos", weights=None, **providers):
     return BuildContext(task, config, "cpu", "fp32", weights, 0, specs)
 
 
+def training_context(config, videos, **changes):
+    """What a learner is built with: videos of a square each."""
+    given = {
+        "samples": [sample_of(squares(8, seed=seed)[0], f"v{seed}") for seed in range(videos)],
+        "config": config,
+        "device": "cpu",
+        "precision": "fp32",
+        "weights": None,
+        "seed": 0,
+        "providers": {"saliency": parse_spec("saliency", "boundary")},
+    }
+    return TrainingContext(**(given | changes))
+
+
 class Bright:
     """A source of ``Foreground`` that takes bright pixels for the object."""
 
@@ -64,4 +78,11 @@ class Bright:
 
 @pytest.fixture
 def toy():
-    return SimpleNamespace(squares=squares, sample_of=sample_of, video_of=video_of, context=context, Bright=Bright)
+    return SimpleNamespace(
+        squares=squares,
+        sample_of=sample_of,
+        video_of=video_of,
+        context=context,
+        training_context=training_context,
+        Bright=Bright,
+    )

@@ -8,8 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness import DataError, TrainingContext
-from harness.api.providers import parse_spec
+from harness import DataError
 from harness_mug.training.config import PRESETS, SMALL
 from harness_mug.training.files import label_path
 from harness_mug.training.frames import FrameLearner, FrameSource
@@ -34,31 +33,23 @@ TINY = replace(
     frames_colour=0.0,
 )
 STAGE = TINY.of_frames()
+VIDEOS = 3
 
 
-def samples_of(toy, videos=3):
-    return [toy.sample_of(toy.squares(8, seed=seed)[0], f"v{seed}") for seed in range(videos)]
+def samples_of(toy):
+    return context_of(toy).samples
 
 
-def truths_of(toy, config=TINY, videos=3):
+def truths_of(toy, config=TINY):
     """The squares on the cells: what perfect maps would be."""
     rows, columns = (
         ((np.arange(cells) + 0.5) * side / cells).astype(int) for side, cells in zip((64, 96), config.grid, strict=True)
     )
-    return [toy.squares(8, seed=seed)[1][:, rows][:, :, columns] for seed in range(videos)]
+    return [toy.squares(8, seed=seed)[1][:, rows][:, :, columns] for seed in range(VIDEOS)]
 
 
 def context_of(toy, config=TINY, **changes):
-    given = {
-        "samples": samples_of(toy),
-        "config": config,
-        "device": "cpu",
-        "precision": "fp32",
-        "weights": None,
-        "seed": 0,
-        "providers": {"saliency": parse_spec("saliency", "boundary")},
-    }
-    return TrainingContext(**(given | changes))
+    return toy.training_context(config, VIDEOS, **changes)
 
 
 def learner_of(toy, config=TINY, **changes):

@@ -7,8 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness import DataError, TrainingContext
-from harness.api.providers import parse_spec
+from harness import DataError
 from harness_mug.config import ObjectConfig
 from harness_mug.method import Learned, References
 from harness_mug.network import TRAINING, load_network
@@ -37,17 +36,7 @@ TERMS = {"read-out", "frame", "short", "long", "video"}
 
 
 def context_of(toy, config=TINY, videos=2, **changes):
-    samples = [toy.sample_of(toy.squares(8, seed=seed)[0], f"v{seed}") for seed in range(videos)]
-    given = {
-        "samples": samples,
-        "config": config,
-        "device": "cpu",
-        "precision": "fp32",
-        "weights": None,
-        "seed": 0,
-        "providers": {"saliency": parse_spec("saliency", "boundary")},
-    }
-    return TrainingContext(**(given | changes))
+    return toy.training_context(config, videos, **changes)
 
 
 def truths_of(toy, config=TINY, videos=2):
