@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.ranking.significance import Shares, adjust_by_holm, assess, flip_signs, judge_shares
+from harness.ranking.significance import Shares, adjust_by_holm, assess, flip_signs, judge_shares, quantile
 
 
 def rows(*figures):
@@ -147,3 +147,10 @@ def test_holm_multiplies_the_smallest_by_all_and_never_falls():
 def test_no_runs_are_compared_across_other_videos():
     with pytest.raises(ValueError, match="needs the same videos"):
         assess(rows(0.1, 0.2), rows(0.1), average="objects")
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "known"), [(0.975, 4, 3.18244630528), (0.975, 10, 2.26215716280), (0.8, 10, 0.883403859686)]
+)
+def test_quantiles_have_the_digits_that_every_cpu_agrees_on(share, count, known):
+    assert quantile(share, count) == known
