@@ -12,7 +12,7 @@ import functools
 import importlib.util
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
@@ -323,7 +323,8 @@ _BY_OTHER_WAYS = re.compile(rb"import\s*\(?\s*\*|globals\s*\(|setattr\s*\(|__get
 """How a module comes to have names that its text does not hold."""
 
 
-def _hooks_named_by(point: EntryPoint) -> Iterable[str]:
+@functools.cache
+def _hooks_named_by(point: EntryPoint) -> Collection[str]:
     """The hooks that a plugin may offer, by the text of its module, which is not run; all where that does not tell."""
     try:
         spec = importlib.util.find_spec(point.module)

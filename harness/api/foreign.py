@@ -72,6 +72,11 @@ def make_storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def is_ours(thing: object) -> bool:
+    """Whether the class of a thing comes with the harness itself."""
+    return type(thing).__module__.partition(".")[0] == "harness"
+
+
 @contextmanager
 def blame(whose: str, kind: type[HarnessError], *, hint: str | None = None) -> Iterator[None]:
     """Turn whatever code from elsewhere raises inside into a ``kind`` that says ``whose`` it is.

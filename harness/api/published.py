@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from harness.api.records import Name, Number, Text, _Record
+from harness.api.records import Name, Number, Text
 
 PUBLISHED_SCHEMA: Final = "harness.published/1"
 
@@ -15,7 +15,11 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9&+_-]{1,40}$")]
 
 
-class PublishedSpeed(_Record):
+class _Published(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class PublishedSpeed(_Published):
     """A speed as printed; what it includes and on which machine is what the paper says, often nothing."""
 
     fps: Number | None = None
@@ -30,7 +34,7 @@ class PublishedSpeed(_Record):
         return self
 
 
-class PublishedRow(_Record):
+class PublishedRow(_Published):
     """One row of one table of a paper."""
 
     benchmark: Name
@@ -58,7 +62,7 @@ class PublishedRow(_Record):
     """Why the printed figures cannot be right, or contradict themselves; they stand as printed all the same."""
 
 
-class PublishedPaper(_Record):
+class PublishedPaper(_Published):
     """The figures of one paper."""
 
     schema_: Literal["harness.published/1"] = Field(PUBLISHED_SCHEMA, alias="schema")
@@ -72,5 +76,3 @@ class PublishedPaper(_Record):
     url: Annotated[str, StringConstraints(pattern=r"^(https://[A-Za-z0-9._~/-]{1,300})?$")] = ""
     """Where it can be read."""
     rows: Annotated[list[PublishedRow], Field(min_length=1)]
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -1,14 +1,14 @@
-"""What a run leaves behind: pydantic records with a schema version, plain JSON on disk, no pickle anywhere.
+"""What a run leaves behind: records with a schema version, plain JSON on disk, no pickle anywhere.
 
 A record is untrusted input wherever it is read: unknown fields, non-finite numbers and overlong strings are refused.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from harness.api.schemas import CheckedBy, Limits, Record, take_plain_json
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """What a method computes in; sums may be wider."""
@@ -17,13 +17,13 @@ Average = Literal["objects", "sequences", "frames"]
 RUN_SCHEMA: Final = "harness.run/1"
 VIDEO_SCHEMA: Final = "harness.video/1"
 
-Text = Annotated[str, StringConstraints(max_length=2000)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e100, le=1e100)]
+Text = Annotated[str, Limits(max_length=2000)]
+Name = Annotated[str, Limits(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
+Sha256 = Annotated[str, Limits(pattern=r"^([0-9a-f]{64})?$")]
+Number = Annotated[float, Limits(allow_inf_nan=False, ge=-1e100, le=1e100)]
 """Sums of these stay finite."""
-Whole = Annotated[int, Field(ge=-(2**64), le=2**64)]
-Outcomes = Annotated[str, StringConstraints(pattern=r"^[tfi]*$", max_length=4_000_000)]
+Whole = Annotated[int, Limits(ge=-(2**64), le=2**64)]
+Outcomes = Annotated[str, Limits(pattern=r"^[tfi]*$", max_length=4_000_000)]
 LONGEST_VIDEO_NAME = 200
 """Bytes of UTF-8; file systems take 255, and endings are added."""
 
@@ -37,35 +37,11 @@ def is_safe_video_name(name: str) -> bool:
     return is_plain and 0 < len(name.encode()) <= LONGEST_VIDEO_NAME
 
 
-def _plain_json(value: Any) -> Any:
-    """Refuse what JSON cannot hold, deep inside: pydantic looks no further than ``Any``."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is no finite number; JSON has none of these")
-    elif isinstance(value, str):
-        value.encode()  # UnicodeEncodeError, a ValueError, for half a character
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise ValueError(f"{key!r} is no text; the keys of a JSON object are")
-            _plain_json(key)
-            _plain_json(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _plain_json(item)
-    elif value is not None and not isinstance(value, int):
-        raise ValueError(f"a {type(value).__name__} cannot be written as JSON")
-    return value
+Json = Annotated[Any, CheckedBy(take_plain_json)]
 
 
-Json = Annotated[Any, AfterValidator(_plain_json)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
-
-
-class Matches(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Matches(Record):
     """The detections of one category of one video and what they turned out to be: what average precision is made of.
 
     In the order in which they were found, frame by frame where each frame is matched alone.
@@ -82,15 +58,17 @@ class Matches(_Record):
     """How many truths count, for each range of areas."""
 
 
-class Detections(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Detections(Record):
     """Every detection of one video, matched."""
 
     order: Whole | None = None
     """Where the video stands among others, which decides between equal scores; None: as in the record."""
-    groups: list[Matches] = []
+    groups: list[Matches] = field(default_factory=list)
 
 
-class VideoScores(_Record):
+@dataclass(frozen=True, kw_only=True)
+class VideoScores(Record):
     """What one metric measured on one video.
 
     ``series`` maps a quantity (``"J"``) to an object's id as text, to one value a scored frame (None: undefined); a
@@ -100,46 +78,49 @@ class VideoScores(_Record):
     """
 
     metric: Name
-    frames: list[Whole] = []
-    series: dict[str, dict[str, list[Number | None]]] = {}
-    summary: dict[str, dict[str, Number | None]] = {}
-    matched: dict[str, Whole] = {}
+    frames: list[Whole] = field(default_factory=list)
+    series: dict[str, dict[str, list[Number | None]]] = field(default_factory=dict)
+    summary: dict[str, dict[str, Number | None]] = field(default_factory=dict)
+    matched: dict[str, Whole] = field(default_factory=dict)
     """Object id as text -> id of the proposal matched to it, where the scoring matches."""
     evidence: Json = None
     detections: Detections | None = None
     """Of a metric of average precision: enough to compute it over any choice of videos, without a mask."""
 
 
-class StageTime(_Record):
+@dataclass(frozen=True, kw_only=True)
+class StageTime(Record):
     """Time spent in one named stage or kernel."""
 
     calls: Whole
     seconds: Number
 
 
-class VideoTiming(_Record):
+@dataclass(frozen=True, kw_only=True)
+class VideoTiming(Record):
     """Clocks of one video, all in seconds; see docs/timing.md for what each includes."""
 
-    model: list[Number] = []
+    model: list[Number] = field(default_factory=list)
     """One value a yielded mask: from frame on device to mask on device."""
-    model_cpu: list[Number] = []
+    model_cpu: list[Number] = field(default_factory=list)
     """One value a yielded mask: CPU time of ``model``, all threads but those that decode; none on CUDA."""
-    e2e: list[Number] = []
+    e2e: list[Number] = field(default_factory=list)
     """One value a yielded mask: decode + transfer + model + mask to host memory, nothing hidden by overlap."""
     warm_up: Whole = 0
     """How many leading values are warm-up (the first frame counts apart in any case)."""
-    stages: dict[str, StageTime] = {}
-    kernels: dict[str, StageTime] = {}
+    stages: dict[str, StageTime] = field(default_factory=dict)
+    kernels: dict[str, StageTime] = field(default_factory=dict)
     added_memory_mib: Number | None = None
     """The most memory the method took at once, its weights included; CUDA: allocated on the device (docs/timing.md)."""
     peak_memory_mib: Number | None = None
     """Growth of the whole process, in results written before ``added_memory_mib`` was measured; shown nowhere."""
 
 
-class VideoResult(_Record):
+@dataclass(frozen=True, kw_only=True)
+class VideoResult(Record):
     """Everything about one finished video; its masks lie beside it."""
 
-    schema_: Literal["harness.video/1"] = Field(VIDEO_SCHEMA, alias="schema")
+    schema_: Literal["harness.video/1"] = field(default=VIDEO_SCHEMA, metadata={"alias": "schema"})
     video: Text
     key: Sha256
     """Cache key: the run's key and the video's own digest."""
@@ -147,24 +128,23 @@ class VideoResult(_Record):
     length: Whole
     height: Whole
     width: Whole
-    objects: list[Whole] = []
-    scores: dict[str, VideoScores] = {}
-    timing: VideoTiming = VideoTiming()
+    objects: list[Whole] = field(default_factory=list)
+    scores: dict[str, VideoScores] = field(default_factory=dict)
+    timing: VideoTiming = field(default_factory=VideoTiming)
     masks: Text = ""
     """Folder of the masks, relative to the run's folder."""
     seal: Sha256 = ""
     """SHA-256 over everything else here and the files of the masks: what is reused is what was written."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-
-class VideoFailure(_Record):
+@dataclass(frozen=True, kw_only=True)
+class VideoFailure(Record):
     """One video that could not be finished, and why."""
 
     video: Text
     kind: Literal["crashed", "contract", "out-of-memory", "timed-out", "data", "incomplete"]
-    message: Annotated[str, StringConstraints(max_length=20000)]
-    traceback: Annotated[str, StringConstraints(max_length=200000)] = ""
+    message: Annotated[str, Limits(max_length=20000)]
+    traceback: Annotated[str, Limits(max_length=200000)] = ""
 
     @property
     def exit_code(self) -> int:
@@ -172,7 +152,8 @@ class VideoFailure(_Record):
         return {"data": 3, "contract": 4, "crashed": 5, "out-of-memory": 5, "timed-out": 5, "incomplete": 7}[self.kind]
 
 
-class PluginInfo(_Record):
+@dataclass(frozen=True, kw_only=True)
+class PluginInfo(Record):
     """Which code ran."""
 
     name: Name
@@ -185,7 +166,8 @@ class PluginInfo(_Record):
     replays: bool = False
 
 
-class WeightsInfo(_Record):
+@dataclass(frozen=True, kw_only=True)
+class WeightsInfo(Record):
     """Which weights ran; an empty ``sha256`` means random initialisation."""
 
     name: Text
@@ -196,7 +178,8 @@ class WeightsInfo(_Record):
     """Numbers in the file, running means included; None where it does not say without being loaded."""
 
 
-class MethodInfo(_Record):
+@dataclass(frozen=True, kw_only=True)
+class MethodInfo(Record):
     """What a method's card says beside its code: whose idea it is, and on which terms its code comes.
 
     Nothing of it changes a result.
@@ -210,7 +193,8 @@ class MethodInfo(_Record):
     url: Text = ""
 
 
-class ProviderInfo(_Record):
+@dataclass(frozen=True, kw_only=True)
+class ProviderInfo(Record):
     """What a method had made by another part: optical flow, proposals, saliency."""
 
     kind: Name
@@ -222,7 +206,8 @@ class ProviderInfo(_Record):
     """The labels behind it; empty: none."""
 
 
-class BenchmarkInfo(_Record):
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkInfo(Record):
     """Which data were used, and by which rule they were scored."""
 
     name: Name
@@ -249,7 +234,8 @@ class BenchmarkInfo(_Record):
         return f"{self.name}:{self.choice}" if self.choice else self.name
 
 
-class Conditions(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Conditions(Record):
     """What every speed figure depends on. Runs under different conditions are never ranked against each other."""
 
     device: Text
@@ -264,8 +250,8 @@ class Conditions(_Record):
     tf32: bool = False
     compiled: bool = False
     batch: Whole = 1
-    resolutions: list[Text] = []
-    objects: list[Whole] = []
+    resolutions: list[Text] = field(default_factory=list)
+    objects: list[Whole] = field(default_factory=list)
     power_watts: Number | None = None
     clock_mhz: Number | None = None
     load_average: Number | None = None
@@ -291,7 +277,8 @@ class Conditions(_Record):
         )
 
 
-class Latency(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Latency(Record):
     """Distribution of one clock over frames; milliseconds, and frames a second of the mean."""
 
     frames: Whole
@@ -302,7 +289,8 @@ class Latency(_Record):
     p99_ms: Number | None
 
 
-class Throughput(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Throughput(Record):
     """The speed of a method that works by whole videos: their frames over all of their time, first frames included."""
 
     videos: Whole
@@ -314,7 +302,8 @@ class Throughput(_Record):
     e2e_fps: Number | None
 
 
-class Timing(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Timing(Record):
     """Clocks of the whole run: steady frames and first frames apart."""
 
     model: Latency
@@ -324,8 +313,8 @@ class Timing(_Record):
     model_cpu_ms: Number | None = None
     """CPU milliseconds a frame, of steady frames or, with a throughput, of all; None on CUDA and in older records."""
     warm_up_frames: Whole
-    stages: dict[str, StageTime] = {}
-    kernels: dict[str, StageTime] = {}
+    stages: dict[str, StageTime] = field(default_factory=dict)
+    kernels: dict[str, StageTime] = field(default_factory=dict)
     throughput: Throughput | None = None
     """For offline methods and task ``vis``: steady frames are not their speed."""
     added_memory_mib: Number | None = None
@@ -334,7 +323,8 @@ class Timing(_Record):
     """Growth of the whole process, in records made before ``added_memory_mib`` was measured; shown nowhere."""
 
 
-class Interval(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Interval(Record):
     """A figure with its 95 % bootstrap interval, clustered by video (None with fewer than two videos)."""
 
     value: Number | None
@@ -342,50 +332,50 @@ class Interval(_Record):
     high: Number | None = None
 
 
-class VideoSummary(_Record):
+@dataclass(frozen=True, kw_only=True)
+class VideoSummary(Record):
     """One row of the per-video table: figures per object id as text."""
 
     video: Text
     frames: Whole
     """Scored frames of the object that has most of them."""
-    scored_frames: dict[str, Whole] = {}
+    scored_frames: dict[str, Whole] = field(default_factory=dict)
     """Object id as text -> frames on which it has a value by the rule's first metric; empty in older records."""
-    attributes: list[Text] = []
+    attributes: list[Text] = field(default_factory=list)
     """What a dataset says of the video (DAVIS: OCC, FM, ...), for tables by attribute."""
     objects: dict[str, dict[str, Number | None]]
-    detections: dict[Name, Detections] = {}
+    detections: dict[Name, Detections] = field(default_factory=dict)
     """Metric -> detections, where it measured some (AP); empty in older records."""
 
 
-class RunRecord(_Record):
+@dataclass(frozen=True, kw_only=True)
+class RunRecord(Record):
     """One run, complete enough to be ranked, compared and checked; also the file contributed to the leaderboard."""
 
-    schema_: Literal["harness.run/1"] = Field(RUN_SCHEMA, alias="schema")
+    schema_: Literal["harness.run/1"] = field(default=RUN_SCHEMA, metadata={"alias": "schema"})
     id: Sha256
     created: Text
     """UTC, ISO 8601."""
     harness_version: Text
     plugin: PluginInfo
-    about: MethodInfo = MethodInfo()
+    about: MethodInfo = field(default_factory=MethodInfo)
     preset: Text = ""
-    config: dict[str, Json] = {}
+    config: dict[str, Json] = field(default_factory=dict)
     weights: WeightsInfo
-    providers: dict[Name, ProviderInfo] = {}
+    providers: dict[Name, ProviderInfo] = field(default_factory=dict)
     """By the constant of the config that names them."""
     benchmark: BenchmarkInfo
     partial: bool
     partial_reason: Text = ""
     seed: Whole
     conditions: Conditions
-    scores: dict[str, dict[str, Interval]] = {}
+    scores: dict[str, dict[str, Interval]] = field(default_factory=dict)
     """Metric -> column -> figure."""
-    videos: list[VideoSummary] = []
+    videos: list[VideoSummary] = field(default_factory=list)
     timing: Timing | None = None
-    reused: list[Text] = []
+    reused: list[Text] = field(default_factory=list)
     """Videos taken from an earlier, interrupted run into the same folder."""
-    failures: list[VideoFailure] = []
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    failures: list[VideoFailure] = field(default_factory=list)
 
     def to_json(self) -> str:
         """The record as it is written to disk: sorted by field, two spaces, one newline at the end."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import click
-from pydantic import BaseModel
 
 from harness.api.records import RunRecord, VideoResult
+from harness.api.schemas import Record
 from harness.cli.terminal import say
 
-SCHEMAS: dict[str, type[BaseModel]] = {"run": RunRecord, "video": VideoResult}
+SCHEMAS: dict[str, type[Record]] = {"run": RunRecord, "video": VideoResult}
 
 
 @click.command("schema")

@@ -12,9 +12,9 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from harness.api.contracts import RULES, Column
 from harness.api.errors import HarnessError, VerificationFailed
@@ -34,8 +34,18 @@ HIGHEST_FPS = 1e9
 """A frame a nanosecond, the finest tick of the clocks."""
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
-M = TypeVar("M", bound=BaseModel)
+
+class _Checked(Protocol):
+    """A model of pydantic, or a record."""
+
+    @classmethod
+    def model_validate(cls, value: Any, /, *, strict: bool) -> Self: ...
+
+
+M = TypeVar("M", bound=_Checked)
 T = TypeVar("T")
+_NO_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
+"""What pydantic calls a field too many, of a model and of a dataclass."""
 
 
 def read_record(path: Path) -> RunRecord:
@@ -281,7 +291,7 @@ def _describe_error(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     lines = [
         f"{_short('.'.join(str(part) for part in problem['loc']))}: found {_short(problem['input'])}, "
-        f"expected otherwise: {problem['msg'][:300]}"
+        f"{'expected no such field' if problem['type'] in _NO_FIELD else 'expected otherwise: ' + problem['msg'][:300]}"
         for problem in problems[:5]
     ]
     more = [f"and {len(problems) - 5} more"] if len(problems) > 5 else []

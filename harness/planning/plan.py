@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -95,7 +95,7 @@ class Trial:
         parts = {
             "harness": __version__,
             "harness_code": code_digest("harness"),
-            "plugin": self.plugin.model_dump(),
+            "plugin": asdict(self.plugin),
             "config": self.described_config,
             "weights": self.weights.sha256 or self.weights.name,
             "bench": self.benchmark.name,
@@ -113,7 +113,7 @@ class Trial:
         if self.request.workers > 1:
             parts["workers"] = self.request.workers
         if self.providers:
-            parts["providers"] = {name: info.model_dump() for name, info in self.provider_infos.items()}
+            parts["providers"] = {name: asdict(info) for name, info in self.provider_infos.items()}
         if self.elsewhere:
             parts["harness_elsewhere"] = self.elsewhere.harness
         return {**parts, **self.made_on}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from harness.api.contracts import Rule
 from harness.api.records import Precision
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -57,4 +59,6 @@ class Request:
 @cache
 def request_as_json() -> TypeAdapter[Request]:
     """What writes a request as JSON and reads it again, for folders and other processes; made when first needed."""
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Request)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.api.records import Detections, Interval
-from harness.ranking.intervals import SAMPLES, SEED, TAILS, Difference, Floats, draw_videos, spread_of
+from harness.ranking.intervals import SAMPLES, SEED, Difference, Floats, draw_videos, spread_of, tails_of
 
 THRESHOLDS = 10
 LIMITS = {"AR1": 1, "AR10": 10, "AR100": 100}
@@ -209,8 +209,8 @@ def _interval(value: float | None, drawn: Floats) -> Interval:
     known = drawn[~np.isnan(drawn)]
     if value is None or not len(known):
         return Interval(value=value)
-    low, high = np.quantile(known, TAILS)
-    return Interval(value=value, low=float(low), high=float(high))
+    low, high = tails_of(known)
+    return Interval(value=value, low=low, high=high)
 
 
 def _or_none(value: float) -> float | None:

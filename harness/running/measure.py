@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.api.contracts import Metric, Rule, TrackMetric
 from harness.api.errors import DataError, MethodFailed, UsageError
-from harness.api.foreign import blame
+from harness.api.foreign import blame, is_ours
 from harness.api.oddities import Oddity
 from harness.api.records import VideoResult, VideoScores, VideoTiming
 from harness.api.video import Sample, Tracks
@@ -65,7 +65,7 @@ def measure_video(
             if where is None:
                 raise
             raise DataError(f"{where(frame)}: {error.message}", hint=error.hint) from error
-    scores = {name: _call(name, measurement.finish) for name, measurement in measurements.items()}
+    scores = {name: _check(name, metrics[name], _call(name, each.finish)) for name, each in measurements.items()}
     return Evaluation(scores, sorted(ids.predicted - {0}), ids.find_oddities() if metrics else ())
 
 
@@ -73,6 +73,14 @@ def _call(metric: str, work: Callable[..., T], *given: Any) -> T:
     """Have the metric do it; what goes wrong is no fault of the method whose masks are measured."""
     with blame(f"metric {metric}", MethodFailed):
         return work(*given)
+
+
+def _check(name: str, metric: Metric | TrackMetric, scores: VideoScores) -> VideoScores:
+    """The scores; MethodFailed where a metric from elsewhere gave what no record can hold."""
+    if is_ours(metric):
+        return scores
+    with blame(f"metric {name}", MethodFailed):
+        return VideoScores.model_validate(scores)
 
 
 def make_result(
@@ -106,5 +114,8 @@ def warm_up(sample: Sample, metrics: Mapping[str, Metric], rule: Rule) -> None:
 
 def measure_tracks(sample: Sample, tracks: Tracks, metrics: Mapping[str, TrackMetric], rule: Rule) -> Evaluation:
     """Measure the tracks of a whole video."""
-    scores = {name: _call(name, metric.measure, sample, tracks, rule) for name, metric in metrics.items()}
+    scores = {
+        name: _check(name, metric, _call(name, metric.measure, sample, tracks, rule))
+        for name, metric in metrics.items()
+    }
     return Evaluation(scores, [])

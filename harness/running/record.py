@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.api.errors import MethodFailed
-from harness.api.foreign import blame
+from harness.api.foreign import blame, is_ours
 from harness.api.records import (
     BenchmarkInfo,
     Conditions,
@@ -133,6 +133,8 @@ def _scores(trial: Trial, catalog: Catalog, results: Sequence[VideoResult]) -> d
         means = {column.name for column in metric.columns if column.averaged}
         with blame(f"metric {name}, summarise", MethodFailed):
             overall = metric.summarise(list(measured.values()), trial.rule)
+            if not is_ours(metric):
+                overall = {column: Interval(value=value).check().value for column, value in overall.items()}
         kept = [video.detections for video in measured.values() if video.detections is not None]
         pooled = resample_figures(kept) if len(kept) == len(measured) else {}
         scores[name] = {

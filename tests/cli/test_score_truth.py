@@ -1,6 +1,8 @@
 """``harness score --truth``: a folder of truth against one of predictions, dense or sparse, or with one an object."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -99,3 +101,19 @@ def test_a_folder_above_that_of_the_videos_is_told_where_they_lie(tmp_path, caps
     assert code == 3
     assert "found folders alone: a, expected" in err
     assert f"give {tmp_path / 'Annotations/480p'} in place of {tmp_path / 'Annotations'}" in err
+
+
+def test_a_table_of_scores_waits_for_nothing_that_it_does_not_need(tmp_path):
+    for folder in ("truth", "masks"):
+        for name in "ab":
+            write(tmp_path / folder / name, {t: box(2) for t in range(4)})
+    arguments = ["score", str(tmp_path / "masks"), "--truth", str(tmp_path / "truth"), "--protocol", "vos-benchmark"]
+    slow = {"pydantic", "numpy.ma", "numba", "scipy", "torch", "cv2", "skimage", "PIL", "rich"}
+    code = (
+        "import sys\nfrom harness.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print(*({slow!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "J-mean" in ran.stdout
+    assert ran.stderr.splitlines()[-1] == ""

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from harness.ranking.intervals import clustered_interval, paired_difference
+from harness.ranking.intervals import TAILS, clustered_interval, paired_difference, tails_of
 
 
 def test_objects_and_sequences_weigh_differently() -> None:
@@ -133,3 +133,10 @@ def test_a_video_undefined_in_one_run_is_left_out_of_both() -> None:
 def test_different_videos_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="only one run has b, c"):
         paired_difference({"a": [0.5], "b": [0.5]}, {"a": [0.5], "c": [0.5]}, average="objects")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 41, 200, 1999, 2000])
+def test_the_ends_of_an_interval_are_those_of_numpy_to_the_bit(count):
+    rng = np.random.default_rng(count)
+    for drawn in (rng.random(count), rng.normal(size=count) * 1e-3, np.full(count, 0.1), rng.integers(0, 3, count) / 3):
+        assert tails_of(drawn) == tuple(np.quantile(drawn, TAILS))

@@ -1,0 +1,51 @@
+"""What metrics from elsewhere give is checked before anything is made of it; our own is taken as it is."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from harness.api.contracts import DAVIS_2017
+from harness.api.errors import MethodFailed
+from harness.api.records import VideoScores
+from harness.running.measure import measure_tracks, measure_video
+
+
+class Foreign:
+    """A metric of masks, and one of tracks, that finds ``scores`` whatever it is shown."""
+
+    def __init__(self, scores):
+        self.start = lambda sample, rule: SimpleNamespace(add=lambda *frame: None, finish=lambda: scores)
+        self.measure = lambda sample, tracks, rule: scores
+
+
+def measure(scores, tests_tools, form):
+    sample = tests_tools.tiny_sample("a")
+    if form == "tracks":
+        return measure_tracks(sample, (), {"odd": Foreign(scores)}, DAVIS_2017).scores["odd"]
+    return measure_video(sample, [], {"odd": Foreign(scores)}, DAVIS_2017).scores["odd"]
+
+
+@pytest.mark.parametrize("form", ["masks", "tracks"])
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        (VideoScores(metric="odd", summary={"1": {"J-mean": float("nan")}}), "finite"),
+        (VideoScores(metric="odd", series={"J": {"1": [0.5, float("inf")]}}), "finite"),
+        (VideoScores(metric="odd", evidence={"masks": {1}}), "JSON"),
+        (VideoScores(metric="../odd"), "pattern"),
+        (VideoScores(metric="odd", frames="all"), "list"),
+        (0.5, "VideoScores"),
+        (None, "VideoScores"),
+    ],
+)
+def test_what_no_record_can_hold_is_that_metrics_failure(tests_tools, form, scores, told):
+    with pytest.raises(MethodFailed, match=f"(?s)metric odd.*{told}"):
+        measure(scores, tests_tools, form)
+
+
+def test_what_a_record_can_hold_becomes_what_a_record_would_be_read_as(tests_tools):
+    made = VideoScores(metric="odd", frames=(0, 1), summary={"1": {"J-mean": np.float64(0.5), "F-mean": 1}})
+    found = measure(made, tests_tools, "masks")
+    assert found == VideoScores.model_validate_json(found.model_dump_json())
+    assert (found.frames, found.summary) == ([0, 1], {"1": {"J-mean": 0.5, "F-mean": 1.0}})
