@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.api.records import Detections, Interval
+from harness.ranking.compiled_precision import fill_parts
 from harness.ranking.intervals import SAMPLES, SEED, Difference, Floats, draw_videos, spread_of, tails_of
 
+Bools = npt.NDArray[np.bool_]
 THRESHOLDS = 10
 LIMITS = {"AR1": 1, "AR10": 10, "AR100": 100}
 SIZES = ("S", "M", "L")
@@ -33,9 +35,9 @@ class _Category:
 
     video: npt.NDArray[np.int64]
     rank: npt.NDArray[np.int64]
-    true: npt.NDArray[np.bool_]
+    true: Bools
     """(A, T, D)"""
-    false: npt.NDArray[np.bool_]
+    false: Bools
     truths: Floats
 
 
@@ -163,8 +165,9 @@ def _precision(
     ``known`` keeps what was computed for the category: most thresholds and ranges sort its detections alike.
     """
     kept = category.rank < _MOST
-    counts = weights[:, category.video[kept]]
+    counts = np.take(weights, category.video[kept], axis=1)
     found = np.zeros((len(weights), THRESHOLDS))
+    share = share_compiled if fill_parts.is_compiled else share_plainly
     if not counts.shape[1]:
         return found
     for t in range(THRESHOLDS):
@@ -172,15 +175,27 @@ def _precision(
         if alike in known:
             found[:, t] = known[alike]
             continue
-        true = np.cumsum(counts * category.true[a, t, kept], axis=1)
-        false = np.cumsum(counts * category.false[a, t, kept], axis=1)
-        recall = true / positives[:, None]
-        falling = true / (false + true + np.spacing(1))
-        falling = np.maximum.accumulate(falling[:, ::-1], axis=1)[:, ::-1]
-        reached = np.searchsorted(_RECALLS, recall, side="right")  # how many of the 101 recalls are reached by then
-        found[:, t] = (falling * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(_RECALLS)
+        parts = share(counts, category.true[a, t, kept], category.false[a, t, kept], positives)
+        found[:, t] = parts.sum(axis=1) / len(_RECALLS)
         known[alike] = found[:, t]
     return found
+
+
+def share_plainly(counts: Floats, true: Bools, false: Bools, positives: Floats) -> Floats:
+    """(S, D): the part of each detection in a draw's precision: what has fallen to it, for each recall it reaches."""
+    found, wrong = np.cumsum(counts * true, axis=1), np.cumsum(counts * false, axis=1)
+    falling = found / (wrong + found + np.spacing(1))
+    falling = np.maximum.accumulate(falling[:, ::-1], axis=1)[:, ::-1]
+    reached = np.searchsorted(_RECALLS, found / positives[:, None], side="right")
+    return falling * np.diff(reached, axis=1, prepend=0)  # type: ignore[no-any-return]
+
+
+def share_compiled(counts: Floats, true: Bools, false: Bools, positives: Floats) -> Floats:
+    """The same to the bit by machine code, in one pass there and one back."""
+    parts, room = np.empty(counts.shape), np.empty(counts.shape[1])
+    flags = (np.ascontiguousarray(each).view(np.uint8) for each in (true, false))
+    fill_parts(counts, *flags, positives, _RECALLS, float(np.spacing(1)), *counts.shape, len(_RECALLS), room, parts)
+    return parts
 
 
 def _recall(category: _Category, a: int, weights: Floats, positives: Floats, limit: int) -> Floats:

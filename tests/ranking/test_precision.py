@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from harness.api.records import Detections, Matches
-from harness.ranking.precision import leave_each_out, pool, resample_difference, resample_figures
+from harness.ranking.precision import (
+    leave_each_out,
+    pool,
+    resample_difference,
+    resample_figures,
+    share_compiled,
+    share_plainly,
+)
 from harness.ranking.significance import Shares
 
 
@@ -85,3 +92,13 @@ def test_each_videos_share_is_what_leaving_it_out_changes():
     assert shares == pytest.approx(raw + value - raw.mean())
     told = Shares.of_detections({"a": videos[0], "b": videos[1], "c": videos[2]}, "AP").interval()
     assert told.low < told.value < told.high
+
+
+@pytest.mark.parametrize(("draws", "detections"), [(1, 1), (7, 3), (50, 40), (20, 700)])
+def test_machine_code_shares_precision_as_plain_numpy_does_to_the_bit(draws, detections):
+    rng = np.random.default_rng(detections)
+    counts = rng.integers(0, 4, (draws, detections)).astype(np.float64)
+    kind = rng.integers(0, 3, detections)
+    positives = (counts * (kind == 0)).sum(axis=1) + rng.integers(1, 4, draws)
+    given = (counts, kind == 0, kind == 1, positives)
+    assert np.array_equal(share_compiled(*given), share_plainly(*given))
