@@ -82,7 +82,8 @@ class Session:
         measured, timing, masks = work(sample)
         self.oddities.add(sample.name, measured.oddities)
         digest = hash_video(sample, self.on_note)
-        return make_result(self.plan, sample, measured, digest, timing=timing, masks=masks)
+        made = make_result(self.plan, sample, measured, digest, timing=timing, masks=masks)
+        return made.check()  # what cannot be stored costs its video: where it is stored it would cost the run
 
     def converse(self, sample: Sample) -> AbstractContextManager[CheckedConversation]:
         """Begin a video."""
