@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from harness.api.contracts import Benchmark, Method, Rule
-from harness.api.errors import DataError, UsageError
+from harness.api.errors import DataError, PluginError, UsageError
 from harness.api.execution import ClusterExecutor
+from harness.api.foreign import blame
 from harness.api.providers import ProviderSpec
 from harness.api.records import Conditions, PluginInfo, ProviderInfo, WeightsInfo, is_safe_video_name
 from harness.api.tasks import TASKS, Task, TaskName
@@ -22,7 +23,7 @@ from harness.guarded import open_guarded
 from harness.machine import machine_name, torch_threads
 from harness.planning.config import configure
 from harness.planning.places import config_file, find_data_root
-from harness.planning.provenance import choose_weights, code_digest, plugin_info
+from harness.planning.provenance import choose_weights, code_digest, method_info, plugin_info
 from harness.planning.providers import describe_config, describe_providers, describe_supervision, resolve_providers
 from harness.planning.request import Request
 from harness.planning.rules import choose_rule
@@ -164,12 +165,15 @@ def resolve(request: Request, catalog: Catalog, elsewhere: Elsewhere | None = No
     weights, weights_path = choose_weights(method, task.name, request.weights)
     providers = resolve_providers(method.name, method.providers, config)
     plugin = elsewhere.plugin if elsewhere else plugin_info(catalog, method)
-    supervision = describe_supervision(plugin.supervision, providers)
+    plugin = plugin.model_copy(update={"supervision": describe_supervision(plugin.supervision, providers)})
+    with blame(f"the card of {method.name} holds what no record can", PluginError):
+        for told in (plugin, weights, method_info(method)):
+            told.check()  # not when hours of running are to be written down
     videos = open_videos(benchmark, request, catalog)
     return Plan(
         request=request,
         method=method,
-        plugin=plugin.model_copy(update={"supervision": supervision}),
+        plugin=plugin,
         benchmark=videos.benchmark,
         task=task,
         rule=rule,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness.api.contracts import DAVIS_2017, Method
-from harness.api.errors import UsageError
+from harness.api.contracts import DAVIS_2017, Method, Weights
+from harness.api.errors import PluginError, UsageError
 from harness.planning.plan import resolve
 from harness.planning.provenance import LARGEST_SOURCE, code_digest
 from harness.planning.request import Request
@@ -76,3 +76,16 @@ def test_every_file_of_a_package_is_code_but_caches_and_weights(tmp_path, monkey
 def test_no_threads_are_too_few(plan_of):
     with pytest.raises(UsageError, match=r"--threads 0 leaves nothing to compute with"):
         plan_of(threads=0)
+
+
+@pytest.mark.parametrize("text", ["x" * 2001, "half \udc80"])
+@pytest.mark.parametrize("field", ["supervision", "licence", "weights"])
+def test_a_card_that_no_record_can_hold_is_refused_before_anything_runs(tests_tools, tmp_path, field, text):
+    (tmp_path / "net.pth").write_bytes(b"1")
+    changes = {field: text}
+    if field == "weights":
+        weights = Weights(name="net", licence=text, path=tmp_path / "net.pth")
+        changes = {"weights": (weights,), "default_weights": "net"}
+    method = Method(name="copy", tasks=("one-shot",), build=lambda context: None, **changes)
+    with pytest.raises(PluginError, match="the card of copy holds what no record can"):
+        resolve(Request(plugin="copy", bench="tiny"), tests_tools.catalog_of(method))
