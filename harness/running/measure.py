@@ -65,7 +65,8 @@ def measure_video(
             if where is None:
                 raise
             raise DataError(f"{where(frame)}: {error.message}", hint=error.hint) from error
-    scores = {name: _check(name, metrics[name], _call(name, each.finish)) for name, each in measurements.items()}
+    scores = {name: _call(name, each.finish) for name, each in measurements.items()}
+    scores |= {name: _check(name, found) for name, found in scores.items() if not is_ours(metrics[name])}
     return Evaluation(scores, sorted(ids.predicted - {0}), ids.find_oddities() if metrics else ())
 
 
@@ -75,11 +76,9 @@ def _call(metric: str, work: Callable[..., T], *given: Any) -> T:
         return work(*given)
 
 
-def _check(name: str, metric: Metric | TrackMetric, scores: VideoScores) -> VideoScores:
-    """The scores; MethodFailed where a metric from elsewhere gave what no record can hold."""
-    if is_ours(metric):
-        return scores
-    with blame(f"metric {name}", MethodFailed):
+def _check(metric: str, scores: VideoScores) -> VideoScores:
+    """The scores as they are read back; MethodFailed where no record can hold them."""
+    with blame(f"metric {metric}", MethodFailed):
         return VideoScores.model_validate(scores)
 
 
@@ -113,9 +112,9 @@ def warm_up(sample: Sample, metrics: Mapping[str, Metric], rule: Rule) -> None:
 
 
 def measure_tracks(sample: Sample, tracks: Tracks, metrics: Mapping[str, TrackMetric], rule: Rule) -> Evaluation:
-    """Measure the tracks of a whole video."""
-    scores = {
-        name: _check(name, metric, _call(name, metric.measure, sample, tracks, rule))
-        for name, metric in metrics.items()
-    }
+    """Measure the tracks of a whole video.
+
+    Our own metrics are checked too: numbers of the tracks and of the dataset come through them into the record.
+    """
+    scores = {name: _check(name, _call(name, each.measure, sample, tracks, rule)) for name, each in metrics.items()}
     return Evaluation(scores, [])

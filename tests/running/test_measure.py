@@ -1,4 +1,4 @@
-"""What metrics from elsewhere give is checked before anything is made of it; our own is taken as it is."""
+"""What comes from elsewhere through a metric is checked before anything is made of it; counts of our own are not."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,10 @@ import pytest
 
 from harness.api.contracts import DAVIS_2017
 from harness.api.errors import MethodFailed
+from harness.api.mask_files import RunLength
 from harness.api.records import VideoScores
+from harness.api.video import Track, Tracks
+from harness.metrics.precision.track_ap import TrackAP
 from harness.running.measure import measure_tracks, measure_video
 
 
@@ -49,3 +52,12 @@ def test_what_a_record_can_hold_becomes_what_a_record_would_be_read_as(tests_too
     found = measure(made, tests_tools, "masks")
     assert found == VideoScores.model_validate_json(found.model_dump_json())
     assert (found.frames, found.summary) == ([0, 1], {"1": {"J-mean": 0.5, "F-mean": 1.0}})
+
+
+@pytest.mark.parametrize(("number", "score"), [("a", 0.5), (np.int64(1), 0.5), (1, 1e200)])
+def test_what_no_record_can_hold_of_tracks_or_dataset_is_told_at_the_video(tests_tools, number, score):
+    mask = RunLength.encode(tests_tools.moving_square(0))
+    truth = {"category_id": 1, "segmentations": [mask] * 5, "areas": [9] * 5, "iscrowd": 0}
+    sample = tests_tools.tiny_sample("a", extra={"tracks": [truth], "video_id": number})
+    with pytest.raises(MethodFailed, match="metric track_ap"):
+        measure_tracks(sample, Tracks((Track(1, score, [mask] * 5),)), {"track_ap": TrackAP()}, DAVIS_2017)
