@@ -289,6 +289,9 @@ def _validate(model: type[M], data: Any, schema: str, path: Path) -> M:
 
 def _describe_error(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
+    if problems[0]["type"] == "json_invalid":  # its place is none in the file: what was parsed there was written anew
+        reason = problems[0]["msg"].partition(" at line ")[0].removeprefix("Invalid JSON: ")
+        return f"found JSON with {reason}, expected whole characters and no endless nesting"
     lines = [
         f"{_short('.'.join(str(part) for part in problem['loc']))}: found {_short(problem['input'])}, "
         f"{'expected no such field' if problem['type'] in _NO_FIELD else 'expected otherwise: ' + problem['msg'][:300]}"

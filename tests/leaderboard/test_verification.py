@@ -92,6 +92,15 @@ def test_what_is_no_plain_json_is_refused(tmp_path, text, said):
         read_record(path)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [('"half \\ud800"', "end of hex escape"), ("[" * 400 + "]" * 400, "recursion limit exceeded")]
+)
+def test_what_no_text_can_hold_is_told_without_the_whole_record(make_record, tmp_path, value, said):
+    path = write_record(tmp_path, make_record(GOOD, config={"tau": 7}).to_json().replace('"tau": 7', f'"tau": {value}'))
+    with pytest.raises(VerificationFailed, match=rf"record.json: found JSON with [a-z ]*{said}, expected whole"):
+        read_record(path)
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "record.json"
     path.write_bytes(b"\xff\xfe\x00{")
