@@ -6,6 +6,7 @@ raises is the benchmark's own failure, named as such.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from harness.api.errors import DataError, DataProblems, MethodFailed, PluginErro
 from harness.api.foreign import blame
 from harness.api.oddities import Oddity
 from harness.api.video import Sample
+
+_DIGEST = re.compile("([0-9a-f]{64})?")
+"""What a record takes."""
 
 
 def open_guarded(benchmark: Benchmark, root: Path | None, *, partial: bool) -> list[Sample]:
@@ -84,6 +88,9 @@ def _check_reader(
 def _blame_digest(digest: Callable[[], str], where: str) -> Callable[[], str]:
     def digest_blamed() -> str:
         with blame(f"{where}, digest", MethodFailed):
-            return digest()
+            found = digest()
+        if not (isinstance(found, str) and _DIGEST.fullmatch(found)):
+            raise DataError(f"{where}: digest gave {found!r:.100}, expected the 64 hexadecimal digits of a SHA-256")
+        return found
 
     return digest_blamed

@@ -53,6 +53,13 @@ def test_a_sample_that_contradicts_itself_is_refused(tests_tools, changes):
         guard(replace(tests_tools.tiny_sample("first"), **changes), "benchmark tiny")
 
 
+@pytest.mark.parametrize("digest", ["F" * 64, "sha256:" + "f" * 64, "f" * 63, b"f" * 64, None])
+def test_a_digest_that_no_record_takes_is_refused_and_named(tests_tools, digest):
+    sample = guard(tests_tools.tiny_sample("first", digest=lambda: digest), "benchmark tiny")
+    with pytest.raises(DataError, match=r"benchmark tiny, video 'first': digest gave .* expected the 64 hexadecimal"):
+        sample.digest()
+
+
 def test_what_is_no_sample_is_a_broken_plugin(tests_tools):
     with pytest.raises(PluginError, match="opened a dict"):
         open_guarded(tests_tools.tiny_benchmark([{}]), None, partial=False)
