@@ -94,6 +94,8 @@ def _execute(executor: Executor, sessions: Sessions, todo: Sequence[str]) -> Ite
     while True:
         with blame(whose, MethodFailed):
             outcome = next(outcomes, None)
+            if isinstance(outcome, VideoFailure):
+                outcome.check()  # a result is when it is stored, a failure only with the record at the end
         if outcome is None:
             return
         yield outcome
