@@ -44,6 +44,8 @@ class TrainingConfig:
     frames of one video are nearly one, and a trunk learns nothing from batches of a few videos. paper: none."""
     frames_batch: int = 24
     """Frames of a batch of that stage, as far as possible of as many videos. ours."""
+    frames_paste: float = 0.0
+    """How often a frame of that stage has what moves in one or two others laid over it, by their initial maps. ours."""
     frames_crop: float = 0.55
     """What ``crop`` is in that stage, of each frame by itself. ours."""
     frames_colour: float = 0.4
@@ -143,10 +145,10 @@ class TrainingConfig:
                 f"found frames_iterations={self.frames_iterations}, frames_batch={self.frames_batch}, "
                 f"frame={self.frame}; expected 0 or more, 1 or more, and frame=true where there are iterations"
             )
-        if not 0 < self.frames_crop <= 1 or not 0 <= self.frames_colour < 1:
+        if not 0 < self.frames_crop <= 1 or not 0 <= self.frames_colour < 1 or not 0 <= self.frames_paste <= 1:
             raise ValueError(
-                f"found frames_crop={self.frames_crop}, frames_colour={self.frames_colour}; expected above 0 to 1, and "
-                "0 to below 1"
+                f"found frames_crop={self.frames_crop}, frames_colour={self.frames_colour}, frames_paste="
+                f"{self.frames_paste}; expected above 0 to 1, 0 to below 1, and 0 to 1"
             )
         if not 0 < self.crop <= 1 or not 0 <= self.colour < 1 or self.warm_up < 0:
             raise ValueError(

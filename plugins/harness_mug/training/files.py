@@ -68,6 +68,11 @@ def label_path(folder: Path, sample: Sample) -> Path:
     return folder / f"labels-{sample.digest()[:16]}.npy"
 
 
+def masks_path(folder: Path, sample: Sample) -> Path:
+    """Where the initial maps of a video lie, on the pixels that the network looks at."""
+    return folder / f"masks-{sample.digest()[:16]}.npy"
+
+
 def maps_path(folder: Path, sample: Sample) -> Path:
     """Where the trunk's maps of a video lie."""
     return folder / f"maps-{sample.digest()[:16]}.npy"

@@ -1,7 +1,8 @@
 """The stage before the rounds: single frames alone, so that a batch shows as many videos as it has frames. Ours.
 
 Of a trunk from scratch a round sees a few videos a batch, a few frames of each that are nearly one: too little to learn
-from. Here the frame granularity (eq. 2) is learnt by itself, on windows of frames in other light.
+from. Here the frame granularity (eq. 2) is learnt by itself, on windows of frames in other light. What moves in other videos
+is laid over them, by the initial maps: what lies around an object no longer tells it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness import DataError, Sample, TrainingContext
@@ -24,6 +27,18 @@ TURN = 0
 """Where the rounds count from 1."""
 
 
+MOST_PASTED = 2
+"""Objects that are pasted onto a frame."""
+LEAST_SHARE, MOST_SHARE = 0.01, 0.5
+"""Of a frame, that a mask covers which is pasted elsewhere: less is a fleck, more is ground."""
+SHRINK, GROW = 0.6, 1.3
+"""How much smaller or larger it becomes."""
+ASIDE, UP = 0.3, 0.2
+"""How far it is moved, in widths and heights of the frame."""
+SOFT = (3, 3)
+"""Pixels over which its edge is blended."""
+
+
 class FrameBatch(NamedTuple):
     """B frames, each by itself."""
 
@@ -34,7 +49,11 @@ class FrameBatch(NamedTuple):
 
 
 class FrameSource:
-    """Single frames of videos. ``config`` is the stage's own (``TrainingConfig.of_frames``)."""
+    """Single frames of videos.
+
+    ``initial`` holds the initial maps (T, H, W) of each on the pixels of ``config.size``, 0 and 1; ``config`` is the
+    stage's own (``TrainingConfig.of_frames``).
+    """
 
     def __init__(self, samples: Sequence[Sample], initial: Labels, config: TrainingConfig, seed: int) -> None:
         if not samples:
@@ -50,16 +69,44 @@ class FrameSource:
         config = self.config
         video = draw_video((self.seed, TURN), iteration * config.frames_batch + place, len(self.samples))
         rng = np.random.default_rng((DRAW_FRAME, self.seed, iteration, place))
-        sample = self.samples[video]
+        pixels, mask = self._look(rng, video)
+        if rng.random() < config.frames_paste:
+            for _ in range(int(rng.integers(1, MOST_PASTED + 1))):
+                pixels, mask = paste(rng, pixels, mask, *self._look(rng, int(rng.integers(len(self.samples)))))
+        shares = cv2.resize(mask.astype(np.float32), config.grid[::-1], interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(np.asarray(shares))[None]
+
+    def _look(self, rng: np.random.Generator, video: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A frame of a video and its mask, both (H, W), in a window, a light and a mirror of their own."""
+        config, sample = self.config, self.samples[video]
         t = int(rng.integers(sample.length))
-        window = draw_window(rng, config.grid, config.crop)
-        pixels = window.of_pixels(np.asarray(sample.read_frame(t), np.uint8), config.grid, config.size)
+        window = draw_window(rng, config.size, config.crop)
+        pixels = window.of_pixels(np.asarray(sample.read_frame(t), np.uint8), config.size, config.size)
         if config.colour:
             pixels = recolour(rng, pixels[None], config.colour)[0]
-        shares = window.of_shares(self.initial[video][t])[None]
-        if rng.random() < config.flip:
-            pixels, shares = pixels[:, ::-1], shares[..., ::-1]
-        return torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(np.ascontiguousarray(shares))
+        mask = (window.of_shares(self.initial[video][t]) >= 0.5).astype(np.uint8)
+        return (pixels[:, ::-1], mask[:, ::-1]) if rng.random() < config.flip else (pixels, mask)
+
+
+def paste(
+    rng: np.random.Generator,
+    pixels: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    others: NDArray[np.uint8],
+    other_mask: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A frame and its mask with what the mask of another frame covers moved, resized and laid over them."""
+    if not LEAST_SHARE < other_mask.mean() < MOST_SHARE:
+        return pixels, mask
+    height, width = mask.shape
+    scale = rng.uniform(SHRINK, GROW)
+    aside, up = rng.uniform(-ASIDE, ASIDE) * width, rng.uniform(-UP, UP) * height
+    moved = np.array([[scale, 0, aside + (1 - scale) * width / 2], [0, scale, up + (1 - scale) * height / 2]])
+    laid = cv2.warpAffine(np.ascontiguousarray(others), moved, (width, height))
+    laid_mask = cv2.warpAffine(np.ascontiguousarray(other_mask), moved, (width, height), flags=cv2.INTER_NEAREST)
+    share = cv2.GaussianBlur(laid_mask.astype(np.float32), SOFT, 0)[..., None]
+    blended = np.rint(laid * share + pixels * (1 - share)).astype(np.uint8)
+    return blended, np.maximum(mask, np.asarray(laid_mask, np.uint8))
 
 
 class FrameLearner(TrainedNetwork):

@@ -25,7 +25,7 @@ from harness_mug.method import Learned, decide_by_crf
 from harness_mug.network import Phi, load_network
 from harness_mug.training.clips import Labels, shrink
 from harness_mug.training.config import TrainingConfig
-from harness_mug.training.files import label_path, make_files, maps_path, open_files
+from harness_mug.training.files import label_path, make_files, maps_path, masks_path, open_files
 from harness_mug.training.frames import FrameLearner
 from harness_mug.training.kept import look_once, open_maps
 from harness_mug.training.learner import MuGLearner
@@ -64,12 +64,12 @@ def plan_stages(config: TrainingConfig) -> Sequence[Stage]:
 def prepare_frames(context: TrainingContext, progress: Progress) -> None:
     """Make the initial maps."""
     begin(context.config, context.weights, context.seed)  # a file that is missing is missed now
-    make_files(context, label_path, label_by_maps(context), progress)
+    make_files(context, masks_path, mask_by_maps(context), progress)
 
 
 def build_frames(context: TrainingContext) -> FrameLearner:
     """The learner of single frames."""
-    return FrameLearner(context, initial=open_labels(context, FRAMES), begin_from=context.weights)
+    return FrameLearner(context, initial=open_masks(context), begin_from=context.weights)
 
 
 def prepare_round(context: TrainingContext, progress: Progress, *, turn: int) -> None:
@@ -77,7 +77,8 @@ def prepare_round(context: TrainingContext, progress: Progress, *, turn: int) ->
     if turn == 1:
         network, _ = begin(context.config, begin_from(context), context.seed)
         if first_of(context.config) == name_of(1):
-            make_files(context, label_path, label_by_maps(context), progress)
+            mask = mask_by_maps(context)
+            make_files(context, label_path, lambda sample, tell: on_grid(mask(sample, tell), context.config), progress)
         if context.config.keep_maps:
             make_files(context, maps_path, look_once(context, network), progress)
     else:
@@ -86,7 +87,7 @@ def prepare_round(context: TrainingContext, progress: Progress, *, turn: int) ->
 
 def build_round(context: TrainingContext, *, turn: int) -> MuGLearner:
     """The learner of a round."""
-    initial = open_labels(context, first_of(context.config))
+    initial = open_initial(context)
     predicted = None if turn == 1 else open_labels(context, name_of(turn))
     weights = begin_from(context) if turn == 1 else go_on_from(context, turn)
     kept = open_maps(context, name_of(1)) if context.config.keep_maps else None
@@ -105,12 +106,12 @@ def go_on_from(context: TrainingContext, turn: int) -> Path:
     return found
 
 
-def label_by_maps(context: TrainingContext) -> LabelVideo:
-    """Q: what the provider says stands out, made binary by the CRF at the size that the network works on."""
+def mask_by_maps(context: TrainingContext) -> LabelVideo:
+    """Q on pixels: what the provider says stands out, made binary by the CRF at the size that the network works on."""
     config: TrainingConfig = context.config
     provider = saliency_provider(context.providers["saliency"], context.device)
 
-    def label(sample: Sample, tell: Callable[[int], None]) -> NDArray[np.uint8]:
+    def mask(sample: Sample, tell: Callable[[int], None]) -> NDArray[np.uint8]:
         def read(t: int) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(sample.read_frame(t)))
 
@@ -121,11 +122,11 @@ def label_by_maps(context: TrainingContext) -> LabelVideo:
             rated = provider.rate(frame, Place(sample.name, sample.frame_names[t]), around)
             small = torch.from_numpy(shrink(frame.numpy(), config.size))
             rated = torch.nn.functional.interpolate(rated[None, None], config.size, mode="bilinear", antialias=True)
-            found.append(on_grid(decide_by_crf(small, rated[0, 0].cpu()), config))
+            found.append(decide_by_crf(small, rated[0, 0].cpu()).byte().numpy())
             tell(t + 1)
         return np.stack(found)
 
-    return label
+    return mask
 
 
 def label_by_network(context: TrainingContext, weights: Path) -> LabelVideo:
@@ -141,9 +142,9 @@ def label_by_network(context: TrainingContext, weights: Path) -> LabelVideo:
         references, found = learned.begin(video), []
         for t in range(sample.length):
             frame = video[t]
-            found.append(on_grid(decide_by_crf(frame, learned.rate(frame, t, references), threshold), config))
+            found.append(decide_by_crf(frame, learned.rate(frame, t, references), threshold).byte().cpu().numpy())
             tell(t + 1)
-        return np.stack(found)
+        return on_grid(np.stack(found), config)
 
     return label
 
@@ -166,7 +167,7 @@ def find_threshold(context: TrainingContext, learned: Learned) -> float:
     """
     config: TrainingConfig = context.config
     rated, shares = [], []
-    for sample, initial in zip(context.samples, open_labels(context, first_of(config)), strict=True):
+    for sample, initial in zip(context.samples, open_initial(context), strict=True):
         video = video_of(sample, context)
         references = learned.begin(video)
         for t in references.memories:
@@ -177,9 +178,21 @@ def find_threshold(context: TrainingContext, learned: Learned) -> float:
     return min(max(float(found), LEAST_THRESHOLD), 1 - LEAST_THRESHOLD)
 
 
-def on_grid(mask: Tensor, config: TrainingConfig) -> NDArray[np.uint8]:
-    """A mask on the cells, by nearest."""
-    return resize_nearest(mask.byte().cpu(), config.grid).numpy()
+def on_grid(masks: NDArray[np.uint8], config: TrainingConfig) -> NDArray[np.uint8]:
+    """Masks (T, H, W) on the cells, by nearest."""
+    return np.stack([resize_nearest(torch.from_numpy(np.array(mask)), config.grid).numpy() for mask in masks])
+
+
+def open_masks(context: TrainingContext) -> Labels:
+    """The initial maps that the stage of single frames prepared, on pixels."""
+    return open_files(context, FRAMES, masks_path, np.uint8, context.config.size)
+
+
+def open_initial(context: TrainingContext) -> Labels:
+    """The initial maps, on the grid of cells."""
+    if context.config.frames_iterations:
+        return [on_grid(masks, context.config) for masks in open_masks(context)]
+    return open_labels(context, name_of(1))
 
 
 def open_labels(context: TrainingContext, stage: str) -> Labels:

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 from harness import DataError
 from harness_mug.training.config import PRESETS, SMALL
 from harness_mug.training.files import label_path
-from harness_mug.training.frames import FrameLearner, FrameSource
+from harness_mug.training.frames import FrameLearner, FrameSource, paste
 from harness_mug.training.memory import memory_mib
 from harness_mug.training.stages import build_frames, build_round, plan_stages, prepare_frames, prepare_round
 
@@ -41,9 +42,10 @@ def samples_of(toy):
 
 
 def truths_of(toy, config=TINY):
-    """The squares on the cells: what perfect maps would be."""
+    """The squares at the size that is looked at: what perfect maps would be."""
     rows, columns = (
-        ((np.arange(cells) + 0.5) * side / cells).astype(int) for side, cells in zip((64, 96), config.grid, strict=True)
+        ((np.arange(pixels) + 0.5) * side / pixels).astype(int)
+        for side, pixels in zip((64, 96), config.size, strict=True)
     )
     return [toy.squares(8, seed=seed)[1][:, rows][:, :, columns] for seed in range(VIDEOS)]
 
@@ -116,6 +118,37 @@ def test_each_frame_has_a_window_and_a_light_of_its_own(toy):
     assert len({tuple(frame[-1, -1].tolist()) for frame in plain.frames(0, range(6)).frames}) == 1
 
 
+def test_what_moves_elsewhere_is_laid_over_a_frame_and_its_map(toy):
+    plain, pasted = (source_of(toy, frames_paste=often).frames(0, range(24)) for often in (0.0, 1.0))
+    assert (pasted.initial - plain.initial).min() >= 0
+    grown = (pasted.initial - plain.initial).amax((1, 2, 3)) > 0.3
+    assert grown.sum() > 8
+    changed = (pasted.frames != plain.frames).any(-1)
+    for place in range(24):
+        cells = pasted.initial[place, 0] > 0
+        reached = torch.nn.functional.max_pool2d(cells[None].float(), 3, 1, 1)[0] > 0  # an edge is blended over a pixel
+        assert not (changed[place] & ~reached.repeat_interleave(16, 0).repeat_interleave(16, 1)).any()
+
+
+def test_what_is_pasted_keeps_its_pixels_and_a_fleck_or_a_whole_frame_is_not_pasted():
+    rng = np.random.default_rng(0)
+    ground, other = np.full((40, 60, 3), 10, np.uint8), np.full((40, 60, 3), 200, np.uint8)
+    nothing, object_mask = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+    object_mask[10:30, 20:40] = 1
+    pixels, mask = paste(rng, ground, nothing, other, object_mask)
+    inside = cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0
+    outside = cv2.dilate(mask, np.ones((3, 3), np.uint8)) == 0
+    assert 0.5 * 400 * 0.36 < mask.sum() < 400 * 1.3**2 * 1.1
+    assert (pixels[inside] == 200).all()
+    assert (pixels[outside] == 10).all()
+    fleck, whole = np.zeros((40, 60), np.uint8), np.ones((40, 60), np.uint8)
+    fleck[0, :5] = 1
+    for odd in (fleck, whole, nothing):
+        pixels, mask = paste(rng, ground, nothing, other, odd)
+        assert pixels is ground
+        assert mask is nothing
+
+
 def test_ranks_take_their_share_of_one_batch(toy):
     whole = learner_of(toy).batch(3)
     shares = [learner_of(toy, rank=rank, world=2).batch(3) for rank in range(2)]
@@ -161,7 +194,7 @@ def test_the_loss_falls_on_a_toy_video_and_single_frames_are_told_right(toy):
         frames = torch.from_numpy(np.stack([sample.read_frame(3) for sample in samples_of(toy)]))
         frames = torch.nn.functional.interpolate(frames.permute(0, 3, 1, 2).float(), TINY.size).permute(0, 2, 3, 1)
         found = learner.network.judge(learner.network.embed(learner.images_of(frames)))[:, 0]
-    truth = torch.from_numpy(np.stack([each[3] for each in truths_of(toy)])).bool()
+    truth = torch.from_numpy(np.stack([each[3, 8::16, 8::16] for each in truths_of(toy)])).bool()
     assert found[truth].mean() > found[~truth].mean() + 1
 
 
@@ -192,7 +225,8 @@ def test_the_first_round_goes_on_from_it_by_the_same_maps(toy, tmp_path):
     prepare_round(context, lambda done, total: None, turn=1)
     assert not label_path(folders[1], context.samples[0]).exists()
     again = build_round(context, turn=1)
-    assert np.array_equal(again.source.initial[0], learner.source.initial[0])
+    assert again.source.initial[0].shape == (8, *TINY.grid)
+    assert np.array_equal(again.source.initial[0], learner.source.initial[0][:, 8::16, 8::16])
     for name, value in learner.network.state_dict().items():
         assert torch.allclose(value, again.network.state_dict()[name], atol=1e-3, rtol=1e-3), name
     batch = again.batch(0)  # the trunk is frozen from here on: its maps are kept, and are those that it ended with
@@ -209,7 +243,14 @@ def test_memory_is_that_of_the_larger_stage():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"frames_iterations": -1}, {"frames_batch": 0}, {"frames_crop": 0.0}, {"frames_colour": 1.0}, {"frame": False}],
+    [
+        {"frames_iterations": -1},
+        {"frames_batch": 0},
+        {"frames_paste": 1.5},
+        {"frames_crop": 0.0},
+        {"frames_colour": 1.0},
+        {"frame": False},
+    ],
 )
 def test_what_cannot_be_is_refused(changes):
     with pytest.raises(ValueError, match="expected"):
