@@ -226,6 +226,7 @@ SCRATCH = replace(
     size=(128, 224),
     patch=32,
     frames_iterations=120,
+    frames_paste=0.7,
     norm_momentum=0.1,
     lr=2e-3,
     warm_up=30,

@@ -1,8 +1,8 @@
 """The stage before the rounds: single frames alone, so that a batch shows as many videos as it has frames. Ours.
 
-Of a trunk from scratch a round sees a few videos a batch, a few frames of each that are nearly one: too little to learn
-from. Here the frame granularity (eq. 2) is learnt by itself, on windows of frames in other light. What moves in other videos
-is laid over them, by the initial maps: what lies around an object no longer tells it.
+From scratch a trunk learns too little in a round: a few videos a batch, a few frames of each that are nearly one. Here
+the frame granularity (eq. 2) is learnt by itself, on windows of frames in other light. Over them is laid what moves in
+other videos, by the initial maps: what lies around an object no longer tells it.
 """
 
 from __future__ import annotations
