@@ -225,7 +225,7 @@ SCRATCH = replace(
     initial="none",
     size=(128, 224),
     patch=32,
-    frames_iterations=120,
+    frames_iterations=200,
     frames_paste=0.7,
     norm_momentum=0.1,
     lr=2e-3,
@@ -235,8 +235,8 @@ SCRATCH = replace(
     kappa_scale=0.01,
     iterations=120,
 )
-"""The same from nothing: no label is behind it. Single frames teach the trunk, in windows and other light; the rounds
-have it as ``small`` has ImageNet's. More steps learn the videos by heart."""
+"""The same from nothing: no label is behind it. Single frames teach the trunk, in windows and other light and with what
+moves elsewhere laid over them; the rounds have it as ``small`` has ImageNet's."""
 PRESETS = {
     "paper": PAPER,
     "code": CODE,
