@@ -27,6 +27,7 @@ PAPER = Citation(
 )
 SUPERVISION = "none but what a trunk's file and the provider of initial maps were made with"
 SHIPPED = "mug-davis-small"
+TWIN = "mug-davis-small-scratch"
 WEIGHTS = (
     Weights(
         name=SHIPPED,
@@ -36,6 +37,15 @@ WEIGHTS = (
         trained_on="27 of the 30 videos of DAVIS 2016 train at 427x240, frames only; two rounds",
         preset="small",
         note="learnt from what moves in these frames (DIS flow); trunk from ImageNet labels, and no mask",
+    ),
+    Weights(
+        name=TWIN,
+        licence="CC-BY-NC-4.0 (that of the training data)",
+        path=Path(__file__).parent / "weights" / f"{TWIN}.safetensors",
+        sha256="c499437d225c6ad3d6b3a0958a4a69032c627beedb50f6992b9d41aa2e75a580",
+        trained_on="27 of the 30 videos of DAVIS 2016 train at 427x240, frames only; single frames, then two rounds",
+        preset="small-scratch",
+        note="learnt from what moves in these frames (DIS flow), from nothing: no label and no mask",
     ),
 )
 

@@ -133,7 +133,7 @@ OBJECT_PRESETS = {
     "paper": ObjectConfig(**PAPER_FRAMES, crf=True),  # type: ignore[arg-type]
     "paper-no-crf": ObjectConfig(**PAPER_FRAMES, crf=False),  # type: ignore[arg-type]
     "code": ObjectConfig(**CODE_FRAMES, crf=False, pick="random", leave_out_own=False),  # type: ignore[arg-type]
-    "small-scratch": replace(OBJECT, stretch=(128, 224), crf=False),
+    "small-scratch": replace(OBJECT, stretch=(128, 224)),
     "frames": replace(OBJECT, source="frames"),
     "maps": replace(OBJECT, source="maps", crf=True),
     "maps-boundary": replace(OBJECT, source="maps", crf=True, saliency="boundary"),
@@ -143,6 +143,7 @@ INSTANCE = InstanceConfig()
 INSTANCE_PRESETS = {
     "small": INSTANCE,
     "small-edgebox": replace(INSTANCE, proposals="edgebox+grabcut"),
+    "small-scratch": replace(INSTANCE, stretch=(128, 224)),
     "paper": InstanceConfig(**PAPER_FRAMES, crf=True),  # type: ignore[arg-type]
     "paper-edgebox": InstanceConfig(**PAPER_FRAMES, crf=True, proposals="edgebox+grabcut"),  # type: ignore[arg-type]
     "smoke": InstanceConfig(stretch=None, short_side=64, crf=False, flow="dis:fast"),
@@ -150,6 +151,7 @@ INSTANCE_PRESETS = {
 ONE_SHOT = Config()
 PRESETS = {
     "small": ONE_SHOT,
+    "small-scratch": replace(ONE_SHOT, short_side=128),
     "untrained": replace(ONE_SHOT, imagenet=True),
     "paper": Config(**PAPER_FRAMES, first=False, top=0, labels="hard", stretch_scores=False),  # type: ignore[arg-type]
     "uvc": Config(**CODE_FRAMES),  # type: ignore[arg-type]

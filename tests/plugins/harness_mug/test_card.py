@@ -1,16 +1,18 @@
 """The cards are cheap to read, claim no truth, and their presets are what they say."""
 
+import json
 import subprocess
 import sys
 
 import pytest
+from safetensors import safe_open
 
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.planning.plan import resolve
 from harness.planning.request import Request
 from harness_mug import harness_methods
-from harness_mug.config import Config, InstanceConfig, ObjectConfig
+from harness_mug.config import OBJECT_PRESETS, Config, InstanceConfig, ObjectConfig
 from harness_mug.training.config import PRESETS, TrainingConfig
 
 CARDS = {card.name: card for card in harness_methods()}
@@ -45,7 +47,20 @@ def test_training_sees_frames_alone_and_nothing_is_chosen_by_truth():
     for card in CARDS.values():
         assert card.default_weights == card.weights[0].name
         assert card.config() == card.presets[card.weights[0].preset]  # what is run where nothing is named
-        assert "frames only" in card.weights[0].trained_on
+        assert all("frames only" in weights.trained_on for weights in card.weights)
+
+
+def test_both_weights_are_small_and_each_says_which_labels_are_behind_it():
+    weights = CARDS["mug-zvos"].weights
+    assert sum(each.path.stat().st_size for each in weights) < 14e6
+    notes = {each.preset: each.note for each in weights}
+    assert "ImageNet labels" in notes["small"]
+    assert "from nothing: no label" in notes["small-scratch"]
+    for each in weights:
+        assert each.preset in OBJECT_PRESETS
+        assert each.preset in PRESETS
+        with safe_open(each.path, "np") as file:
+            assert json.loads(file.metadata()["config"])["initial"] == PRESETS[each.preset].initial
 
 
 def test_each_round_is_a_stage():
