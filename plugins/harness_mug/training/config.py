@@ -40,10 +40,14 @@ class TrainingConfig:
 
     frames_iterations: int = 0
     """Of a stage before the rounds that learns from single frames, by the frame granularity and the initial maps alone.
-    The whole trunk learns in it, its norms too, whatever the rounds freeze. 0: no such stage. ours, from scratch:
-    frames of one video are nearly one, and a trunk learns nothing from batches of a few videos. paper: none."""
+    0: no such stage. ours: frames of one video are nearly one, and a trunk learns nothing from batches of a few videos.
+    paper: none."""
     frames_batch: int = 24
     """Frames of a batch of that stage, as far as possible of as many videos. ours."""
+    frames_frozen_stages: int = 0
+    """What ``frozen_stages`` is in that stage, whatever the rounds freeze. ours."""
+    frames_norms: Literal["learn", "frozen"] = "learn"
+    """What ``norms`` is in that stage. ours."""
     frames_paste: float = 0.0
     """How often a frame of that stage has what moves in one or two others laid over it, by their initial maps. ours."""
     frames_crop: float = 0.55
@@ -131,9 +135,11 @@ class TrainingConfig:
                 f"found alpha={self.alpha}, response={self.response}, temperature={self.temperature}; expected 0 to 1, "
                 "and numbers above 0"
             )
-        if (self.initial == "imagenet" or self.frozen_stages) and self.architecture != "small":
+        if (self.initial == "imagenet" or self.frozen_stages or self.frames_frozen_stages) and (
+            self.architecture != "small"
+        ):
             raise ValueError(
-                f"initial=imagenet and frozen_stages are of small; a {self.architecture} takes its file from --init"
+                f"initial=imagenet and frozen stages are of small; a {self.architecture} takes its file from --init"
             )
         if self.keep_maps and (not self.frozen_stages or self.norms != "frozen" or self.crop < 1 or self.colour):
             raise ValueError(
@@ -161,8 +167,9 @@ class TrainingConfig:
             raise ValueError(
                 f"found label_threshold={self.label_threshold}; expected a number between 0 and 1, or none"
             )
-        if not 0 <= self.frozen_stages <= 5:
-            raise ValueError(f"found frozen_stages={self.frozen_stages}; the trunk of small has 5, expected 0 to 5")
+        for name in ("frozen_stages", "frames_frozen_stages"):
+            if not 0 <= getattr(self, name) <= 5:
+                raise ValueError(f"found {name}={getattr(self, name)}; the trunk of small has 5, expected 0 to 5")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -182,8 +189,8 @@ class TrainingConfig:
             iterations=self.frames_iterations,
             crop=self.frames_crop,
             colour=self.frames_colour,
-            frozen_stages=0,
-            norms="learn",
+            frozen_stages=self.frames_frozen_stages,
+            norms=self.frames_norms,
             keep_maps=False,
         )
 
@@ -242,6 +249,14 @@ PRESETS = {
     "code": CODE,
     "small": SMALL,
     "small-scratch": SCRATCH,
+    "small-trunk": replace(
+        SMALL,
+        frames_iterations=120,
+        frames_batch=12,
+        frames_paste=0.7,
+        frames_frozen_stages=3,
+        frames_norms="frozen",
+    ),
     "small-one-round": replace(SMALL, rounds=1),
     **{f"small-no-{name}": replace(SMALL, **{name: False}) for name in ("frame", "short", "long", "video")},  # type: ignore[arg-type]
     "table1-no-frame": replace(PAPER, frame=False),

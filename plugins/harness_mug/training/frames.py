@@ -110,7 +110,7 @@ def paste(
 
 
 class FrameLearner(TrainedNetwork):
-    """The stage's learner. A ``harness.Learner``. The whole trunk learns, whatever the rounds freeze."""
+    """The stage's learner. A ``harness.Learner``. The trunk learns as ``frames_frozen_stages`` has it."""
 
     def __init__(self, context: TrainingContext, *, initial: Labels, begin_from: Path | None) -> None:
         config: TrainingConfig = context.config.of_frames()

@@ -24,5 +24,7 @@ def memory_mib(config: TrainingConfig) -> float:
         of_rounds = video * (each * FROZEN[config.frozen_stages] + config.videos * KEPT_KIB)
     else:
         of_rounds = config.videos * video * each * FROZEN[config.frozen_stages]
-    of_frames = config.frames_batch * frame * each if config.frames_iterations else 0.0
+    of_frames = config.frames_batch * frame * each * FROZEN[config.frames_frozen_stages]
+    if not config.frames_iterations:
+        of_frames = 0.0
     return FIXED_MIB + max(of_rounds, of_frames)

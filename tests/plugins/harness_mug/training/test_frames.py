@@ -80,7 +80,7 @@ def test_it_comes_before_the_rounds_and_is_left_out_without_iterations():
     assert [stage.is_method for stage in plan_stages(TINY)] == [False, True, True]
     assert [stage.name for stage in plan_stages(replace(TINY, frames_iterations=0))] == ["round-1", "round-2"]
     with_it = {name for name, config in PRESETS.items() if config.frames_iterations}
-    assert with_it == {"small-scratch"}
+    assert with_it == {"small-scratch", "small-trunk"}
 
 
 def test_a_batch_has_a_frame_of_each_video_before_any_has_two(toy):
@@ -183,6 +183,18 @@ def test_the_whole_trunk_learns_whatever_the_rounds_freeze(toy):
     assert not {name for name in same if not name.endswith("num_batches_tracked")}
 
 
+def test_of_a_trunk_that_knows_something_the_later_stages_alone_learn(toy):
+    learner = learner_of(toy, replace(TINY, frames_frozen_stages=3, frames_norms="frozen"))
+    trunk = learner.network.trunk
+    before = {name: value.clone() for name, value in trunk.state_dict().items()}
+    step(learner, 0)
+    changed = {name for name, value in trunk.state_dict().items() if not torch.equal(value, before[name])}
+    learning = {name for name, value in trunk.named_parameters() if value.requires_grad}
+    assert changed == learning
+    blocks = {int(name.split(".")[1]) for name in learning if name.startswith("_blocks")}
+    assert blocks == set(range(trunk.ends[2] + 1, len(trunk._blocks)))
+
+
 def test_the_loss_falls_on_a_toy_video_and_single_frames_are_told_right(toy):
     """One batch norm's worth of frames a step; then rho tells square from ground in frames as they are."""
     learner = learner_of(toy)
@@ -247,6 +259,7 @@ def test_memory_is_that_of_the_larger_stage():
         {"frames_iterations": -1},
         {"frames_batch": 0},
         {"frames_paste": 1.5},
+        {"frames_frozen_stages": 6},
         {"frames_crop": 0.0},
         {"frames_colour": 1.0},
         {"frame": False},
