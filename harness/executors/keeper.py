@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MARK = "HARNESS_RAY_RUN"
+ENDED = b"ended"
+"""What a run says that ends by itself."""
 LOOK_SECONDS = 0.05
 QUIET_SECONDS = 1.0
 """So long none may be seen before an abandoned cluster counts as gone: between fork and exec one has no mark."""
@@ -105,20 +107,26 @@ def _read_stat(process: int) -> list[str]:
     return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
 
 
-def _wait_for_end_of(process: int) -> None:
-    """Until standard input ends; or the process, whose other children may hold the pipe for longer."""
+def _hears_from(process: int) -> bool:
+    """Wait for the process: True when it says that it ends, False when it ends without a word.
+
+    Its end is that of standard input; or its own, as other children may hold the pipe for longer. Whether it is still
+    there tells nothing: a killed process closes its files some time before it is gone.
+    """
     waiting = select.poll()
-    waiting.register(0)
+    waiting.register(0, select.POLLIN)
     with contextlib.suppress(AttributeError, OSError):  # a system without pidfd_open
         waiting.register(os.pidfd_open(process), select.POLLIN)
     waiting.poll()
+    os.set_blocking(0, False)
+    with contextlib.suppress(BlockingIOError):
+        return os.read(0, len(ENDED)) == ENDED
+    return False
 
 
 def main(mark: str, folder: str) -> None:
     """Wait for the run's end, end its cluster; of one that was killed, remove the folder as well."""
-    run = os.getppid()
-    _wait_for_end_of(run)
-    if mark_of(run) == mark:
+    if _hears_from(os.getppid()):
         end_marked(mark)
         return
     end_marked(mark, quiet=QUIET_SECONDS)

@@ -63,7 +63,7 @@ def keep(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        waiting.communicate()
+        waiting.communicate(keeper.ENDED)
         keeper.end_marked(mark)  # it may have been killed
         empty(folder)
 

@@ -77,6 +77,15 @@ def test_a_killed_process_is_none_before_its_parent_has_looked():
 
 
 @needs_proc
+@pytest.mark.parametrize(("said", "is_kept"), [(keeper.ENDED, True), (b"", False)])
+def test_a_run_that_says_nothing_was_killed_even_where_it_is_not_gone_yet(said, is_kept, tmp_path):
+    (tmp_path / "cluster").mkdir()
+    command = [sys.executable, "-I", "-S", keeper.__file__, HERE, str(tmp_path / "cluster")]
+    subprocess.run(command, input=said, check=True, timeout=60)
+    assert (tmp_path / "cluster").exists() == is_kept
+
+
+@needs_proc
 @pytest.mark.parametrize("how", ["killed", "ended"])
 def test_a_cluster_ends_with_its_run(how, tmp_path, monkeypatch):
     monkeypatch.setattr(keeper, "QUIET_SECONDS", 0.1)
