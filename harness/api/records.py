@@ -20,9 +20,11 @@ VIDEO_SCHEMA: Final = "harness.video/1"
 Text = Annotated[str, Limits(max_length=2000)]
 Name = Annotated[str, Limits(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
 Sha256 = Annotated[str, Limits(pattern=r"^([0-9a-f]{64})?$")]
-Number = Annotated[float, Limits(allow_inf_nan=False, ge=-1e100, le=1e100)]
-"""Sums of these stay finite."""
-Whole = Annotated[int, Limits(ge=-(2**64), le=2**64)]
+LARGEST_NUMBER: Final = 1e100
+"""Sums of so large ones stay finite."""
+LARGEST_WHOLE: Final = 2**64
+Number = Annotated[float, Limits(allow_inf_nan=False, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Whole = Annotated[int, Limits(ge=-LARGEST_WHOLE, le=LARGEST_WHOLE)]
 Outcomes = Annotated[str, Limits(pattern=r"^[tfi]*$", max_length=4_000_000)]
 LONGEST_VIDEO_NAME = 200
 """Bytes of UTF-8; file systems take 255, and endings are added."""

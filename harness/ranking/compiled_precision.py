@@ -9,15 +9,17 @@ from harness.api.machine_code import Loops, as_array
 LOOPS = Loops(__file__)
 
 
-@LOOPS.entry("f8*, u1*, u1*, f8*, f8*, f8, i8, i8, i8, f8*, f8* -> i8")
+@LOOPS.entry("f8*, i8*, u1*, u1*, f8*, f8*, f8, i8, i8, i8, i8, f8*, f8* -> i8")
 @no_type_check
-def fill_parts(counts, true, false, positives, recalls, least, draws, detections, steps, room, parts):
+def fill_parts(weights, video, true, false, positives, recalls, least, draws, videos, detections, steps, room, parts):
     """Write the part of each detection in the precision of each draw: its falling precision times recalls it reaches.
 
-    ``counts`` and ``parts`` are (draws, detections), ``true`` and ``false`` (detections,), ``positives`` (draws,),
-    ``recalls`` (steps,), ``room`` (detections,); ``least`` is added where it is divided.
+    ``weights`` is (draws, videos), ``parts`` (draws, detections) and all zeros, ``video``, ``true`` and ``false``
+    (detections,), ``positives`` (draws,), ``recalls`` (steps,), ``room`` (detections,); ``least`` is added where it is
+    divided. Precision only falls from a true detection to the next, and recall rises at true ones alone: of others only
+    the first has a part, that of recall 0.
     """
-    counts = as_array(counts, (draws, detections))
+    weights, video = as_array(weights, (draws, videos)), as_array(video, (detections,))
     true, false = as_array(true, (detections,)), as_array(false, (detections,))
     positives, recalls = as_array(positives, (draws,)), as_array(recalls, (steps,))
     room, parts = as_array(room, (detections,)), as_array(parts, (draws, detections))
@@ -25,17 +27,20 @@ def fill_parts(counts, true, false, positives, recalls, least, draws, detections
         found = wrong = 0.0
         reached = 0
         for at in range(detections):
-            found += counts[draw, at] * true[at]
-            wrong += counts[draw, at] * false[at]
-            room[at] = found / (wrong + found + least)
-            before = reached
-            recall = found / positives[draw]
-            while reached < steps and recalls[reached] <= recall:
-                reached += 1
-            parts[draw, at] = reached - before
+            count = weights[draw, video[at]]
+            wrong += count * false[at]
+            if true[at] or at == 0:
+                found += count * true[at]
+                room[at] = found / (wrong + found + least)
+                before = reached
+                recall = found / positives[draw]
+                while reached < steps and recalls[reached] <= recall:
+                    reached += 1
+                parts[draw, at] = reached - before
         highest = 0.0
         for back in range(detections):
             at = detections - 1 - back
-            highest = max(highest, room[at])
-            parts[draw, at] *= highest
+            if true[at] or at == 0:
+                highest = max(highest, room[at])
+                parts[draw, at] *= highest
     return 0

@@ -17,6 +17,7 @@ from harness.ranking.compiled_precision import fill_parts
 from harness.ranking.intervals import SAMPLES, SEED, Difference, Floats, draw_videos, spread_of, tails_of
 
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 THRESHOLDS = 10
 LIMITS = {"AR1": 1, "AR10": 10, "AR100": 100}
 SIZES = ("S", "M", "L")
@@ -33,12 +34,16 @@ _MANY, _FEWER_SAMPLES = 20_000, 200
 class _Category:
     """Detections of one category in all videos, by falling score; ``truths`` (A, V) counts them by range and video."""
 
-    video: npt.NDArray[np.int64]
-    rank: npt.NDArray[np.int64]
+    video: Ints
+    rank: Ints
     true: Bools
     """(A, T, D)"""
     false: Bools
     truths: Floats
+    hits: Floats
+    """(A, V, T): truths that were found, of each video."""
+    limited: Floats
+    """(M, V, T): those of any size among the first so many detections, as ``LIMITS`` has it."""
 
 
 def pool(videos: Sequence[Detections], weights: Floats) -> dict[str, Floats]:
@@ -62,12 +67,12 @@ def _pool(categories: Sequence[_Category], weights: Floats) -> dict[str, Floats]
             counted = positives > 0
             if counted.any():
                 precision[a, counted, k] = _precision(category, a, weights[counted], positives[counted], known)
-                recall[a, counted, k] = _recall(category, a, weights[counted], positives[counted], _MOST)
+                recall[a, counted, k] = _recall(category.hits[a], weights[counted], positives[counted])
         positives = weights @ category.truths[0]
         counted = positives > 0
-        for m, limit in enumerate(LIMITS.values()):
+        for m, hits in enumerate(category.limited):
             if counted.any():
-                limited[m, counted, k] = _recall(category, 0, weights[counted], positives[counted], limit)
+                limited[m, counted, k] = _recall(hits, weights[counted], positives[counted])
     whole = [precision[0], precision[0, :, :, :1], precision[0, :, :, 5:6], *precision[1:]]
     names = ("AP", "AP50", "AP75", *(f"AP_{size}" for size in SIZES))
     figures = {name: _mean_known(values.reshape(len(weights), -1)) for name, values in zip(names, whole, strict=True)}
@@ -145,16 +150,28 @@ def _by_category(videos: Sequence[Detections]) -> list[_Category]:
         truths = np.zeros((4, len(videos)))
         for place, group in members:
             truths[:, place] += group.truths
+        video = np.array([place for place, group in members for _ in group.scores], np.int64)[best]
+        rank = np.array([rank for _, group in members for rank in group.ranks], np.int64)[best]
+        true = (outcomes == ord("t"))[:, :, best]
         found.append(
             _Category(
-                video=np.array([place for place, group in members for _ in group.scores], np.int64)[best],
-                rank=np.array([rank for _, group in members for rank in group.ranks], np.int64)[best],
-                true=(outcomes == ord("t"))[:, :, best],
+                video=video,
+                rank=rank,
+                true=true,
                 false=(outcomes == ord("f"))[:, :, best],
                 truths=truths,
+                hits=np.stack([_by_video(each, video, len(videos)) for each in true & (rank < _MOST)]),
+                limited=np.stack([_by_video(true[0] & (rank < most), video, len(videos)) for most in LIMITS.values()]),
             )
         )
     return found
+
+
+def _by_video(true: Bools, video: Ints, videos: int) -> Floats:
+    """(V, T): how many detections (T, D) are true in each video."""
+    places = video + videos * np.arange(len(true))[:, None]
+    counts = np.bincount(places[true], minlength=len(true) * videos).astype(np.float64)
+    return np.ascontiguousarray(counts.reshape(len(true), videos).T)
 
 
 def _precision(
@@ -165,24 +182,25 @@ def _precision(
     ``known`` keeps what was computed for the category: most thresholds and ranges sort its detections alike.
     """
     kept = category.rank < _MOST
-    counts = np.take(weights, category.video[kept], axis=1)
+    video = category.video[kept]
     found = np.zeros((len(weights), THRESHOLDS))
     share = share_compiled if fill_parts.is_compiled else share_plainly
-    if not counts.shape[1]:
+    if not len(video):
         return found
     for t in range(THRESHOLDS):
         alike = (category.true[a, t].tobytes(), category.false[a, t].tobytes(), category.truths[a].tobytes())
         if alike in known:
             found[:, t] = known[alike]
             continue
-        parts = share(counts, category.true[a, t, kept], category.false[a, t, kept], positives)
+        parts = share(weights, video, category.true[a, t, kept], category.false[a, t, kept], positives)
         found[:, t] = parts.sum(axis=1) / len(_RECALLS)
         known[alike] = found[:, t]
     return found
 
 
-def share_plainly(counts: Floats, true: Bools, false: Bools, positives: Floats) -> Floats:
+def share_plainly(weights: Floats, video: Ints, true: Bools, false: Bools, positives: Floats) -> Floats:
     """(S, D): the part of each detection in a draw's precision: what has fallen to it, for each recall it reaches."""
+    counts = np.take(weights, video, axis=1)
     found, wrong = np.cumsum(counts * true, axis=1), np.cumsum(counts * false, axis=1)
     falling = found / (wrong + found + np.spacing(1))
     falling = np.maximum.accumulate(falling[:, ::-1], axis=1)[:, ::-1]
@@ -190,19 +208,19 @@ def share_plainly(counts: Floats, true: Bools, false: Bools, positives: Floats) 
     return falling * np.diff(reached, axis=1, prepend=0)  # type: ignore[no-any-return]
 
 
-def share_compiled(counts: Floats, true: Bools, false: Bools, positives: Floats) -> Floats:
+def share_compiled(weights: Floats, video: Ints, true: Bools, false: Bools, positives: Floats) -> Floats:
     """The same to the bit by machine code, in one pass there and one back."""
-    parts, room = np.empty(counts.shape), np.empty(counts.shape[1])
+    parts, room = np.zeros((len(weights), len(video))), np.empty(len(video))
     flags = (np.ascontiguousarray(each).view(np.uint8) for each in (true, false))
-    fill_parts(counts, *flags, positives, _RECALLS, float(np.spacing(1)), *counts.shape, len(_RECALLS), room, parts)
+    sizes = *weights.shape, len(video), len(_RECALLS)
+    fill_parts(weights, video, *flags, positives, _RECALLS, float(np.spacing(1)), *sizes, room, parts)
     return parts
 
 
-def _recall(category: _Category, a: int, weights: Floats, positives: Floats, limit: int) -> Floats:
-    """(S,): the share of truths that were found, mean over thresholds."""
-    kept = category.rank < limit
-    hits: Floats = (weights[:, category.video[kept]] @ category.true[a][:, kept].T) / positives[:, None]
-    return hits.mean(axis=1)  # type: ignore[no-any-return]
+def _recall(hits: Floats, weights: Floats, positives: Floats) -> Floats:
+    """(S,): the share of truths that were found, mean over thresholds; ``hits`` (V, T) counts them by video."""
+    found: Floats = (weights @ hits) / positives[:, None]
+    return found.mean(axis=1)  # type: ignore[no-any-return]
 
 
 def _mean_known(values: Floats) -> Floats:
@@ -215,9 +233,9 @@ def _mean_known(values: Floats) -> Floats:
 
 def _count_draws(samples: int, videos: int, seed: int) -> Floats:
     """(S, V): how often each video was drawn, of the draws of ``clustered_interval``."""
-    counts = np.zeros((samples, videos))
-    np.add.at(counts, (np.arange(samples)[:, None], draw_videos(samples, videos, seed)), 1)
-    return counts
+    places = draw_videos(samples, videos, seed) + np.arange(samples)[:, None] * videos
+    counts = np.bincount(places.ravel(), minlength=samples * videos)
+    return counts.reshape(samples, videos).astype(np.float64)
 
 
 def _interval(value: float | None, drawn: Floats) -> Interval:

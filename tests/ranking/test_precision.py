@@ -95,10 +95,12 @@ def test_each_videos_share_is_what_leaving_it_out_changes():
 
 
 @pytest.mark.parametrize(("draws", "detections"), [(1, 1), (7, 3), (50, 40), (20, 700)])
-def test_machine_code_shares_precision_as_plain_numpy_does_to_the_bit(draws, detections):
+@pytest.mark.parametrize("begins", ["true", "false", "neither"])
+def test_machine_code_shares_precision_as_plain_numpy_does_to_the_bit(draws, detections, begins):
     rng = np.random.default_rng(detections)
-    counts = rng.integers(0, 4, (draws, detections)).astype(np.float64)
-    kind = rng.integers(0, 3, detections)
-    positives = (counts * (kind == 0)).sum(axis=1) + rng.integers(1, 4, draws)
-    given = (counts, kind == 0, kind == 1, positives)
+    weights = rng.integers(0, 4, (draws, 5)).astype(np.float64)
+    video, kind = rng.integers(0, 5, detections), rng.integers(0, 3, detections)
+    kind[0] = ["true", "false", "neither"].index(begins)
+    positives = (weights[:, video] * (kind == 0)).sum(axis=1) + rng.integers(1, 4, draws)
+    given = (weights, video, kind == 0, kind == 1, positives)
     assert np.array_equal(share_compiled(*given), share_plainly(*given))

@@ -54,10 +54,20 @@ def test_what_a_record_can_hold_becomes_what_a_record_would_be_read_as(tests_too
     assert (found.frames, found.summary) == ([0, 1], {"1": {"J-mean": 0.5, "F-mean": 1.0}})
 
 
-@pytest.mark.parametrize(("number", "score"), [("a", 0.5), (np.int64(1), 0.5), (1, 1e200)])
+@pytest.mark.parametrize(("number", "score"), [("a", 0.5), (np.int64(1), 0.5), (1, 1e200), (2**70, 0.5)])
 def test_what_no_record_can_hold_of_tracks_or_dataset_is_told_at_the_video(tests_tools, number, score):
     mask = RunLength.encode(tests_tools.moving_square(0))
     truth = {"category_id": 1, "segmentations": [mask] * 5, "areas": [9] * 5, "iscrowd": 0}
     sample = tests_tools.tiny_sample("a", extra={"tracks": [truth], "video_id": number})
     with pytest.raises(MethodFailed, match="metric track_ap"):
         measure_tracks(sample, Tracks((Track(1, score, [mask] * 5),)), {"track_ap": TrackAP()}, DAVIS_2017)
+
+
+def test_ordinary_scores_of_our_own_are_as_their_schema_reads_them(tests_tools, monkeypatch):
+    mask = RunLength.encode(tests_tools.moving_square(0))
+    truth = {"category_id": 1, "segmentations": [mask] * 5, "areas": [9] * 5, "iscrowd": 0}
+    sample = tests_tools.tiny_sample("a", extra={"tracks": [truth], "video_id": 3})
+    monkeypatch.setattr(VideoScores, "model_validate", None)
+    found = measure_tracks(sample, Tracks((Track(1, 0.5, [mask] * 5),)), {"track_ap": TrackAP()}, DAVIS_2017)
+    assert found.scores["track_ap"].detections.order == 3
+    assert found.scores["track_ap"].check() == found.scores["track_ap"]
