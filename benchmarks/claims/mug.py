@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 import torch
 
 import harness
 from benchmarks.claims import mug_granularities
 from benchmarks.claims.mug_granularities import GRANULARITIES, WHOLE
-from benchmarks.claims.paired import Scores, average, compare, judge, mean_of
+from benchmarks.claims.paired import Scores, average, compare, j_of_videos, judge, mean_of
 from harness.catalog import Catalog
 from harness_mug import WEIGHTS
 from harness_mug.network import TRAINING, read_weights
@@ -152,10 +151,7 @@ def measure(row: Row, bench: str, data: Path, out: Path, training: Path) -> Scor
         out=out / "runs" / row.name.replace(" ", "-").replace(",", ""),
     )
     outcome.raise_failures()
-    return {
-        video.video: float(np.mean([figures["J-mean"] for figures in video.objects.values()]))
-        for video in outcome.record.videos
-    }
+    return j_of_videos(outcome.record)
 
 
 def rows_of_granularities(found: Mapping[str, list[Scores]]) -> dict[str, Scores]:

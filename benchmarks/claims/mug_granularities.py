@@ -62,7 +62,7 @@ def measure(
     found: dict[str, dict[str, list[Scores]]] = {where: {} for where in scored}
     for seed in range(seeds):
         for row in ROWS:
-            weights = train(row, seed, kept, iterations, out)
+            weights = train(row, config_of(row, iterations), seed, kept, out)
             for where, videos in scored.items():
                 path = out / f"{row}-{seed}-{where.replace(' ', '-')}.json"
                 if not path.exists():
@@ -79,12 +79,11 @@ def config_of(row: str, iterations: int) -> TrainingConfig:
     return replace(PRESETS["small-one-round"], iterations=iterations, **left_out)  # type: ignore[arg-type]
 
 
-def train(row: str, seed: int, samples: Sequence[Sample], iterations: int, out: Path) -> Path:
+def train(row: str, config: TrainingConfig, seed: int, samples: Sequence[Sample], out: Path) -> Path:
     """The weights after a round, from the file where it is there."""
     weights = out / f"{row}-{seed}.safetensors"
     if weights.exists():
         return weights
-    config = config_of(row, iterations)
     shared = out / "shared" / name_of(1)
     shared.mkdir(parents=True, exist_ok=True)
     context = TrainingContext(

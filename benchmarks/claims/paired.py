@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from harness import RunRecord
+
 Scores = dict[str, float]
 """J of each video."""
 
@@ -27,6 +29,12 @@ def judge(low: float, high: float) -> str:
 def mean_of(scores: Scores) -> float:
     """Over videos."""
     return float(np.mean(list(scores.values())))
+
+
+def j_of_videos(record: RunRecord) -> Scores:
+    """J of each video of a run, the mean over its objects."""
+    found = {video.video: [figures["J-mean"] for figures in video.objects.values()] for video in record.videos}
+    return {video: float(np.mean(values)) for video, values in found.items()}
 
 
 def average(of_seeds: list[Scores]) -> Scores:

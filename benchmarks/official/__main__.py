@@ -71,7 +71,7 @@ def commands_of(row: str, folder: Path, peers: Peers, data: Path) -> Iterator[tu
 def line(what: str, commands: list[Command], rounds: int, byte_code: Path, program: str) -> str:
     """One row of the table."""
     costs = race(commands, rounds, byte_code)
-    seconds = [_alone(text) if "alone" in what else used for used, _, text in costs]
+    seconds = [min(map(_alone, texts)) if "alone" in what else used for used, _, texts in costs]
     shown = [f"{took:.3f} s, {mib:.0f} MiB" for took, (_, mib, _) in zip(seconds, costs, strict=True)]
     theirs = f"{program} {shown[1]}" if len(shown) > 1 else ""
     ratio = f"{seconds[1] / seconds[0]:.1f}" if len(shown) > 1 else ""
@@ -79,8 +79,8 @@ def line(what: str, commands: list[Command], rounds: int, byte_code: Path, progr
 
 
 def _alone(printed: str) -> float:
-    """The seconds that a driver printed; of the last round."""
-    return float(next(line for line in reversed(printed.splitlines()) if line.startswith("alone ")).split()[1])
+    """The least seconds that a driver printed."""
+    return min(float(line.split()[1]) for line in printed.splitlines() if line.startswith("alone "))
 
 
 if __name__ == "__main__":

@@ -44,11 +44,14 @@ class Command:
         return seconds, most / (1 << 20 if sys.platform == "darwin" else 1 << 10), text
 
 
-def race(commands: Sequence[Command], rounds: int, byte_code: Path) -> list[tuple[float, float, str]]:
-    """The smallest CPU seconds, the most MiB and the last words of each, after a round that keeps byte code."""
+def race(commands: Sequence[Command], rounds: int, byte_code: Path) -> list[tuple[float, float, list[str]]]:
+    """The smallest CPU seconds, the most MiB and the words of every round of each, after one that keeps byte code."""
     found: list[list[tuple[float, float, str]]] = [[] for _ in commands]
     for number in range(rounds + 1):
         for place, command in enumerate(commands):
             cost = command.run(byte_code)
             found[place] += [cost] if number else []
-    return [(min(seconds for seconds, _, _ in costs), max(mib for _, mib, _ in costs), costs[-1][2]) for costs in found]
+    return [
+        (min(seconds for seconds, _, _ in costs), max(mib for _, mib, _ in costs), [text for _, _, text in costs])
+        for costs in found
+    ]
