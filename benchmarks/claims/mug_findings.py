@@ -49,7 +49,7 @@ HELD_OUT = 10
 def main(train_data: Path, split: int, out: Path, seeds: int, iterations: int) -> None:
     """Train and score what is missing, then print the table."""
     samples = Catalog.load().benchmarks.get("davis16-train").open(train_data, True)
-    apart = held_out([sample.name for sample in samples], split)
+    apart = hold_out([sample.name for sample in samples], split)
     kept = [without_truth(sample) for sample in samples if sample.name not in apart]
     away = [sample for sample in samples if sample.name in apart]
     untrained = hand_on("none", apart, train_data, out / "one-shot-untrained")
@@ -81,7 +81,7 @@ def main(train_data: Path, split: int, out: Path, seeds: int, iterations: int) -
     click.echo("\n".join(lines))
 
 
-def held_out(names: list[str], split: int) -> list[str]:
+def hold_out(names: list[str], split: int) -> list[str]:
     """The ten videos of the split, from 1; the three have none in common."""
     order = np.random.default_rng(7).permutation(len(names))
     return sorted(names[place] for place in order[(split - 1) * HELD_OUT : split * HELD_OUT])

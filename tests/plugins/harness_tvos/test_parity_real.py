@@ -1,7 +1,7 @@
 """Real frames at 480p through a seeded ResNet-50: masks are those of the released form, in single precision.
 
-Where features are thirty times sharper than trained ones, scores of both come to the end of what it holds. Every cell is
-decided as float64 decides it, also where the released form does not.
+Where features are thirty times sharper than trained ones, scores of both come to the end of what it holds. Every
+cell is decided as float64 decides it, also where the released form does not.
 """
 
 import itertools
