@@ -83,6 +83,23 @@ def test_alike_frames_under_the_identity_reach_the_least_loss_there_is():
     assert float(loss.detach()) == pytest.approx(-2, abs=1e-4)
 
 
+class Known(Kappa):
+    """Knows both ways of a second frame that shows what lies one column further right in the first."""
+
+    def forward(self, matches, size):
+        return torch.cat([shift(1) if each[1, 0] > 0.5 else shift(-1) for each in matches])
+
+
+def test_each_way_is_counted_by_the_tau_of_its_own():
+    """The last column is shown twice, as frames end. There, it is looked for outside: 9/12 match. Back, the first is
+    outside, and a cell of the last is half one of the twins: (3 + 3 + 3/2)/12."""
+    one = one_hot_features()
+    other = one[..., [1, 2, 3, 3]]
+    loss, tau = long_loss(one, other, Known())
+    assert tau.tolist() == shift(1).tolist()
+    assert float(loss) == pytest.approx(-(9 + 7.5) / 12, abs=1e-4)
+
+
 def test_features_that_tell_nothing_match_a_cell_s_share():
     """Each cell is as alike as every other: 1/12 both ways."""
     flat = torch.zeros(1, 5, *SIZE)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from harness_mug.training.granularities import short
 from harness_mug.training.granularities.short import crop, find_peaks, follow, gaussian, respond, short_loss
 
 ZERO = torch.tensor(0.0)
@@ -62,6 +63,27 @@ def test_a_spot_that_moves_is_followed_on_and_back():
     response, where = walk([(4, 5), (6, 8), (7, 11)], (4, 5))
     assert where.tolist() == [[4, 5]]
     assert response.shape == (1, 12, 16)
+
+
+def test_the_way_goes_on_over_both_later_frames_and_back_over_the_one_between(monkeypatch):
+    """Each patch is cut out where the last one was found; frame f is told by its value, f + 1 times the spot's."""
+    places = [(4, 5), (6, 8), (7, 11)]
+    frames = (spots(places) * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1))[None]
+    texture = spots([(1, 1)], (3, 3))
+    cut, looked_in = [], []
+
+    def note_patch(patch):
+        cut.extend(f for f in range(3) if torch.equal(patch, texture * (f + 1)))
+        return patch
+
+    def note_frame(patch, features, bias):
+        looked_in.extend(f for f in range(3) if torch.equal(features, frames[:, f]))
+        return respond(patch, features, bias)
+
+    monkeypatch.setattr(short, "respond", note_frame)
+    follow(frames, frames, torch.tensor([[4, 5]]), note_patch, ZERO, side=3, stride=1)
+    assert cut == [0, 1, 2, 1]
+    assert looked_in == [1, 2, 1, 0]
 
 
 def test_what_leaves_the_frame_on_the_way_does_not_come_back_to_its_start():
