@@ -273,19 +273,6 @@ def test_labels_cover_as_much_of_the_frames_as_the_maps_did(toy, tmp_path):
     assert 0.1 < (rated >= threshold).float().mean() < 0.3  # a column of four is a quarter
 
 
-def test_a_relabelling_that_was_killed_goes_on_with_the_videos_that_are_missing(rounds):
-    first, _ = rounds
-    prepare_round(first, lambda done, total: None, turn=1)
-    kept, lost = (label_path(first.artefacts, sample) for sample in first.samples)
-    was = lost.read_bytes()
-    mark = np.full((8, *TINY.grid), 1, np.uint8)
-    np.save(kept, mark)  # what is there is not made again
-    lost.unlink()
-    prepare_round(first, lambda done, total: None, turn=1)
-    assert lost.read_bytes() == was
-    assert np.array_equal(np.load(kept), mark)
-
-
 def test_initial_maps_lie_on_what_stands_out(toy, rounds):
     config = replace(TINY, size=(128, 192))
     first = replace(rounds[0], config=config)
