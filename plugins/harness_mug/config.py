@@ -42,10 +42,13 @@ class ObjectConfig(FrameConfig):
     saliency maps, made binary by the CRF (paper Table 1, "Initial Fore-/Background Knowledge")."""
     references: int = 8
     """K, frames of the whole video that each frame is compared with. paper."""
-    pick: Literal["middle", "random"] = "middle"
-    """Which frame stands for a segment. ours: its middle one; paper and code: any, drawn by the seed of the run."""
+    pick: Literal["middle", "random", "released"] = "middle"
+    """Which frame stands for a segment. ours: its middle one; paper: any, drawn by the seed of the run; code: any, but
+    never the first frame of the video (``readout/accidents.py``)."""
     leave_out_own: bool = True
     """Whether a frame that is a reference itself is compared with the others alone, as in training. ours (code: no)."""
+    enlarge: Literal["bilinear", "nearest"] = "bilinear"
+    """How probabilities of cells are brought to pixels. ours: bilinear; code: nearest."""
     crf: bool = True
     """Whether a CRF at the video's size decides. paper 4.3: +2.7 J; code: none."""
     plain: bool = False
@@ -123,16 +126,16 @@ class Config(FrameConfig):
 
 PAPER_FRAMES = {"stretch": (256, 256), "untrained_architecture": "paper"}
 CODE_FRAMES = {"stretch": (640, 640), "untrained_architecture": "code"}
+CODE_ACCIDENTS = {"pick": "released", "enlarge": "nearest", "leave_out_own": False}
 
 OBJECT = ObjectConfig()
 OBJECT_PRESETS = {
     "small": OBJECT,
-    "small-crf": replace(OBJECT, crf=True),
     "small-plain": replace(OBJECT, plain=True),
     "small-no-crf": replace(OBJECT, crf=False),
     "paper": ObjectConfig(**PAPER_FRAMES, crf=True),  # type: ignore[arg-type]
     "paper-no-crf": ObjectConfig(**PAPER_FRAMES, crf=False),  # type: ignore[arg-type]
-    "code": ObjectConfig(**CODE_FRAMES, crf=False, pick="random", leave_out_own=False),  # type: ignore[arg-type]
+    "code": ObjectConfig(**CODE_FRAMES, crf=False, **CODE_ACCIDENTS),  # type: ignore[arg-type]
     "small-scratch": replace(OBJECT, stretch=(128, 224)),
     "frames": replace(OBJECT, source="frames"),
     "maps": replace(OBJECT, source="maps", crf=True),

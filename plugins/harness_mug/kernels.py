@@ -43,7 +43,7 @@ def aggregate_examples(device: str) -> list[Example]:
 def aggregate_plain(
     query: Float[Tensor, "N C"], keys: Float[Tensor, "M C"], values: Float[Tensor, "M C"]
 ) -> Float[Tensor, "N C"]:
-    """Eq. 9 and 10 as they are printed: all affinities, then their sum of the values."""
+    """Eq. 9 and 10: all affinities, then their sum of the values. Products are divided by sqrt(C); ours."""
     affinity = (query @ keys.t() / query.shape[1] ** 0.5).softmax(1)  # (N, M)
     return affinity @ values
 
@@ -188,7 +188,10 @@ def spread_examples(device: str) -> list[Example]:
 def spread_plain(
     query: Float[Tensor, "N C"], keys: Float[Tensor, "M C"], labels: Float[Tensor, "M L"], top: int
 ) -> Float[Tensor, "N L"]:
-    """Eq. 17 as it is printed; the released code keeps the largest ``top`` affinities after the softmax."""
+    """Eq. 17, where the released code keeps the largest ``top`` affinities after the softmax.
+
+    Products are divided by sqrt(C); ours.
+    """
     affinity = (query @ keys.t() / query.shape[1] ** 0.5).to(labels.dtype).softmax(1)  # (N, M)
     if 0 < top < len(keys):
         least = affinity.topk(top, dim=1).values[:, -1:]

@@ -18,6 +18,7 @@ from harness.ops.crf import MATNET, refine, refine_plain, unary_of
 from harness_mug.config import ObjectConfig
 from harness_mug.frames import resize_frame, working_size
 from harness_mug.network import Memory, Phi, phi_of
+from harness_mug.readout.accidents import draw_as_released
 from harness_mug.readout.maps import Maps
 
 
@@ -87,13 +88,8 @@ class Learned:
         """Look at the references; none where each frame is judged by itself."""
         if self.config.source == "frames":
             return References({})
-        frames = (
-            middles(len(video), self.config.references)
-            if self.config.pick == "middle"
-            else draw_references(len(video), self.config.references, self.seed)
-        )
         found = {}
-        for frame in frames:
+        for frame in self._pick(len(video)):
             with stage("embed"):
                 found[frame] = self.phi.network.remember(self.phi.embed(self._resize(video[frame])))
         return References(found)
@@ -113,8 +109,16 @@ class Learned:
                 logits = network.read_out(r[None], embedding)
         with stage("read out"):
             size = (frame.shape[0], frame.shape[1])
-            enlarged = functional.interpolate(logits.float().sigmoid(), size=size, mode="bilinear", align_corners=False)
-            return enlarged[0, 0]
+            ends = None if self.config.enlarge == "nearest" else False
+            rated = logits.float().sigmoid()
+            return functional.interpolate(rated, size=size, mode=self.config.enlarge, align_corners=ends)[0, 0]
+
+    def _pick(self, length: int) -> list[int]:
+        config = self.config
+        if config.pick == "middle":
+            return middles(length, config.references)
+        draw = draw_references if config.pick == "random" else draw_as_released
+        return draw(length, config.references, self.seed)
 
     def _resize(self, frame: Tensor) -> Tensor:
         config = self.config

@@ -1,8 +1,10 @@
 """The cards are cheap to read, claim no truth, and their presets are what they say."""
 
+import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from safetensors import safe_open
@@ -12,7 +14,8 @@ from harness.catalog import Catalog
 from harness.planning.plan import resolve
 from harness.planning.request import Request
 from harness_mug import harness_methods
-from harness_mug.config import OBJECT_PRESETS, Config, InstanceConfig, ObjectConfig
+from harness_mug.config import INSTANCE_PRESETS, OBJECT_PRESETS, Config, InstanceConfig, ObjectConfig
+from harness_mug.config import PRESETS as ONE_SHOT_PRESETS
 from harness_mug.training.config import PRESETS, TrainingConfig
 
 CARDS = {card.name: card for card in harness_methods()}
@@ -32,13 +35,12 @@ def test_each_task_has_a_card_of_its_causality():
     }
 
 
-@pytest.mark.parametrize(
-    ("card", "task", "sister"),
-    [("mug", "object-zvos", "mug-zvos offers object-zvos"), ("mug-zvos", "one-shot", "mug offers one-shot")],
-)
-def test_a_task_that_another_card_offers_is_named_in_the_error(card, task, sister):
-    with pytest.raises(UsageError, match=sister):
-        resolve(Request(plugin=card, bench="davis16-val", task=task), Catalog.load())
+@pytest.mark.parametrize(("card", "other"), list(itertools.permutations(CARDS, 2)))
+def test_a_task_that_another_card_offers_is_named_in_the_error(card, other):
+    (task,) = CARDS[other].tasks
+    bench = "davis17-unsup-val" if task == "instance-zvos" else "davis16-val"
+    with pytest.raises(UsageError, match=rf"\b{other} offers {task}"):
+        resolve(Request(plugin=card, bench=bench, task=task), Catalog.load())
 
 
 def test_training_sees_frames_alone_and_nothing_is_chosen_by_truth():
@@ -76,6 +78,55 @@ def test_each_granularity_can_be_left_out(name):
         assert not getattr(PRESETS[preset], name)
         assert all(getattr(PRESETS[preset], other) for other in others)
         assert PRESETS[preset].size == PRESETS[whole].size
+
+
+FRAMES = {"small": (None, "small"), "paper": ((256, 256), "paper"), "code": ((640, 640), "code")}
+"""What frames are brought to, and the network of a preset without weights. The released test shrinks to 640 x 640."""
+
+
+def looks(config):
+    return config.stretch, config.untrained_architecture
+
+
+def test_one_shot_in_the_paper_s_form_sees_the_last_frame_alone_and_hands_on_objects():
+    """Eq. 17 of frames of 256 x 256."""
+    config = ONE_SHOT_PRESETS["paper"]
+    assert looks(config) == FRAMES["paper"]
+    assert (config.first, config.top, config.labels, config.stretch_scores) == (False, 0, "hard", False)
+
+
+@pytest.mark.parametrize(("preset", "frames"), [("uvc", "code"), ("small", "small")])
+def test_one_shot_in_the_released_form_sees_the_first_frame_too_and_hands_on_shares(preset, frames):
+    """The five largest affinities, mean of both frames, each object from 0 to 1."""
+    config = ONE_SHOT_PRESETS[preset]
+    assert looks(config) == FRAMES[frames]
+    assert (config.first, config.top, config.labels, config.stretch_scores) == (True, 5, "soft", True)
+
+
+@pytest.mark.parametrize("presets", [OBJECT_PRESETS, INSTANCE_PRESETS])
+def test_objects_in_the_paper_s_form_are_decided_by_the_crf(presets):
+    config = presets["paper"]
+    assert looks(config) == FRAMES["paper"]
+    assert (config.source, config.references, config.crf, config.threshold) == ("videos", 8, True, 0.5)
+    assert (config.pick, config.leave_out_own, config.enlarge) == ("middle", True, "bilinear")
+
+
+def test_objects_in_the_released_form_have_no_crf_and_the_released_references():
+    config = OBJECT_PRESETS["code"]
+    assert looks(config) == FRAMES["code"]
+    assert (config.source, config.references, config.crf, config.threshold) == ("videos", 8, False, 0.5)
+    assert (config.pick, config.leave_out_own, config.enlarge) == ("released", False, "nearest")
+
+
+def test_no_two_presets_are_the_same():
+    for presets in (OBJECT_PRESETS, INSTANCE_PRESETS, ONE_SHOT_PRESETS):
+        assert len(set(presets.values())) == len(presets)
+    assert OBJECT_PRESETS["paper-no-crf"] == replace(OBJECT_PRESETS["paper"], crf=False)
+    assert OBJECT_PRESETS["small-no-crf"] == replace(OBJECT_PRESETS["small"], crf=False)
+    assert (OBJECT_PRESETS["maps"].source, OBJECT_PRESETS["maps"].saliency) == ("maps", "motion")
+    assert (OBJECT_PRESETS["maps-boundary"].source, OBJECT_PRESETS["maps-boundary"].saliency) == ("maps", "boundary")
+    assert OBJECT_PRESETS["maps"].crf
+    assert OBJECT_PRESETS["maps-boundary"].crf
 
 
 def test_the_paper_s_numbers_are_the_default():

@@ -1,5 +1,7 @@
 """The kernels, on what they decide, and without all affinities in memory."""
 
+import math
+
 import pytest
 import torch
 
@@ -31,6 +33,16 @@ def test_what_is_read_out_of_gathered_features_is_decided_alike(scale):
     certain = plain.abs() > 1e-5 * plain.abs().max()
     assert torch.equal((fast > 0)[certain], (plain > 0)[certain])
     assert certain.float().mean() > 0.99
+
+
+@pytest.mark.parametrize("form", [aggregate, aggregate_plain])
+def test_what_is_gathered_is_weighted_over_the_references_cells(form):
+    """Products 0 and 0 of one cell, 0 and log 3 of the other: halves, and 1/4 and 3/4, of values 0 and 8."""
+    query = torch.tensor([[0.0] * 4, [2 * math.log(3), 0, 0, 0]])  # halved by the root of four channels
+    keys = torch.tensor([[0.0, 1, 0, 0], [1.0, 0, 0, 0]])
+    values = torch.tensor([[0.0] * 4, [8.0, 0, 0, 4]])
+    assert form(query, keys, values)[:, 0].tolist() == pytest.approx([4, 6])
+    assert form(query, keys, values)[:, 3].tolist() == pytest.approx([2, 3])
 
 
 def test_a_gradient_flows_through_what_is_gathered():

@@ -11,7 +11,8 @@ from harness import DataError
 from harness.api.errors import UsageError
 from harness.models.frame_files import content_name
 from harness_mug.config import OBJECT_PRESETS, ObjectConfig
-from harness_mug.method import Foreground, MuGObjects, build, draw_references, foreground_of, middles
+from harness_mug.method import Foreground, MuGObjects, References, build, draw_references, foreground_of, middles
+from harness_mug.readout.accidents import draw_as_released
 
 SMOKE = OBJECT_PRESETS["smoke"]
 
@@ -31,8 +32,49 @@ def test_each_equal_part_of_a_video_has_one_reference(length):
             assert all(part * length // 8 <= frame < (part + 1) * length / 8 for part, frame in enumerate(found))
 
 
+def test_the_middle_frame_stands_for_its_part():
+    assert middles(80, 8) == [5, 15, 25, 35, 45, 55, 65, 75]
+    assert middles(27, 3) == [4, 13, 22]  # the fifth of nine
+    assert middles(9, 8) == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
+def test_the_released_references_are_never_the_first_frame_and_may_be_the_last():
+    """27 frames: eight parts of three from frame 1 on, and two frames that belong to none."""
+    drawn = [draw_as_released(27, 8, seed) for seed in range(40)]
+    for part in range(8):
+        assert {each[part] for each in drawn} == {1 + 3 * part, 2 + 3 * part, 3 + 3 * part}
+    assert draw_as_released(9, 8, seed=0) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert draw_as_released(8, 8, seed=0) == draw_as_released(2, 8, seed=0) == [1]  # parts would be empty
+    assert draw_as_released(1, 8, seed=0) == [0]
+
+
+@pytest.mark.parametrize(
+    ("pick", "expected"),
+    [
+        ("middle", middles(20, 8)),
+        ("random", draw_references(20, 8, seed=0)),
+        ("released", draw_as_released(20, 8, seed=0)),
+    ],
+)
+def test_references_are_picked_as_the_config_says(toy, pick, expected):
+    learned = foreground_of(toy.context(replace(SMOKE, pick=pick))).source
+    with torch.inference_mode():
+        references = learned.begin(toy.video_of(toy.squares(20)[0]))
+    assert list(references.memories) == expected
+
+
+@pytest.mark.parametrize(("enlarge", "middle"), [("nearest", [0.2, 0.6]), ("bilinear", [0.3875, 0.4125])])
+def test_cells_become_pixels_as_the_config_says(toy, monkeypatch, enlarge, middle):
+    """Two cells of .2 and .6 on 16 pixels each; between their centres bilinear goes up by .4 / 16 a pixel."""
+    learned = foreground_of(toy.context(replace(SMOKE, short_side=16, source="frames", enlarge=enlarge))).source
+    monkeypatch.setattr(learned.phi.network, "judge", lambda embedding: torch.logit(torch.tensor([[[[0.2, 0.6]]]])))
+    found = learned.rate(torch.zeros(16, 32, 3, dtype=torch.uint8), 0, References({}))
+    assert found[:, 0].tolist() == pytest.approx([0.2] * 16)
+    assert found[3, 15:17].tolist() == pytest.approx(middle)
+
+
 @pytest.mark.parametrize("length", [1, 3, 10])
-@pytest.mark.parametrize("changes", [{}, {"source": "frames"}, {"pick": "random", "leave_out_own": False}])
+@pytest.mark.parametrize("changes", [{}, {"source": "frames"}, {"pick": "released", "enlarge": "nearest"}])
 def test_a_video_of_any_length_has_a_mask_a_frame(toy, length, changes):
     images, _ = toy.squares(length)
     found = masks_of(build(toy.context(replace(SMOKE, **changes))), toy.video_of(images))

@@ -1,5 +1,7 @@
 """The network: three layouts, sizes of the paper, and which files they take."""
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,6 +19,9 @@ from harness_mug.network import (
     load_network,
     load_trunk,
 )
+from harness_mug.readout.paper import PaperReadout
+from harness_mug.readout.released import Memory as Released
+from harness_mug.readout.released import ReleasedReadout
 
 
 @pytest.fixture(scope="module", params=["paper", "code", "small"])
@@ -50,6 +55,43 @@ def test_gathering_from_a_frame_s_own_twin_gives_what_it_is_most_like():
     r = network.represent((match,), [(match,), (torch.zeros(64, 2, 3),)])
     assert torch.allclose(r[:64], match, atol=1e-2)  # alone in its softmax
     assert torch.equal(r[64:], match)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@torch.inference_mode()
+def test_r_is_what_the_references_have_and_then_the_frame_s_own(plain):
+    """A frame of cells (0, 0) and (0, sqrt(2) log 3), references of (0, 1) and of (4, 0) twice.
+
+    The first cell takes a third of each; the second products log 3, 0 and 0: 3/5, 1/5 and 1/5 (eq. 9 to 11).
+    """
+    readout = PaperReadout(2)
+    readout.plain = plain
+    own = torch.tensor([[0.0, 0.0], [0.0, 2**0.5 * math.log(3)]]).view(2, 1, 2)
+    references = torch.tensor([[[0.0], [1.0]], [[4.0], [0.0]], [[4.0], [0.0]]]).view(3, 2, 1, 1)
+    r = readout.represent(own, references)
+    assert r[0, 0].tolist() == pytest.approx([8 / 3, 8 / 5])
+    assert r[1, 0].tolist() == pytest.approx([1 / 3, 3 / 5])
+    assert torch.equal(r[2:], own)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@torch.inference_mode()
+def test_the_released_affinity_is_of_keys_through_the_learnt_form(plain):
+    """Keys of two channels that the form swaps: what the frame has in the first is sought in the second."""
+    readout = ReleasedReadout((8, 8, 8))
+    readout.plain = plain
+    readout.form.zero_()
+    readout.form[0, 1] = 2.0  # not symmetric: from the frame's first channel to the references' second
+    own, other = torch.zeros(2, 32, 1, 2)
+    own[:2], other[:2] = torch.tensor([[[1.0, 0.0]], [[0.0, 3.0]]]), torch.tensor([[[5.0, 0.0]], [[0.0, 1.0]]])
+    values = torch.zeros(128, 1, 2)
+    values[0] = torch.tensor([0.0, 1.0])
+    r = readout.represent(Released(own, values), other[None], values[None])
+    # products of the frame's cells with the second reference cell: 2 and 0; with the first one nothing
+    shares = [math.exp(2) / (math.exp(2) + 1), 1 / (math.exp(2) + 1)]
+    expected = [math.exp(share) / (math.exp(share) + math.exp(1 / 2)) for share in shares]
+    assert r[0, 0].tolist() == pytest.approx(expected)
+    assert torch.equal(r[128:], values)
 
 
 @torch.inference_mode()

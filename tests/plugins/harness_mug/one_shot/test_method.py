@@ -1,5 +1,6 @@
 """One-shot: labels follow the cells they belong to, in the paper's form and the released code's."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from harness import Prompts
 from harness_mug.config import PRESETS, Config
 from harness_mug.network import Embedding
-from harness_mug.one_shot.method import MuG, Seen, build
+from harness_mug.one_shot.method import MuG, Seen, State, build
 
 PAPER = replace(PRESETS["paper"], stretch=None, short_side=16, untrained_architecture="small")
 UVC = Config(short_side=16)
@@ -89,6 +90,41 @@ def test_the_paper_hands_on_objects_and_the_released_code_shares():
     assert MuG(Colours(), PAPER).as_told(shares).tolist() == [[1, 0, 0], [0, 0, 1]]
     assert MuG(Colours(), UVC).as_told(shares) is shares
     assert Seen(shares, shares).widen(5).labels.shape == (2, 5)
+
+
+def state_of(prompted, last):
+    """Two cells of background and object 1 in the prompted frame, and in the last one, whose labels are given."""
+    features = torch.tensor([[0.0, 0.0], [2**0.5 * math.log(3), 0.0]])
+    return State([0, 1], [Seen(features, torch.tensor(prompted))], Seen(features, torch.tensor(last)))
+
+
+QUERY = torch.tensor([[1.0, 0.0]])
+"""Its products with the two cells, divided by the root of two channels, are 0 and log 3: affinities 1/4 and 3/4."""
+
+
+def test_scores_are_the_mean_of_the_prompted_and_the_last_frame():
+    """3/4 of object 1 from the prompted frame, 1/4 from the last one, whose cells have changed places."""
+    state = state_of([[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]])
+    both = MuG(Colours(), replace(UVC, top=0)).scores(state, QUERY)
+    assert both[0].tolist() == pytest.approx([1 / 2, 1 / 2])
+    alone = MuG(Colours(), PAPER).scores(state, QUERY)
+    assert alone[0].tolist() == pytest.approx([3 / 4, 1 / 4])
+
+
+def test_of_more_affinities_than_the_top_the_largest_count_and_are_not_shared_out():
+    state = state_of([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    assert MuG(Colours(), replace(UVC, top=1)).scores(state, QUERY)[0].tolist() == pytest.approx([0, 3 / 4])
+    assert MuG(Colours(), replace(UVC, top=2)).scores(state, QUERY)[0].tolist() == pytest.approx([1 / 4, 3 / 4])
+
+
+def test_scores_of_an_object_reach_from_0_to_1_in_a_frame_where_they_are_stretched():
+    """Background .9 .6 .5, object 7 .1 .4 .3: plainly all is background; stretched 1 1/4 0 and 0 1 2/3."""
+    labels = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.5, 0.3]])
+    plain, stretched = (MuG(Colours(), config).mask_of(labels, [0, 7], (1, 3), (1, 3)) for config in (PAPER, UVC))
+    assert plain.tolist() == [[0, 0, 0]]
+    assert stretched.tolist() == [[0, 7, 7]]
+    flat = MuG(Colours(), UVC).mask_of(torch.tensor([[0.2, 0.8]] * 3), [0, 7], (1, 3), (1, 3))
+    assert flat.tolist() == [[7, 7, 7]]  # what is the same everywhere stays as it is
 
 
 def test_memory_holds_the_prompted_and_the_last_frame_alone(toy):
