@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from harness.api.machine_code import Entry
+from harness.machine import work_on
 from harness.ops import crf as module
 from harness.ops.crf import (
     CLASSIC,
@@ -114,6 +115,23 @@ def test_on_real_frames_at_most_one_pixel_in_ten_thousand_differs_from_the_autho
     frames, unary = torch.from_numpy(frame)[None], unary_of_labels(soft / soft.sum(1, keepdim=True))
     ours, theirs = refine(frames, unary, crf, "compiled"), refine(frames, unary, crf, "pydensecrf")
     assert compare(ours, theirs)[1] <= 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("labels", [2, 5])
+@pytest.mark.parametrize("sharpness", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("crf", SETTINGS, ids=NAMES)
+def test_a_cuda_device_decides_as_the_cpu(crf, sharpness, labels):
+    """At the size of a real frame, from flat energies to sharp ones, wherever a label leads by a thousandth."""
+    frames, unary = scene((240, 427), labels)
+    here = refine(frames, sharpness * unary, crf)
+    with work_on("cuda"):
+        there = refine(frames.cuda(), sharpness * unary.cuda(), crf)
+    assert there.is_cuda
+    best, second = here.topk(2, dim=1).values.unbind(1)
+    told = best - second > 1e-3
+    assert torch.equal(there.cpu().argmax(1)[told], here.argmax(1)[told])
+    assert told.float().mean() > 0.95
 
 
 @FAST
