@@ -113,6 +113,20 @@ def test_losses_fall_on_toy_videos(toy):
     assert told[-1]["video"] < told[0]["video"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "most"), [("short", 0.3 * 1 / 80), ("long", -1.8)])
+def test_short_and_long_fall_through_phi_on_toy_videos(toy, name, most):
+    """One batch; neither the bias nor kappa learns. A response of nothing costs the one cell of 80 that is the start,
+    and the least that the long term can be is -2."""
+    alone = {each: each == name for each in ("frame", "short", "long", "video")}
+    learner = learner_of(toy, replace(TINY, size=(128, 160), patch=48, lr=1e-3, **alone))
+    learner.parts.requires_grad_(False)
+    batch = learner.batch(0)
+    learner.batch = lambda iteration: batch
+    told = [each[name] for each in learn(learner, 24)]
+    assert np.median(told[-5:]) < most < told[0]
+
+
 def test_the_second_round_s_target_is_mostly_the_first_one_s_answer(toy):
     initial = truths_of(toy)
     learner = learner_of(toy, predicted=[1 - each for each in initial])

@@ -151,3 +151,38 @@ def test_kappa_begins_at_the_identity_and_hears_of_the_inliers():
     loss.backward()
     assert tau.shape == (2, 2, 3)
     assert kappa.linear.weight.grad.abs().sum() > 0
+
+
+def draw_pairs(generator, count):
+    """Features (B, C, 12, 12) of two frames of a texture each, and how far the second has moved, by -2 to 2 cells."""
+    textures = 2 * torch.randn(count, 16, 16, 16, generator=generator)
+    away = torch.randint(-2, 3, (count, 2), generator=generator)  # rows, columns
+    moved = [
+        each[:, 2 + row : 14 + row, 2 + column : 14 + column]
+        for each, (row, column) in zip(textures, away.tolist(), strict=True)
+    ]
+    return textures[..., 2:14, 2:14], torch.stack(moved), away
+
+
+@pytest.mark.slow
+def test_kappa_finds_transformations_that_nobody_tells_it():
+    """By the loss alone; then asked of pairs that it has not seen."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        kappa = Kappa()
+    optimizer = torch.optim.Adam(kappa.parameters(), 1e-4)
+    for _ in range(60):
+        one, other, _ = draw_pairs(generator, 8)
+        loss, _ = long_loss(one, other, kappa)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    one, other, away = draw_pairs(generator, 32)
+    with torch.inference_mode():
+        loss, tau = long_loss(one, other, kappa.eval())
+    found = tau[..., 2].flip(1) * 12 / 2  # (B, 2) rows, columns, in cells
+    assert (found - away).abs().mean() < 0.3
+    assert away.abs().float().mean() > 1  # what the identity would be off by
+    assert (tau[..., :2] - torch.eye(2)).abs().mean() < 0.06
+    assert loss.item() < -0.7
