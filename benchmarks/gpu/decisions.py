@@ -1,8 +1,8 @@
 """Step ``decisions``: every kernel against its plain form in float64, on what is decided, at full size.
 
-Inputs as they come, flat (a tenth of the logits) and sharp (three times); features in fp32, bf16 and fp16. What ends in
-class scores is compared by its argmax, ids as they are, everything else by its relative error. TVOS also where a match
-lies far away: there the prior is small and the softmax is not.
+The rules are those of ``python -m benchmarks.decisions``, which does this on a CPU. Inputs as they come, flat (a tenth
+of the logits), sharp and very sharp (3 and 30 times); features in fp32, bf16 and fp16; and the error. TVOS also where a
+match lies far away: there the prior is small and the softmax is not.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.decisions.judging import PRECISIONS, scale_example, widen
+from benchmarks.decisions.rules import RULES, decide, list_kernels
 from benchmarks.gpu.rows import Task, task_of
 from harness.api.timing import Example, Kernel
 from harness.benching.kernels import round_arguments
-from harness.catalog import Catalog
 from harness.machine import work_on
 
-SCORED = {"propagate": 0, "attend": 0, "spread": 1}
-"""Kernels whose answer is a score a class, along which axis; their first argument scales the logits."""
-PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
-SCALES = (1.0, 0.1, 3.0)
+SCALES = (1.0, 0.1, 3.0, 30.0)
 
 
 def main(task: Task) -> None:
-    """A row for each kernel, example, precision and scale; the largest example last."""
+    """A row for each distance of a match, then for each kernel, example, precision and scale, large examples last."""
     until = time.monotonic() + task.seconds
-    for method, kernel in kernels():
+    for shift in (40, 60, 74):
+        task.rows.add("far matches", cells_apart=shift, **far_match(task.device, shift))
+    for method, kernel in list_kernels():
         examples = kernel.example(task.device)
         for example in examples[:1] if task.tiny else examples:
             for label, given in variants(kernel, example):
@@ -44,27 +44,14 @@ def main(task: Task) -> None:
                     input=label,
                     **judge(kernel, given),
                 )
-    for shift in (40, 60, 74):
-        task.rows.add("far matches", cells_apart=shift, **far_match(task.device, shift))
-
-
-def kernels() -> Iterator[tuple[str, Kernel[..., Any]]]:
-    """Each kernel of the catalog once, with the first card that names it."""
-    seen = set[int]()
-    for method in Catalog.load().methods:
-        for kernel in method.kernels():
-            if id(kernel) not in seen:
-                seen.add(id(kernel))
-                yield method.name, kernel
 
 
 def variants(kernel: Kernel[..., Any], example: Example) -> Iterator[tuple[str, Example]]:
-    """The example as it is, and where features are known in other precisions and sharpnesses."""
-    for dtype in PRECISIONS if example.rounded != () else PRECISIONS[:1]:
-        args, kwargs = round_arguments(example, dtype)
-        for scale in SCALES if kernel.name in SCORED and dtype == torch.float32 else SCALES[:1]:
-            label = f"{str(dtype).removeprefix('torch.')}{'' if scale == 1 else f', logits x {scale:g}'}"
-            yield label, Example(example.name, (args[0] if scale == 1 else args[0] * scale, *args[1:]), kwargs)
+    """The example as it is, flatter and sharper; and where features follow the precision, in the others."""
+    for name, dtype in PRECISIONS.items() if example.rounded != () else [("fp32", torch.float32)]:
+        for scale in SCALES if name == "fp32" else SCALES[:1]:
+            args, kwargs = round_arguments(scale_example(kernel, example, scale), dtype)
+            yield name if scale == 1 else f"{name}, x {scale:g}", Example(example.name, args, kwargs)
 
 
 @torch.inference_mode()
@@ -75,11 +62,18 @@ def judge(kernel: Kernel[..., Any], example: Example) -> dict[str, Any]:
     except Exception as error:
         return {"problem": f"fast form: {type(error).__name__}: {error}"[:300]}
     plain = _attempt(lambda: kernel.reference(*example.args, **example.kwargs))
-    exact = _attempt(lambda: kernel.reference(*_wide(example.args), **_wide(dict(example.kwargs))))
+    exact = _attempt(lambda: kernel.reference(*widen(example.args), **widen(dict(example.kwargs))))
     if isinstance(exact, str):
         return {"problem": f"float64 form: {exact}"}
-    found = _compare(kernel.name, fast, exact)
-    return found | {f"plain_{name}": value for name, value in _compare(kernel.name, plain, exact).items()}
+    expected, _ = decide(RULES[kernel.name].score(exact, example.args))
+    found = {}
+    for prefix, answer in (("", fast), ("plain_", plain)):
+        figures = {"problem": answer} if isinstance(answer, str) else _compare(answer, exact)
+        if not isinstance(answer, str):
+            chosen, _ = decide(RULES[kernel.name].score(answer, example.args))
+            figures |= {"decided_otherwise": int((chosen != expected).sum()), "of": len(expected)}
+        found |= {f"{prefix}{name}": value for name, value in figures.items()}
+    return found
 
 
 def _attempt(work: Any) -> Any:
@@ -89,31 +83,15 @@ def _attempt(work: Any) -> Any:
         return f"{type(error).__name__}: {error}"[:300]
 
 
-def _compare(kernel: str, answer: Any, exact: Any) -> dict[str, Any]:
-    """One row; of an answer of several tensors the largest of each figure."""
-    if isinstance(answer, str):
-        return {"problem": answer}
+def _compare(answer: Any, exact: Any) -> dict[str, Any]:
+    """The error; of an answer of several tensors the largest of each figure, of ids none."""
     if not isinstance(exact, Tensor):
-        parts = [_compare(kernel, mine, theirs) for mine, theirs in zip(answer, exact, strict=True)]
-        return {name: max(part.get(name, 0) for part in parts) for name in dict.fromkeys(n for p in parts for n in p)}
+        parts = [_compare(mine, theirs) for mine, theirs in zip(answer, exact, strict=True)]
+        return {name: max(part[name] for part in parts) for name in parts[0]}
     if not exact.is_floating_point():
-        wrong = int((answer != exact).sum())
-        return {"decided_otherwise": wrong, "of": exact.numel()}
+        return {}
     error = float((answer.double() - exact).abs().max())
-    found: dict[str, Any] = {"error": error, "relative": error / max(float(exact.abs().max()), 1e-300)}
-    if kernel in SCORED:
-        classes = SCORED[kernel]
-        wrong = int((answer.double().max(classes).indices != exact.max(classes).indices).sum())
-        found |= {"decided_otherwise": wrong, "of": exact.select(classes, 0).numel()}
-    return found
-
-
-def _wide(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.double() if value.is_floating_point() else value
-    if isinstance(value, dict):
-        return {name: _wide(part) for name, part in value.items()}
-    return type(value)(map(_wide, value)) if type(value) in (tuple, list) else value
+    return {"error": error, "relative": error / max(float(exact.abs().max()), 1e-300)}
 
 
 @torch.inference_mode()

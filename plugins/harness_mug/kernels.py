@@ -212,11 +212,13 @@ def spread(
 ) -> Float[Tensor, "N L"]:
     """The labels of one frame as another sees them (eq. 17), in tiles of the query; ``top`` 0 takes all affinities.
 
-    The softmax is over all keys, so what the largest few do not hold is lost, and not shared out among them.
+    The softmax is over all keys, so what the largest few do not hold is lost, and not shared out among them. Features
+    in 16 bits are multiplied in the precision of labels: rounded affinities are often equal, and others the few then.
     """
+    query, keys = query.to(labels.dtype), keys.to(labels.dtype)
     found = []
     for part in query.split(max(1, TILE // len(keys))):
-        logits = (part @ keys.t()).float() / query.shape[1] ** 0.5  # (n, M)
+        logits = part @ keys.t() / query.shape[1] ** 0.5  # (n, M)
         if 0 < top < len(keys):
             largest, places = logits.topk(top, dim=1)
             weights = (largest - logits.logsumexp(1, keepdim=True)).exp()  # (n, top)

@@ -13,7 +13,6 @@ from harness.api.video import Video
 from harness_imas import WEIGHTS
 from harness_imas.config import PRESETS, Config
 from harness_imas.frames import resize_whole
-from harness_imas.kernels import share, share_plain
 from harness_imas.method import build
 from harness_imas.network import build_segmenter
 
@@ -143,14 +142,6 @@ def test_frames_are_resized_by_their_shorter_side(size, expected):
 
 def test_frames_of_any_shape_are_brought_to_one():
     assert resize_whole(torch.zeros(30, 20, 3, dtype=torch.uint8), 240, (480, 854)).shape == (1, 3, 240, 427)
-
-
-def test_enlarging_one_mask_alone_decides_as_enlarging_all():
-    logits = 5 * torch.randn(4, 24, 43, generator=torch.Generator().manual_seed(0))
-    for channel in range(4):
-        fast, plain = share(logits, channel, (96, 171)), share_plain(logits, channel, (96, 171))
-        assert torch.equal(fast > 0.35, plain > 0.35)
-        torch.testing.assert_close(fast, plain)
 
 
 def test_the_shipped_weights_find_a_bus_and_a_bear(shared):
