@@ -1,6 +1,6 @@
 """Which frames the released test compares all others with, as its code has it and the paper has not.
 
-Read in carrierlxk/MuG at c923518 (`_sample_indices`), written here anew.
+Read in carrierlxk/MuG at 2911755 (`_sample_indices`), written here anew.
 """
 
 from __future__ import annotations
