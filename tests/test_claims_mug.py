@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.claims import mug_granularities
 from benchmarks.claims.mug import CLAIMS, FIRST, ROWS, is_shipped, measure, rows_of_granularities, table
+from benchmarks.claims.mug_findings import hold_out
 from benchmarks.claims.mug_granularities import GRANULARITIES
 from benchmarks.claims.paired import compare, judge
 from harness.catalog import Catalog
@@ -89,3 +90,10 @@ def test_a_training_is_told_from_the_shipped_weights_by_what_the_network_has(tmp
     name = next(name for name, value in state.items() if value.is_floating_point())
     save_file({**state, name: state[name] + 1}, tmp_path / "last.safetensors")
     assert not is_shipped(tmp_path)
+
+
+def test_splits_hold_out_ten_videos_each_and_none_twice():
+    names = [f"video-{number:02}" for number in range(30)]
+    splits = [hold_out(names, split) for split in (1, 2, 3)]
+    assert [len(split) for split in splits] == [10, 10, 10]
+    assert sorted(name for split in splits for name in split) == names

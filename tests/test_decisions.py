@@ -80,3 +80,9 @@ def test_in_single_precision_no_kernel_changes_a_decision_on_its_smallest_exampl
             verdict = judge(each, scale_example(each, each.example("cpu")[0], scale), "fp32")
             assert isinstance(verdict.fast, Count), f"{each.name}: {verdict.fast}"
             assert verdict.fast.changed == 0, f"{each.name} x {scale:g}"
+
+
+def test_a_name_of_no_kernel_is_refused():
+    done = CliRunner().invoke(main, ["spred"])
+    assert done.exit_code == 2
+    assert "no kernel spred; known: propagate" in done.output

@@ -2,9 +2,9 @@
 
 One round of preset ``small`` on twenty train videos, at equal steps and over seeds, as it is and otherwise. On the ten
 videos held out, objects are scored as in claim 3 (without the CRF), and labels handed on by the features as in claim 5
-(one-shot, against the same trunk before training). The paper prints sums over cells where the
-losses here are means, but for the video granularity, which it sums over videos: with its printed weight it weighs more
-here, by the number of cells. Killed, the same command goes on with what is missing.
+(one-shot, against the same trunk before training). The paper prints sums over cells where the losses here are means,
+but for the video granularity, which it sums over videos: with its printed weight it weighs more here, by the number of
+cells. Killed, the same command goes on with what is missing.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def main(train_data: Path, split: int, out: Path, seeds: int, iterations: int) -
     """Train and score what is missing, then print the table."""
     samples = Catalog.load().benchmarks.get("davis16-train").open(train_data, True)
     apart = hold_out([sample.name for sample in samples], split)
+    out = out / f"split-{split}-{iterations}"  # what lies there is used again
     kept = [without_truth(sample) for sample in samples if sample.name not in apart]
     away = [sample for sample in samples if sample.name in apart]
     untrained = hand_on("none", apart, train_data, out / "one-shot-untrained")

@@ -25,6 +25,8 @@ HEADERS = ("kernel", "of", "size", "precision", "decided", "of all", *(f"x {scal
 @click.option("--small", is_flag=True, help="The first example of each kernel: not a size that anybody works at.")
 def main(names: tuple[str, ...], small: bool) -> None:
     """Go through all kernels, or those that are named; a row is printed when it is known."""
+    if unknown := sorted(set(names) - set(RULES)):
+        raise click.UsageError(f"no kernel {', '.join(unknown)}; known: {', '.join(RULES)}")
     _print(HEADERS)
     _print(["---"] * len(HEADERS))
     with work_on("cpu"):
