@@ -6,6 +6,7 @@ open by both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,7 +35,7 @@ class TrainingConfig:
     long_weight: float = 0.02
     """beta 2. paper."""
     video_weight: float = 0.5
-    """beta 3. paper."""
+    """beta 3, of sums as they are printed: the learner divides it by the cells of a frame. paper."""
     alpha: float = 0.05
     """Share of the initial map in the target, after the first round. paper eq. 15."""
 
@@ -176,6 +177,20 @@ class TrainingConfig:
         """Rows and columns of cells."""
         stride = STRIDES[self.architecture]
         return self.size[0] // stride, self.size[1] // stride
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """What the means of the losses are multiplied by, where it is not 1.
+
+        The paper prints sums over the cells of a frame, and of the video granularity one over videos (eq. 12 to 14): of
+        means over cells and over videos, that one has the cells' share.
+        """
+        rows, columns = self.grid
+        return {
+            "short": self.short_weight,
+            "long": self.long_weight,
+            "video": self.video_weight / (rows * columns),
+        }
 
     @property
     def frames(self) -> int:

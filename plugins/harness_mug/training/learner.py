@@ -72,8 +72,7 @@ class MuGLearner(TrainedNetwork):
             terms["long"] = self.long(views, batch)
         if config.video:
             terms["video"] = self.video(views, batch)
-        weights = {"short": config.short_weight, "long": config.long_weight, "video": config.video_weight}
-        total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
+        total = torch.stack([config.loss_weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
     def look(self, batch: VideoBatch) -> Views:
