@@ -14,7 +14,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -112,7 +112,8 @@ def main(
         scores[row.name] = measure(row, bench, data, out, folder)
         click.echo(f"{row.name}: {mean_of(scores[row.name]):.3f}", err=True)
     if seeds:
-        found = mug_granularities.measure(train_data, apart, data, bench, out / "granularities", seeds, iterations)
+        config = replace(mug_granularities.BEGUN, iterations=iterations)
+        found = mug_granularities.measure(train_data, apart, data, bench, out / "granularities", seeds, config)
         scores |= rows_of_granularities(found[bench])
     click.echo("\n".join(table(scores)))
     click.echo(f"\nThe training for round 1 ends in the shipped weights: {'yes' if is_shipped(folder) else 'no'}.")

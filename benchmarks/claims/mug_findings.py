@@ -19,13 +19,11 @@ import click
 import numpy as np
 
 import harness
-from benchmarks.claims.mug_granularities import score, train
+from benchmarks.claims.mug_granularities import BEGUN, score, train
 from benchmarks.claims.paired import Scores, average, compare, j_of_videos, mean_of
 from harness.api.video import without_truth
 from harness.catalog import Catalog
-from harness_mug.training.config import PRESETS
 
-BEGUN = PRESETS["small-one-round"]
 UNDIVIDED = BEGUN.video_weight * BEGUN.grid[0] * BEGUN.grid[1]
 """The weight of the video granularity that undoes its division by the cells."""
 WHOLE = "all four"

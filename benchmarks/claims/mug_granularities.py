@@ -31,6 +31,7 @@ GRANULARITIES = ("frame", "short", "long", "video")
 WHOLE = "whole"
 HELD_OUT = "held out"
 ROWS = (WHOLE, *GRANULARITIES)
+BEGUN = PRESETS["small-one-round"]
 EVERY = 6
 """Of the frames of a video that are scored, one in so many: neighbours are alike."""
 
@@ -42,14 +43,25 @@ EVERY = 6
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--iterations", type=click.IntRange(min=1), default=60, show_default=True)
-def main(train_data: Path, held_out: str, data: Path, out: Path, seeds: int, iterations: int) -> None:
+@click.option(
+    "--frozen-stages",
+    type=click.IntRange(0, 5),
+    default=BEGUN.frozen_stages,
+    show_default=True,
+    help="Of the trunk, that do not learn; all five: no loss reaches anything but the heads.",
+)
+def main(
+    train_data: Path, held_out: str, data: Path, out: Path, seeds: int, iterations: int, frozen_stages: int
+) -> None:
     """Train and score what is missing, then print the table."""
-    for where, rows in measure(train_data, held_out.split(","), data, "davis16-val", out, seeds, iterations).items():
+    keeps = BEGUN.keep_maps and frozen_stages == BEGUN.frozen_stages
+    config = replace(BEGUN, iterations=iterations, frozen_stages=frozen_stages, keep_maps=keeps)
+    for where, rows in measure(train_data, held_out.split(","), data, "davis16-val", out, seeds, config).items():
         click.echo("\n".join(table(where, rows)))
 
 
 def measure(
-    train_data: Path, held_out: Sequence[str], data: Path, bench: str, out: Path, seeds: int, iterations: int
+    train_data: Path, held_out: Sequence[str], data: Path, bench: str, out: Path, seeds: int, config: TrainingConfig
 ) -> dict[str, dict[str, list[Scores]]]:
     """J of each video by row and seed, on the videos held out and on a benchmark; what is missing is trained."""
     benchmarks = Catalog.load().benchmarks
@@ -62,7 +74,7 @@ def measure(
     found: dict[str, dict[str, list[Scores]]] = {where: {} for where in scored}
     for seed in range(seeds):
         for row in ROWS:
-            weights = train(row, config_of(row, iterations), seed, kept, out)
+            weights = train(row, leave_out(row, config), seed, kept, out)
             for where, videos in scored.items():
                 path = out / f"{row}-{seed}-{where.replace(' ', '-')}.json"
                 if not path.exists():
@@ -73,10 +85,9 @@ def measure(
     return found
 
 
-def config_of(row: str, iterations: int) -> TrainingConfig:
+def leave_out(row: str, config: TrainingConfig) -> TrainingConfig:
     """The round of a row."""
-    left_out = {} if row == WHOLE else {row: False}
-    return replace(PRESETS["small-one-round"], iterations=iterations, **left_out)  # type: ignore[arg-type]
+    return config if row == WHOLE else replace(config, **{row: False})  # type: ignore[arg-type]
 
 
 def train(row: str, config: TrainingConfig, seed: int, samples: Sequence[Sample], out: Path) -> Path:
