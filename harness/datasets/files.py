@@ -184,7 +184,7 @@ def read_image(path: Path, mode: str) -> np.ndarray:
     with _open(path, whole=True) as image:
         if image.mode not in ("RGB", "RGBA", "L", "LA", "P", "1"):
             raise DataError.at(path, found=f"an image of kind {image.mode}", expected="an RGB or grey image")
-        return np.array(image.convert(mode))
+        return np.array(image if image.mode == mode else image.convert(mode))
 
 
 def read_lines(path: Path) -> list[str]:
