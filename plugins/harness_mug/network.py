@@ -102,6 +102,12 @@ class MuGNetwork(nn.Module):
         self.reduce = nn.Conv2d(last, layout.width, 1) if layout.reduces else nn.Identity()
         self.match = nn.Conv2d(layout.width, layout.match, 1)
         self.track = nn.Conv2d(layout.width, layout.track, 1)
+        for projection in (self.reduce, self.match, self.track):
+            if isinstance(
+                projection, nn.Conv2d
+            ):  # products of what is projected begin as those of the trunk's maps. ours
+                nn.init.orthogonal_(projection.weight)
+                nn.init.zeros_(projection.bias)
         self.rho = nn.Conv2d(layout.width, 1, 1)
         self.upsilon: PaperReadout | ReleasedReadout
         if layout.readout == "paper":

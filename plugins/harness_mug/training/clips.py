@@ -41,6 +41,8 @@ class VideoBatch(NamedTuple):
     """(V, 2) the segments whose frames are matched in the long term."""
     query: Tensor
     """(V,) the segment whose r is told from other videos'."""
+    which: Tensor
+    """(V,) the number of each video: where there are few, a batch may hold one twice."""
     maps: Tensor
     """(V, F, C, h, w) fp16: what the frozen part of the trunk makes of the frames; of no cells where it is not kept."""
 
@@ -198,5 +200,6 @@ class VideoSource:
             torch.tensor(start),
             torch.tensor(draw_pair(rng, choice.segments, config.apart)),
             torch.tensor(int(rng.integers(config.segments))),
+            torch.tensor(video),
             torch.from_numpy(np.array(maps)),
         )

@@ -50,12 +50,17 @@ class MuGLearner(TrainedNetwork):
         config: TrainingConfig = context.config
         if config.videos % context.world:
             raise ValueError(f"videos={config.videos} cannot be shared by {context.world} processes; set a multiple")
+        if config.video and context.world == config.videos > 1:
+            raise ValueError(
+                f"videos={config.videos} leave each of {context.world} processes one, which the video granularity tells "
+                "from nothing; set a multiple, or video=false"
+            )
         super().__init__(context, config, begin_from)
         self.source = VideoSource(context.samples, initial, predicted, config, context.seed, turn, kept)
         self.places = range(context.rank, config.videos, context.world)
 
     def batch(self, iteration: int) -> VideoBatch:
-        """This rank's videos: every ``world``-th of the batch. It tells them from each other alone."""
+        """This rank's videos: every ``world``-th of the batch. Video granularity tells them from each other alone."""
         return self.source.videos(iteration, self.places)
 
     def loss(self, batch: VideoBatch, iteration: int) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -174,7 +179,7 @@ class MuGLearner(TrainedNetwork):
             queries.append(self.network.represent(memories[query], others).mean((1, 2)))
             instances.append(self.network.represent(own, others).mean((1, 2)))
         found = scores(torch.stack(queries).float(), torch.stack(instances).float(), self.config.temperature)
-        return video_loss(found)
+        return video_loss(found, batch.which.to(self.device))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,11 +24,14 @@ def scores(
     return functional.normalize(queries, dim=1) @ functional.normalize(instances, dim=1).t() / temperature
 
 
-def video_loss(score: Float[Tensor, "N N"]) -> Float[Tensor, ""]:
+def video_loss(score: Float[Tensor, "N N"], which: Int[Tensor, " N"]) -> Float[Tensor, ""]:
     """Eq. 14 divided by N: instance n is the query's own (eq. 12), no other one is (eq. 13, whose print is eq. 12's).
 
-    A single video has nothing to be told from: 0.
+    ``which`` tells the videos: a second instance of the query's own is neither its own nor another. A single video has
+    nothing to be told from: 0.
     """
+    is_again = (which[:, None] == which) & ~torch.eye(len(which), dtype=torch.bool, device=which.device)
+    score = score.masked_fill(is_again, -torch.inf)
     probabilities = score.softmax(1)  # P(i | query n)
     own = -score.log_softmax(1).diagonal()
     apart = -(1 - probabilities).clamp(min=LEAST).log()

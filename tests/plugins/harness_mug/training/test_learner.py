@@ -51,10 +51,10 @@ def truths_of(toy, config=TINY, videos=2):
     return found
 
 
-def learner_of(toy, config=TINY, predicted=None, begin_from=None, **changes):
+def learner_of(toy, config=TINY, predicted=None, begin_from=None, videos=2, **changes):
     return MuGLearner(
-        context_of(toy, config, **changes),
-        initial=truths_of(toy, config),
+        context_of(toy, config, videos, **changes),
+        initial=truths_of(toy, config, videos),
         predicted=predicted,
         begin_from=begin_from,
         turn=1,
@@ -115,6 +115,19 @@ def test_losses_fall_on_toy_videos(toy):
 
 
 @pytest.mark.slow
+def test_video_falls_through_phi_on_toy_videos(toy):
+    """Four videos, alone. An r that hardly depends on the video tells nothing, log 4 + 3 log 4/3; at last all are told."""
+    alone = {each: each == "video" for each in ("frame", "short", "long", "video")}
+    learner = learner_of(toy, replace(TINY, videos=4, video_weight=12.0, lr=1e-3, iterations=80, **alone), videos=4)
+    with torch.no_grad():
+        learner.network.match.weight *= 0.01
+        learner.network.match.bias.fill_(1.0)
+    told = [each["video"] for each in learn(learner, 40)]
+    assert told[0] == pytest.approx(np.log(4) + 3 * np.log(4 / 3), rel=0.05)
+    assert max(told[-5:]) < 0.2 * told[0]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "most"), [("short", 0.3 * 1 / 80), ("long", -1.8)])
 def test_short_and_long_fall_through_phi_on_toy_videos(toy, name, most):
     """One batch; neither the bias nor kappa learns. A response of nothing costs the one cell of 80 that is the start,
@@ -124,7 +137,7 @@ def test_short_and_long_fall_through_phi_on_toy_videos(toy, name, most):
     learner.parts.requires_grad_(False)
     batch = learner.batch(0)
     learner.batch = lambda iteration: batch
-    told = [each[name] for each in learn(learner, 24)]
+    told = [each[name] for each in learn(learner, 40)]
     assert np.median(told[-5:]) < most < told[0]
 
 
@@ -233,6 +246,9 @@ def test_kept_maps_of_another_video_are_refused(toy, tmp_path):
 def test_a_batch_that_processes_cannot_share_is_refused(toy):
     with pytest.raises(ValueError, match="cannot be shared by 4"):
         learner_of(toy, world=4)
+    with pytest.raises(ValueError, match="tells from nothing; set a multiple, or video=false"):
+        learner_of(toy, world=2)
+    learner_of(toy, replace(TINY, video=False), world=2)
 
 
 @pytest.fixture

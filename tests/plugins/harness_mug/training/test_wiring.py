@@ -120,10 +120,16 @@ def test_the_video_s_query_and_its_instance_are_compared_with_the_query_s_refere
         compared.update(queries=queries[:, 0].tolist(), instances=instances[:, 0].tolist(), temperature=temperature)
         return torch.eye(2)
 
+    def video_loss(score, which):
+        compared.update(which=which.tolist())
+        return NOTHING
+
     monkeypatch.setattr(module, "scores", scores)
-    learner.video(views(), batch(query=torch.tensor([1, 0])))
+    monkeypatch.setattr(module, "video_loss", video_loss)
+    learner.video(views(), batch(query=torch.tensor([1, 0]), which=torch.tensor([5, 2])))
     assert told == [(11, [10, 12]), (13, [10, 12]), (20, [21, 22]), (23, [21, 22])]
-    assert compared == {"queries": [11, 20], "instances": [13, 23], "temperature": CONFIG.temperature}
+    temperature = CONFIG.temperature
+    assert compared == {"queries": [11, 20], "instances": [13, 23], "temperature": temperature, "which": [5, 2]}
 
 
 def test_the_read_out_is_given_each_segment_s_frame_and_its_target(learner, monkeypatch):
