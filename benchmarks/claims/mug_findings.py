@@ -49,7 +49,7 @@ def main(train_data: Path, split: int, out: Path, seeds: int, iterations: int) -
     """Train and score what is missing, then print the table."""
     samples = Catalog.load().benchmarks.get("davis16-train").open(train_data, True)
     apart = hold_out([sample.name for sample in samples], split)
-    out = out / f"split-{split}-{iterations}"  # what lies there is used again
+    out = out / f"split-{split}"  # what lies there is used again
     kept = [without_truth(sample) for sample in samples if sample.name not in apart]
     away = [sample for sample in samples if sample.name in apart]
     untrained = hand_on("none", apart, train_data, out / "one-shot-untrained")
@@ -64,11 +64,11 @@ def main(train_data: Path, split: int, out: Path, seeds: int, iterations: int) -
         name, handed = row.replace(" ", "-").replace("'", "").replace(",", ""), []
         for seed in range(seeds):
             weights = train(name, replace(BEGUN, iterations=iterations, **changes), seed, kept, out)
-            path = out / f"{name}-{seed}.json"
+            path = out / f"{weights.stem}.json"
             if not path.exists():
                 path.write_text(json.dumps(score(weights, away)))
             objects.setdefault(row, []).append(json.loads(path.read_text()))
-            handed.append(hand_on(str(weights), apart, train_data, out / f"one-shot-{name}-{seed}"))
+            handed.append(hand_on(str(weights), apart, train_data, out / f"one-shot-{weights.stem}"))
             click.echo(
                 f"seed {seed}, {row}: {mean_of(objects[row][-1]):.3f}, one-shot {mean_of(handed[-1]):.3f}", err=True
             )

@@ -7,6 +7,7 @@ without the CRF. Killed, the same command goes on with what is missing. Truth is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from harness import BuildContext, Sample, TrainingContext, Video
 from harness.api.providers import parse_spec
 from harness.api.video import without_truth
 from harness.catalog import Catalog
+from harness.planning.provenance import code_digest
 from harness_mug.config import OBJECT_PRESETS
 from harness_mug.method import foreground_of
 from harness_mug.training.config import PRESETS, TrainingConfig
@@ -76,7 +78,7 @@ def measure(
         for row in ROWS:
             weights = train(row, leave_out(row, config), seed, kept, out)
             for where, videos in scored.items():
-                path = out / f"{row}-{seed}-{where.replace(' ', '-')}.json"
+                path = out / f"{weights.stem}-{where.replace(' ', '-')}.json"
                 if not path.exists():
                     path.write_text(json.dumps(score(weights, videos)))
                 found[where].setdefault(row, []).append(json.loads(path.read_text()))
@@ -91,11 +93,14 @@ def leave_out(row: str, config: TrainingConfig) -> TrainingConfig:
 
 
 def train(row: str, config: TrainingConfig, seed: int, samples: Sequence[Sample], out: Path) -> Path:
-    """The weights after a round, from the file where it is there."""
-    weights = out / f"{row}-{seed}.safetensors"
+    """The weights after a round, from the file where it is there; its name holds what they depend on."""
+    videos = sorted(sample.name for sample in samples)
+    key = digest_of(config, videos, code_digest("harness_mug"))
+    weights = out / f"{row}-{seed}-{key}.safetensors"
     if weights.exists():
         return weights
-    shared = out / "shared" / name_of(1)
+    looks = (config.saliency, config.size, config.architecture, config.frozen_stages, config.keep_maps)
+    shared = out / f"shared-{digest_of(looks, videos)}" / name_of(1)
     shared.mkdir(parents=True, exist_ok=True)
     context = TrainingContext(
         samples=samples,
@@ -121,6 +126,11 @@ def train(row: str, config: TrainingConfig, seed: int, samples: Sequence[Sample]
         optimizer.step()
     save_file(dict(learner.weights()), weights)
     return weights
+
+
+def digest_of(*facts: object) -> str:
+    """A few letters that tell these from others."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:10]
 
 
 @torch.inference_mode()

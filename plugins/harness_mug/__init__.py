@@ -25,7 +25,10 @@ PAPER = Citation(
     year=2020,
     url="https://arxiv.org/abs/2003.05020",
 )
-SUPERVISION = "none but what a trunk's file and the provider of initial maps were made with"
+SUPERVISION = (
+    "no mask; the trunk of mug-davis-small, and the untrained one, ImageNet's labels; mug-davis-small-scratch none; "
+    "a provider of initial maps what it was made with"
+)
 SHIPPED = "mug-davis-small"
 TWIN = "mug-davis-small-scratch"
 WEIGHTS = (

@@ -12,6 +12,8 @@ from typing import Literal
 Source = Literal["videos", "frames", "maps"]
 """Where an object comes from: r of the whole video, x of the frame alone, the maps that training began with."""
 
+Features = Literal["x", "match", "trunk"]
+
 
 @dataclass(frozen=True)
 class FrameConfig:
@@ -22,7 +24,7 @@ class FrameConfig:
     stretch: tuple[int, int] | None = None
     """Rows and columns that every frame is brought to instead. paper: 256 x 256; code: 640 x 640."""
     untrained_architecture: Literal["paper", "code", "small"] = "small"
-    """Network built where there are no weights; those of a file tell theirs by their names."""
+    """Network built where there are no weights. Weights of another, which their names tell, are refused."""
     imagenet: bool = False
     """Whether the trunk of an untrained ``small`` is that of ImageNet: "the same backbone before training"."""
 
@@ -107,6 +109,9 @@ class InstanceConfig(ObjectConfig):
 class Config(FrameConfig):
     """Card ``mug``: one-shot propagation. The default is ``uvc``, with frames of the size that ``small`` likes."""
 
+    features: Features = "x"
+    """What cells are compared by. x: eq. 17 as printed, and ours; match: the projection of the long term and of r, as
+    the sizes in print would have it; trunk: the trunk's last map, before any projection of MuG."""
     dense: bool = True
     """Whether ``small`` has cells of 8 pixels by dilation, where it learnt on 16: thin objects need them. ours."""
     first: bool = True
@@ -155,7 +160,7 @@ ONE_SHOT = Config()
 PRESETS = {
     "small": ONE_SHOT,
     "small-scratch": replace(ONE_SHOT, short_side=128),
-    "untrained": replace(ONE_SHOT, imagenet=True),
+    "untrained": replace(ONE_SHOT, imagenet=True, features="trunk"),
     "paper": Config(**PAPER_FRAMES, first=False, top=0, labels="hard", stretch_scores=False),  # type: ignore[arg-type]
     "uvc": Config(**CODE_FRAMES),  # type: ignore[arg-type]
     "smoke": Config(short_side=64),

@@ -22,6 +22,7 @@ from harness.models.dilated_resnet import Name, ResNet, fold_resnet, load_torchv
 from harness.models.memory_layout import fastest_layout
 from harness.models.precision import DTYPES
 from harness.models.resnet import fold_pair
+from harness_mug.config import Features
 from harness_mug.frames import lightness
 from harness_mug.readout.paper import PaperReadout
 from harness_mug.readout.released import ReleasedReadout
@@ -103,9 +104,7 @@ class MuGNetwork(nn.Module):
         self.match = nn.Conv2d(layout.width, layout.match, 1)
         self.track = nn.Conv2d(layout.width, layout.track, 1)
         for projection in (self.reduce, self.match, self.track):
-            if isinstance(
-                projection, nn.Conv2d
-            ):  # products of what is projected begin as those of the trunk's maps. ours
+            if isinstance(projection, nn.Conv2d):  # products begin as those of the trunk's own map, or near them. ours
                 nn.init.orthogonal_(projection.weight)
                 nn.init.zeros_(projection.bias)
         self.rho = nn.Conv2d(layout.width, 1, 1)
@@ -150,6 +149,14 @@ class MuGNetwork(nn.Module):
         for block in trunk._blocks[trunk.ends[stage - 1] + 1 :]:
             kept = block(kept)
         return [kept]
+
+    def describe(self, images: Float[Tensor, "B 3 H W"], features: Features) -> Float[Tensor, "B C h w"]:
+        """What one-shot compares cells by."""
+        last = self.maps(images)[-1]
+        if features == "trunk":
+            return last
+        x = cast(Tensor, self.reduce(last))
+        return x if features == "x" else cast(Tensor, self.match(x))
 
     def embed_for_tracking(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B T h w"]:
         """What patches and frames are correlated by."""
@@ -263,8 +270,8 @@ class Embeds(Protocol):
 
     stride: int
 
-    def embed(self, frames: Float[Tensor, "B 3 H W"]) -> Embedding:
-        """Frames of 0..255 as everything the network says of them."""
+    def describe(self, frames: Float[Tensor, "B 3 H W"], features: Features) -> Float[Tensor, "B C h w"]:
+        """What cells of frames of 0..255 are compared by."""
         ...
 
 
@@ -281,15 +288,31 @@ class Phi:
 
     def embed(self, frames: Float[Tensor, "B 3 H W"]) -> Embedding:
         """Frames of 0..255 as everything the network says of them."""
-        images = self.network.normalise(frames)
-        return self.network.embed(images.to(self.dtype, memory_format=self.layout))
+        return self.network.embed(self._normalise(frames))
+
+    def describe(self, frames: Float[Tensor, "B 3 H W"], features: Features) -> Float[Tensor, "B C h w"]:
+        """What one-shot compares cells of frames of 0..255 by."""
+        return self.network.describe(self._normalise(frames), features)
+
+    def _normalise(self, frames: Tensor) -> Tensor:
+        return self.network.normalise(frames).to(self.dtype, memory_format=self.layout)
 
 
 def phi_of(context: BuildContext, *, dense: bool = False, plain: bool = False) -> Phi:
-    """The network of the context's weights; without weights an untrained one. ``dense`` and ``plain`` as there."""
+    """The network of the context's weights; without weights an untrained one. ``dense`` and ``plain`` as there.
+
+    UsageError for weights of another network than the config's: frames and constants of one say nothing of another.
+    """
     config = context.config
     if context.weights is not None:
         network = load_network(context.weights, dense=dense)
+        if network.architecture != config.untrained_architecture:
+            raise UsageError(
+                f"{context.weights.name} holds the network of {network.architecture!r}, and the config is of "
+                f"{config.untrained_architecture!r}",
+                hint=f"take a preset of {network.architecture}, or train one with --preset "
+                f"{config.untrained_architecture} and give its --weights FILE; --weights none has learnt nothing",
+            )
     else:
         network = build_network(config.untrained_architecture, context.seed, imagenet=config.imagenet, dense=dense)
     return Phi(network, context.device, DTYPES[context.precision], plain=plain)

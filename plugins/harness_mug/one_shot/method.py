@@ -92,8 +92,8 @@ class MuG:
         """Features of each cell, and the grid."""
         config = self.config
         size = working_size((frame.shape[0], frame.shape[1]), config.short_side, config.stretch, self.phi.stride)
-        match = self.phi.embed(resize_frame(frame, size)).match[0]
-        return match.flatten(1).t().contiguous(), (match.shape[1], match.shape[2])
+        features = self.phi.describe(resize_frame(frame, size), config.features)[0]
+        return features.flatten(1).t().contiguous(), (features.shape[1], features.shape[2])
 
     def scores(self, state: State, features: Float[Tensor, "N C"]) -> Float[Tensor, "N L"]:
         """Eq. 17 from the last frame; in the released form the mean of that and of the prompted ones."""

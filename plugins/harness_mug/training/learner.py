@@ -52,8 +52,8 @@ class MuGLearner(TrainedNetwork):
             raise ValueError(f"videos={config.videos} cannot be shared by {context.world} processes; set a multiple")
         if config.video and context.world == config.videos > 1:
             raise ValueError(
-                f"videos={config.videos} leave each of {context.world} processes one, which the video granularity tells "
-                "from nothing; set a multiple, or video=false"
+                f"videos={config.videos} leave each of {context.world} processes one, which the video granularity "
+                "tells from nothing; set a multiple, or video=false"
             )
         super().__init__(context, config, begin_from)
         self.source = VideoSource(context.samples, initial, predicted, config, context.seed, turn, kept)

@@ -93,6 +93,14 @@ def test_one_shot_in_the_paper_s_form_sees_the_last_frame_alone_and_hands_on_obj
     config = ONE_SHOT_PRESETS["paper"]
     assert looks(config) == FRAMES["paper"]
     assert (config.first, config.top, config.labels, config.stretch_scores) == (False, 0, "hard", False)
+    assert config.features == "x"
+
+
+def test_one_shot_before_training_is_the_trunk_s_own_map():
+    """Claim 5 asks for the same backbone: a projection that is drawn says nothing of it."""
+    config = ONE_SHOT_PRESETS["untrained"]
+    assert (config.imagenet, config.features) == (True, "trunk")
+    assert replace(config, imagenet=False, features="x") == ONE_SHOT_PRESETS["small"]
 
 
 @pytest.mark.parametrize(("preset", "frames"), [("uvc", "code"), ("small", "small")])

@@ -1,14 +1,17 @@
 """The network: three layouts, sizes of the paper, and which files they take."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness import DataError
+from harness import BuildContext, DataError
+from harness.api.errors import UsageError
 from harness.models.efficientnet_lite import FusedInvertedResidual, InvertedResidual
 from harness.models.resnet import BasicBlock
+from harness_mug.config import PRESETS
 from harness_mug.frames import lightness, working_size
 from harness_mug.network import (
     LAYOUTS,
@@ -18,6 +21,7 @@ from harness_mug.network import (
     build_network,
     load_network,
     load_trunk,
+    phi_of,
 )
 from harness_mug.readout.paper import PaperReadout
 from harness_mug.readout.released import Memory as Released
@@ -46,6 +50,18 @@ def test_maps_have_the_stride_and_the_channels_of_the_layout(network):
 def test_the_paper_s_r_has_256_channels_and_x_512():
     assert (LAYOUTS["paper"].width, 2 * LAYOUTS["paper"].match, LAYOUTS["paper"].stride) == (512, 256, 4)
     assert (LAYOUTS["code"].width, LAYOUTS["code"].stride) == (512, 8)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("seed", [0, 1])
+def test_cells_are_as_alike_before_training_as_the_trunk_says(seed):
+    """All products of x are those of the trunk's own map, whatever rotation the seed draws; match is x projected."""
+    network = build_network("small", seed=seed).eval()
+    images = network.normalise(torch.rand(1, 3, 64, 96) * 255)
+    own, x, match = (network.describe(images, each)[0].flatten(1) for each in ("trunk", "x", "match"))
+    assert torch.allclose(x.t() @ x, own.t() @ own, rtol=1e-4, atol=1e-5)
+    assert torch.equal(match, network.match(x.view(1, 128, 4, 6))[0].flatten(1))
+    assert torch.equal(x.view(1, 128, 4, 6), network.embed(images).x)
 
 
 @torch.inference_mode()
@@ -120,6 +136,16 @@ def test_a_file_s_names_say_which_layout_it_is_of(network, tmp_path):
     assert all(
         torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), network.state_dict().values(), strict=True)
     )
+
+
+@pytest.mark.parametrize("of", ["paper", "code"])
+def test_weights_of_another_network_than_the_preset_s_are_refused(tmp_path, of):
+    save_file(build_network("small", seed=0).state_dict(), tmp_path / "mine.safetensors")
+    config = replace(PRESETS["smoke"], untrained_architecture=of)
+    context = BuildContext("one-shot", config, "cpu", "fp32", tmp_path / "mine.safetensors", 0)
+    with pytest.raises(UsageError, match=f"'small', and the config is of '{of}'") as refused:
+        phi_of(context)
+    assert f"--preset {of} and give its --weights FILE" in str(refused.value)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):

@@ -8,7 +8,6 @@ import torch
 
 from harness import Prompts
 from harness_mug.config import PRESETS, Config
-from harness_mug.network import Embedding
 from harness_mug.one_shot.method import MuG, Seen, State, build
 
 PAPER = replace(PRESETS["paper"], stretch=None, short_side=16, untrained_architecture="small")
@@ -20,8 +19,9 @@ class Colours:
 
     stride = 1
 
-    def embed(self, frames):
-        return Embedding(frames, 4 * frames / 255 * 3**0.5, ())
+    def describe(self, frames, features):
+        assert features == "x"
+        return 4 * frames / 255 * 3**0.5
 
 
 def blocks(places, size=(16, 24), side=6):

@@ -116,7 +116,7 @@ def test_losses_fall_on_toy_videos(toy):
 
 @pytest.mark.slow
 def test_video_falls_through_phi_on_toy_videos(toy):
-    """Four videos, alone. An r that hardly depends on the video tells nothing, log 4 + 3 log 4/3; at last all are told."""
+    """Four videos, alone. An r that hardly depends on the video tells nothing, log 4 + 3 log 4/3; then all are told."""
     alone = {each: each == "video" for each in ("frame", "short", "long", "video")}
     learner = learner_of(toy, replace(TINY, videos=4, video_weight=12.0, lr=1e-3, iterations=80, **alone), videos=4)
     with torch.no_grad():
