@@ -106,7 +106,7 @@ class MuGNetwork(nn.Module):
         for projection in (self.reduce, self.match, self.track):
             if isinstance(projection, nn.Conv2d):  # products begin as those of the trunk's own map, or near them. ours
                 nn.init.orthogonal_(projection.weight)
-                nn.init.zeros_(projection.bias)
+                nn.init.zeros_(cast(Tensor, projection.bias))
         self.rho = nn.Conv2d(layout.width, 1, 1)
         self.upsilon: PaperReadout | ReleasedReadout
         if layout.readout == "paper":
