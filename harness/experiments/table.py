@@ -9,6 +9,7 @@ from harness.api.records import Interval
 from harness.experiments.format import STAGE
 from harness.experiments.grid import Choice
 from harness.experiments.outcome import CellOutcome, Outcome
+from harness.predictions.scoring import MADE_ELSEWHERE
 
 SECONDS_DIGITS = 4
 MOST_COLUMNS = 12
@@ -79,7 +80,8 @@ def _write(outcome: Outcome, cell: CellOutcome | None, metric: str) -> str:
     published = "-" if printed is None else f"{printed:g}" if is_stage else f"{printed:.{experiment.digits}f}"
     figure = cell.figure(metric)
     if figure is None or figure.value is None:
-        return f"{_STATES.get(cell.state, '-')} / {published}"
+        state = "needs masks" if _is_masks(cell) else _STATES.get(cell.state, "-")
+        return f"{state} / {published}"
     return f"{_write_measured(outcome, cell, metric, figure)} / {published}"
 
 
@@ -149,8 +151,18 @@ def _with_origin(cell: CellOutcome) -> str:
 
 
 def _needs(outcome: Outcome) -> list[str]:
-    found = {cell.row: cell.problem for cell in outcome.cells if cell.state == "needs-weights"}
-    return [f"{row}: needs weights: {problem}; then --weights '{row}=FILE'" for row, problem in found.items()]
+    found = {cell.row: cell for cell in outcome.cells if cell.state == "needs-weights"}
+    return [
+        f"{row}: needs {cell.problem}"
+        if _is_masks(cell)
+        else f"{row}: needs weights: {cell.problem}; then --weights '{row}=FILE'"
+        for row, cell in found.items()
+    ]
+
+
+def _is_masks(cell: CellOutcome) -> bool:
+    """Whether what a cell waits for are masks made elsewhere, which no weights give."""
+    return cell.state == "needs-weights" and cell.method == MADE_ELSEWHERE
 
 
 def _problems(outcome: Outcome) -> list[str]:

@@ -28,6 +28,11 @@ published = [50.0]
 name = "learnt"
 needs = "train it"
 published = [70.0]
+[[rows]]
+name = "theirs"
+method = "replay"
+needs = "masks of theirs: harness score DIR"
+published = [90.0]
 """
 
 
@@ -40,7 +45,8 @@ class Copy:
 @pytest.fixture
 def place(tmp_path, monkeypatch, tests_tools):
     """A folder with toy.toml, in which commands run with the method ``copy`` and the benchmark ``tiny``."""
-    catalog = tests_tools.catalog_of(Method(name="copy", tasks=("one-shot",), build=lambda context: Copy()))
+    methods = [Method(name=name, tasks=("one-shot",), build=lambda context: Copy()) for name in ("copy", "replay")]
+    catalog = tests_tools.catalog_of(*methods)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Catalog, "load", classmethod(lambda cls: catalog))
     monkeypatch.delenv("HARNESS_RUNS", raising=False)
@@ -62,11 +68,13 @@ def test_a_table_is_printed_and_written_with_what_differs(place, capsys):
     assert "learnt    needs weights / 70.0" in told.out
     assert "benchmark tiny, the paper's is paper-val; partial: 1 of 2 videos were chosen" in told.out
     assert "learnt: needs weights: train it; then --weights 'learnt=FILE'" in told.out
+    assert "theirs    needs masks / 90.0" in told.out
+    assert "theirs: needs masks of theirs: harness score DIR\n" in told.out  # no weights make them
     assert "as it is, seed 0: copy on tiny" in told.err
     folder = place / "runs/experiments/toy"
     assert "| as it is | 83.1 / 50.0 |" in (folder / "table.md").read_text()
     outcome = Outcome.model_validate_json((folder / "results.json").read_bytes())
-    assert [cell.state for cell in outcome.cells] == ["measured", "needs-weights"]
+    assert [cell.state for cell in outcome.cells] == ["measured", "needs-weights", "needs-weights"]
     assert list(folder.glob("runs/tiny/copy-*/record.json"))
 
 
