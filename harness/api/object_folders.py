@@ -38,16 +38,16 @@ def find_object_folders(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def merge_objects(masks: Mapping[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
+def merge_objects(masks: Mapping[int, np.ndarray], size: tuple[int, int], *, has_zero: bool) -> np.ndarray:
     """One (H, W) uint8 id map of the masks of several objects; where they overlap the lower id, as SAM 2 has it.
 
-    Ids are the objects' numbers, one more where there is an object 0, which would be background.
+    Ids are the objects' numbers, one more where the video has an object 0 in any frame: it would be background.
 
-    >>> merge_objects({1: np.array([[1, 1, 0]]), 2: np.array([[0, 1, 1]])}, (1, 3)).tolist()
+    >>> merge_objects({1: np.array([[1, 1, 0]]), 2: np.array([[0, 1, 1]])}, (1, 3), has_zero=False).tolist()
     [[1, 1, 2]]
     """
     merged = np.zeros(size, np.uint8)
-    shift = int(0 in masks)
+    shift = int(has_zero)
     for number in sorted(masks, reverse=True):
         merged[masks[number] != 0] = number + shift
     return merged

@@ -109,6 +109,9 @@ def _describe(found: Sequence[Any], rho: float | None) -> str:
     best = found[0]
     picked = f"{one_line(best.weights)}, channel {best.alignment.channel}: alignment {best.alignment.score:.4f}"
     lines = [table(rows, ["weights", "channel", "alignment", *(["J"] if has_truth else [])]), f"picked {picked}"]
+    equal = sum(score == best.alignment.score for each in found for score in each.alignment.scores)
+    if equal > 1:
+        lines.append(f"nothing tells it from {equal - 1} others, whose alignment is the same: it is the first of them")
     lines += [
         f"{one_line(each.weights)}: J {max(each.truth):.4f} with one channel for all videos, "
         f"{each.best_by_video:.4f} with the best of each"

@@ -119,7 +119,7 @@ class MaskFiles:
         if not self.objects:
             return self.read(name)
         apart = {number: files.read(name) for number, files in self.objects.items() if name in files.masks}
-        return merge_objects(apart, self.size)
+        return merge_objects(apart, self.size, has_zero=0 in self.objects)
 
     def read(self, name: str) -> np.ndarray:
         """The mask of the frame of that name."""

@@ -33,8 +33,9 @@ class VideoMasks:
         """Those of ``sample`` in a folder of predictions, in whatever case or spelling of accents."""
         place = find_alike(folder, sample.name)
         objects = find_object_folders(place)
+        names = [f"{name}.png" for name in sample.frame_names]
         begins = {
-            number: next((t for t, name in enumerate(sample.frame_names) if (inner / f"{name}.png").is_file()), 0)
+            number: next((t for t, name in enumerate(names) if find_alike(inner, name).is_file()), 0)
             for number, inner in objects.items()
         }
         return cls(sample, place, objects, begins)
@@ -50,7 +51,7 @@ class VideoMasks:
         if not self.objects:
             return [find_alike(self.place, name)]
         begun = [number for number in self.objects if self.begins[number] <= frame] or list(self.objects)
-        return [self.objects[number] / name for number in begun]
+        return [find_alike(self.objects[number], name) for number in begun]
 
     def is_there(self, frame: int) -> bool:
         """Whether every file of a frame is there."""
@@ -65,7 +66,7 @@ class VideoMasks:
         size = (self.sample.height, self.sample.width)
         if not self.objects:
             return read_prediction(self.where(frame), size, binary=binary)
-        if 0 in self.objects and not binary:
+        if 0 in self.objects and not binary and not self.sample.extra.get("objects_apart"):
             raise DataError.at(
                 self.objects[0],
                 found="a folder of object 0, which is background in an id map",
@@ -73,7 +74,7 @@ class VideoMasks:
                 hint="the truth lies in id maps: rename the folders to its ids",
             )
         apart = {int(path.parent.name): read_prediction(path, size, binary=True) for path in self.list_paths(frame)}
-        merged = merge_objects(apart, size)
+        merged = merge_objects(apart, size, has_zero=0 in self.objects)
         return (merged != 0).astype(np.uint8) if binary else merged
 
     def read_object(self, number: int, name: str) -> np.ndarray:
@@ -87,7 +88,7 @@ class VideoMasks:
     def path_of_object(self, number: int, name: str) -> Path:
         """The file with the mask of one object, there or not; DataError for object 0 of an id map."""
         if self.objects:
-            return self.objects.get(number, self.place / f"{number:03d}") / f"{name}.png"
+            return find_alike(self.objects.get(number, self.place / f"{number:03d}"), f"{name}.png")
         if number == 0:
             raise DataError.at(
                 self.place,

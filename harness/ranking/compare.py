@@ -162,8 +162,8 @@ def _tell_order(base: RunRecord, head: RunRecord) -> Iterator[str]:
             return
         minutes = abs((parse_created(head) - parse_created(base)).total_seconds()) / 60
         yield (
-            f"note: not measured in turns: the runs ended {minutes:.0f} minutes apart, and what the machine did "
-            "meanwhile is in the difference of their clocks; harness ab measures in turns"
+            f"note: taken as not measured in turns: the runs ended {minutes:.0f} minutes apart, and what the machine "
+            "did meanwhile is in the difference of their clocks; harness ab measures in turns, and its report says more"
         )
 
 

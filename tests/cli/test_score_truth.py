@@ -95,6 +95,27 @@ def test_folders_an_object_are_read_against_a_truth_of_id_maps(tmp_path, capsys)
     assert {id_: row["J-mean"] for id_, row in rows.items()} == {"1": 1.0, "2": pytest.approx(6 / 10)}
 
 
+def test_folders_from_000_on_both_sides_are_put_together_by_a_rule_that_matches(tmp_path, capsys):
+    """An object 0 that comes later: the other has the same id in the frames before it."""
+    write_objects(tmp_path / "truth/a", {0: 0}, frames=(8, 12))
+    write_objects(tmp_path / "truth/a", {1: 10}, frames=(0, 4, 8, 12))
+    given = (tmp_path / "truth", tmp_path / "truth", "--protocol", "davis-2017-unsupervised", "--json")
+    code, out, err = score(capsys, *given)
+    assert code == 0, err
+    video = json.loads(out)["videos"][0]
+    assert [row["J-mean"] for row in video["objects"].values()] == [1.0, 1.0]
+
+
+def test_masks_of_an_object_are_found_in_whatever_case(tmp_path, capsys):
+    write_objects(tmp_path / "truth/a", {0: 0, 1: 4})
+    write_objects(tmp_path / "loud/a", {0: 0, 1: 4})
+    for path in list((tmp_path / "loud/a").glob("*/*.png")):
+        path.rename(path.with_suffix(".PNG"))
+    code, out, err = score(capsys, tmp_path / "loud", tmp_path / "truth", "--protocol", "vos-benchmark", "--json")
+    assert code == 0, err
+    assert [row["J-mean"] for row in json.loads(out)["videos"][0]["objects"].values()] == [1.0, 1.0]
+
+
 def test_a_folder_above_that_of_the_videos_is_told_where_they_lie(tmp_path, capsys):
     write(tmp_path / "Annotations/480p/a", {0: box(0), 1: box(1)})
     code, _, err = score(capsys, tmp_path, tmp_path / "Annotations", "--protocol", "davis-2016")

@@ -104,6 +104,7 @@ def test_truth_is_shown_beside_it_and_changes_nothing(capsys, candidates):
     )
     assert code == 0
     assert "channel 2: alignment 1.0000" in out
+    assert "nothing tells it from" not in out
     assert "Spearman's rho of alignment and J over 6 channels: " in out
     rows = [line.split() for line in out.splitlines() if line.split()[1:2] == ["2"]]
     assert [row[2:] for row in rows] == [["1.0000", "1.0000"], ["0.5000", "0.5000"]]
@@ -128,6 +129,8 @@ def test_features_that_are_all_alike_need_a_higher_threshold(capsys, candidates)
     asked = ("tune", "--plugin", "competing", "--bench", "moving", "--weights", candidates[1], "--json", "--threshold")
     _, low, _ = harness(capsys, *asked, "-0.5")
     assert json.loads(low)["candidates"][0]["alignment"] == [0.0, 0.0, 0.0]
+    _, told, _ = harness(capsys, *[word for word in asked if word != "--json"], "-0.5")
+    assert "nothing tells it from 2 others, whose alignment is the same" in told
     code, _, err = harness(capsys, *asked, "1.5")
     assert code == 2
     assert "1.5 is not in the range" in err
