@@ -216,7 +216,7 @@ def command(
     from harness.evaluation import run
 
     outcome = run(cell.plugin, cell.bench, preset=cell.preset, out=out, watch=watch_run, **asked)
-    return finish(outcome, as_json=as_json, attributes=attributes)
+    return finish(outcome, as_json=as_json, attributes=attributes, video=video)
 
 
 def _choose_what(
@@ -249,8 +249,8 @@ def _refuse_unfit(plugin: str, first_mask: Path | None) -> None:
         raise UsageError(f"{plugin} ({', '.join(tasks)}) takes no first mask", hint="leave out --first-mask")
 
 
-def finish(outcome: Outcome, *, as_json: bool, attributes: bool = False) -> int:
-    """Print what a run came to and return its exit code."""
+def finish(outcome: Outcome, *, as_json: bool, attributes: bool = False, video: Path | None = None) -> int:
+    """Print what a run came to and return its exit code; ``video``: where a video of one's own lies."""
     from harness.cli.tables import attributes_table, failures_table, scores_table, speed_table, videos_table
 
     record = outcome.record
@@ -266,5 +266,6 @@ def finish(outcome: Outcome, *, as_json: bool, attributes: bool = False) -> int:
         say(failures_table(record), err=True)
     if outcome.folder is not None:
         say(f"record {outcome.folder / 'record.json'}", err=True)
-        say(f"look: harness view {quote(str(outcome.folder))}", err=True)
+        root = "" if video is None else f" --data-root {quote(str(video))}"
+        say(f"look: harness view {quote(str(outcome.folder))}{root}", err=True)
     return outcome.exit_code

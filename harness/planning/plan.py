@@ -206,10 +206,10 @@ def _refuse_contradictions(request: Request, catalog: Catalog) -> None:
             f"--workers {request.workers} on {request.device}: GPUs get one worker each",
             hint="name several devices: --device cuda:0,cuda:1",
         )
-    if "cpu" in request.devices and request.device != "cpu":
-        raise UsageError(f"--device {request.device} mixes CPU and GPU: their speeds cannot stand in one record")
     if len(set(request.devices)) < len(request.devices) and request.device != "cpu" and not gives_gpus:
         raise UsageError(f"--device {request.device} names a device twice")
+    if "cpu" in request.devices and request.device != "cpu":
+        raise UsageError(f"--device {request.device} mixes CPU and GPU: their speeds cannot stand in one record")
     if request.threads is not None and request.threads < 1:
         raise UsageError(f"--threads {request.threads} leaves nothing to compute with; expected 1 or more")
     if max(request.workers, request.threads or 1) > MOST_AT_ONCE:

@@ -48,6 +48,7 @@ def test_masks_and_pictures_are_written_in_natural_order_and_reused(video, tmp_p
     record = json.loads((tmp_path / "out/record.json").read_text())
     assert (record["scores"], record["benchmark"]["scored"], record["partial"]) == ({}, False, False)
     assert record["timing"]["model"]["frames"] > 0
+    assert f"look: harness view {tmp_path / 'out'} --data-root {video}\n" in err  # without it no frame is found
     (tmp_path / "out/overlays/walk.webp").unlink(missing_ok=True)
     (tmp_path / "out/overlays/walk.mp4").unlink(missing_ok=True)
     code, _, err = run(capsys, *given)  # as after a kill while it was drawn

@@ -267,6 +267,7 @@ def test_replays_need_real_names_and_run_inline(tmp_path, run_planted):
         ({"workers": 0}, "would do nothing"),
         ({"workers": 2, "device": "cuda:0"}, "GPUs get one worker each"),
         ({"device": "cuda:0,cuda:0"}, "names a device twice"),
+        ({"device": "cpu,cpu"}, "names a device twice"),
         ({"device": "cpu,cuda:0"}, "mixes CPU and GPU"),
         ({"frame_seconds": 0}, "must be more than 0"),
         ({"workers": 2, "executor": "inline"}, "executor inline cannot do 2 videos at a time"),
