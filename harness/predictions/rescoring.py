@@ -10,7 +10,7 @@ from harness.api.errors import VerificationFailed
 from harness.api.records import RunRecord
 from harness.api.tasks import TaskName
 from harness.catalog import Catalog
-from harness.leaderboard.verification import TOLERANCE
+from harness.leaderboard.expectations import TOLERANCE
 from harness.predictions.scoring import plan_scoring, score
 
 

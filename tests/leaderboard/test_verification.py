@@ -174,8 +174,10 @@ def test_fewer_videos_than_the_benchmark_has_cannot_pass_as_all(make_record, toy
 
 
 def test_a_figure_that_one_video_leaves_undefined_may_be_undefined(make_record, toy_catalog, tmp_path):
-    data = change(make_record(GOOD), "videos/0/objects/1/J-mean", None)
-    data["scores"]["j_and_f"]["J-mean"] = {"value": None, "low": None, "high": None}
+    data = change(make_record(GOOD), "videos/0/objects/1", dict.fromkeys(("J&F", "J-mean", "F-mean")))
+    data["scores"]["j_and_f"] = {
+        name: {"value": None, "low": None, "high": None} for name in ("J&F", "J-mean", "F-mean")
+    }
     path = write_record(tmp_path, data)
     verify_record(read_record(path), path, toy_catalog)
 
