@@ -11,8 +11,9 @@ import math
 import os
 import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -235,6 +236,44 @@ def scratch_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             held.enter_context(_folder_locked(Path(made)))
         yield Path(made)
+
+
+@contextmanager
+def take_turn(folder: Path, *, work: str, tell: Callable[[str], None], seconds: float = 30.0) -> Iterator[None]:
+    """Hold a folder in turn with other processes, as `HeldFolder` does alone, for work that is soon done.
+
+    ``tell`` is given a line when there is somebody to wait for; UsageError after ``seconds``. The lock is the folder's
+    own and leaves no file, so that nothing is added to a folder that is committed; it goes with the process.
+    """
+    with name_refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        end = time.monotonic() + seconds
+        is_told = False
+        while not _enter_free_folder(held, folder, work):
+            if not is_told:
+                tell(f"waiting for another {work} that is writing into {folder}")
+                is_told = True
+            if time.monotonic() >= end:
+                raise UsageError(
+                    f"another {work} is writing into {folder}, after {seconds:g} s still; nothing was touched",
+                    hint="wait for it, and do this again",
+                )
+            time.sleep(0.02)
+        yield
+
+
+def _enter_free_folder(held: contextlib.ExitStack, folder: Path, work: str) -> bool:
+    """Lock the folder until ``held`` ends; False while another has it. Without locks it is used as it is."""
+    try:
+        held.enter_context(_folder_locked(folder.resolve()))
+    except OSError as error:
+        if error.errno == errno.EWOULDBLOCK:
+            return False
+        reason = os.strerror(error.errno or 0)
+        words = f"{folder} lies on a file system without locks ({reason}): nothing keeps a second {work} out"
+        warnings.warn(words, RuntimeWarning, stacklevel=4)
+    return True
 
 
 @contextmanager

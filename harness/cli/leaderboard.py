@@ -91,7 +91,7 @@ def add(source: Path, to: Path, suffix: str, partial: bool, replace: bool, as_js
             hint="run the rest, or add --partial to list it apart, unranked",
         )
     records = to / "records"
-    target, had = add_record(record, records, suffix, catalog, replace=replace)
+    target, had = add_record(record, records, suffix, catalog, replace=replace, tell=lambda words: say(words, err=True))
     where = "" if to == Path("leaderboard") else f" --records {records} --out {to}"
     say(f"{'replaced' if had else 'added'} {target}\n  next: harness leaderboard build{where}", err=True)
     if record.benchmark.tree:

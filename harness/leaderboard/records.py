@@ -10,7 +10,7 @@ from harness.api.errors import HarnessError, UsageError, VerificationFailed
 from harness.api.published import PublishedPaper
 from harness.api.records import RunRecord
 from harness.catalog import Catalog
-from harness.files import sweep_abandoned, write_atomically
+from harness.files import sweep_abandoned, take_turn, write_atomically
 from harness.leaderboard.verification import (
     is_suffix,
     parse_record,
@@ -25,11 +25,20 @@ from harness.ranking.standings import entry_of, parse_created
 T = TypeVar("T")
 
 
-def add_record(record: RunRecord, records: Path, suffix: str, catalog: Catalog, *, replace: bool) -> tuple[Path, bool]:
+def add_record(
+    record: RunRecord,
+    records: Path,
+    suffix: str,
+    catalog: Catalog,
+    *,
+    replace: bool,
+    tell: Callable[[str], None] = lambda words: None,
+) -> tuple[Path, bool]:
     """Put a verified record below ``records``; returns where, and whether one was there before.
 
     ``suffix`` ends its file name instead of the preset. UsageError where something that is not simply older would be
-    lost, unless ``replace``; a replay needs a name, and loses where its masks lay.
+    lost, unless ``replace``; a replay needs a name, and loses where its masks lay. One process adds at a time: ``tell``
+    is given a line where this one has to wait.
     """
     if record.plugin.replays:
         record = name_replay(record, suffix)
@@ -37,12 +46,13 @@ def add_record(record: RunRecord, records: Path, suffix: str, catalog: Catalog, 
     content = record.to_json().encode()
     verify_place(record, target, records)
     verify_record(parse_record(content, target), target, catalog)  # as build will read it
-    sweep_abandoned(records)
-    _refuse_known_id(record, target, records)
-    had = target.exists()
-    if had and not replace:
-        refuse_loss(target, record)
-    write_atomically(target, content)
+    with take_turn(records, work="leaderboard add", tell=tell):
+        sweep_abandoned(records)
+        _refuse_known_id(record, target, records)
+        had = target.exists()
+        if had and not replace:
+            refuse_loss(target, record)
+        write_atomically(target, content)
     return target, had
 
 
