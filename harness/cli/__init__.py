@@ -11,6 +11,7 @@ import click
 from harness.api.errors import EnvironmentProblem, HarnessError, MethodFailed, UsageError
 from harness.api.foreign import describe_error, hear_interrupts
 from harness.cli import completion
+from harness.cli.answer import set_apart
 from harness.cli.loading import keep_for_good
 from harness.cli.streams import streams_held
 from harness.cli.terminal import say
@@ -52,6 +53,7 @@ class Verbs(click.Group):
             return None
         with keep_for_good():
             command: click.Command = importlib.import_module(f"harness.cli.{cmd_name.replace('-', '_')}").command
+        set_apart(command)
         return command
 
     def resolve_command(

@@ -19,8 +19,8 @@ def streams_held() -> Iterator[None]:
     _open_closed_ones()
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        sys.stdout = _Dropping(sys.stdout or nowhere, BrokenPipeError)  # type: ignore[assignment]
-        sys.stderr = _Dropping(sys.stderr or nowhere, OSError, ValueError)  # type: ignore[assignment]
+        sys.stdout = Dropping(sys.stdout or nowhere, BrokenPipeError)  # type: ignore[assignment]
+        sys.stderr = Dropping(sys.stderr or nowhere, OSError, ValueError)  # type: ignore[assignment]
         try:
             yield
         finally:
@@ -34,7 +34,7 @@ def _open_closed_ones() -> None:
     os.close(descriptor)
 
 
-class _Dropping:
+class Dropping:
     """A text stream that is left alone once writing to it fails in one of these ways."""
 
     def __init__(self, stream: Any, *ways: type[Exception]) -> None:
@@ -54,6 +54,10 @@ class _Dropping:
         if not self._is_lost:
             with self._failure_noted():
                 self._stream.flush()
+
+    def close(self) -> None:
+        """Flush: code of a plugin that closes it closes it for itself only."""
+        self.flush()
 
     @contextmanager
     def _failure_noted(self) -> Iterator[None]:

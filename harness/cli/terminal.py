@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import textwrap
 import unicodedata
 from collections.abc import Sequence
 
 import click
 
+from harness.cli.answer import find_answer
+
 
 def say(text: object, *, err: bool = False, nl: bool = True) -> None:
     """Print on standard output, or with ``err`` on standard error, as ``visible`` has it."""
-    click.echo(visible(str(text)), err=err, nl=nl)
+    click.echo(visible(str(text)), file=None if err else find_answer(), err=err, nl=nl)
 
 
 def visible(text: str) -> str:
@@ -77,7 +78,7 @@ def terminal_width() -> int | None:
     told = os.environ.get("COLUMNS", "")
     if told.isdigit() and int(told) > 0:
         return int(told)
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if find_answer().isatty() else None
 
 
 GAP = 2
