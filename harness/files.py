@@ -73,6 +73,25 @@ def name_refusals(path: Path) -> Iterator[None]:
         ) from error
 
 
+def refuse_unwritable(folder: Path, option: str) -> None:
+    """CannotWrite where ``folder`` can neither be written into nor be made; nothing is made.
+
+    For what ``option`` names, before the work whose outcome it shall hold.
+    """
+    place = folder
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        found = "is no folder"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        found = "cannot be written into"
+    else:
+        return
+    raise CannotWrite(
+        f"{option}: {place} {found}; nothing was begun", hint=f"give {option} another place, or make room for it there"
+    )
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether a full disk or a quota is behind this error, whoever met it."""
     while error is not None:

@@ -11,6 +11,7 @@ from harness.files import (
     digest_of,
     read_json,
     refuse_foreign_files,
+    refuse_unwritable,
     scratch_folder,
     sweep_abandoned,
     write_atomically,
@@ -98,3 +99,14 @@ def test_scratch_folders_of_killed_processes_go_when_the_next_is_made(tmp_path):
     assert not mine.exists()
     with scratch_folder(".packing", tmp_path):
         assert not locked.exists()
+
+
+def test_a_folder_that_can_be_made_is_writable_and_is_not_made(tmp_path):
+    refuse_unwritable(tmp_path / "new" / "deep", "--csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_written_into_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda place, how: False)  # root may write everywhere
+    with pytest.raises(CannotWrite, match=f"--csv: {tmp_path} cannot be written into"):
+        refuse_unwritable(tmp_path / "new", "--csv")

@@ -14,6 +14,7 @@ from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli import options
 from harness.cli.terminal import say
+from harness.files import refuse_unwritable, write_atomically
 from harness.planning.places import runs_folder
 
 
@@ -67,6 +68,7 @@ def kernels(
 
     Exit code 1 if a kernel raises or differs from its reference by more than its tolerance.
     """
+    _refuse_unwritable(out)
     from harness.ops.kernels import OWNER, list_shared_kernels
 
     catalog = Catalog.load()
@@ -161,6 +163,7 @@ def methods(
     long all will take. Each point is kept once it is measured: the same command goes on where it was stopped. A point
     that fails is shown as failed.
     """
+    _refuse_unwritable(out)
     catalog = Catalog.load()
     chosen = [catalog.methods.get(name) for name in plugins] or [card for card in catalog.methods if not card.replays]
     if len(chosen) != 1 and (preset or overrides or weights):
@@ -286,6 +289,7 @@ def precision(
     as_json: bool,
 ) -> int:
     """Run a benchmark at each precision: scores, their paired difference, and the share of pixels that changed."""
+    _refuse_unwritable(out)
     catalog = Catalog.load()
     catalog.methods.get(plugin)
     catalog.benchmarks.get(bench)
@@ -330,10 +334,13 @@ def _precisions(names: tuple[str, ...]) -> list[Any]:
     return list(names)
 
 
+def _refuse_unwritable(out: Path | None) -> None:
+    if out is not None:
+        refuse_unwritable(out.parent, "--out")
+
+
 def _finish(report: Any, describe: Callable[[Any], str], out: Path | None, *, as_json: bool) -> None:
     """Print a report, and write it where that is asked for."""
-    from harness.files import write_atomically
-
     text = report.model_dump_json(by_alias=True, indent=2) + "\n"
     if out is not None:
         write_atomically(out, text.encode())

@@ -10,6 +10,7 @@ from harness.api.tasks import TASKS
 from harness.catalog import Catalog
 from harness.cli import completion, options
 from harness.cli.terminal import say
+from harness.files import refuse_unwritable
 
 
 @click.command("check")
@@ -36,6 +37,8 @@ def command(
     """Check that method PLUGIN keeps its promises; exit 4 if one is broken."""
     catalog = Catalog.load()
     catalog.methods.get(plugin)  # a wrong name is answered before torch is imported
+    if junit is not None:
+        refuse_unwritable(junit.parent, "--junit")
     from harness.conformance import CHECKS, Outcome, Report, examine
     from harness.conformance.report import line_of
     from harness.conformance.subject import open_subjects

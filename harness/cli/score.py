@@ -15,6 +15,7 @@ from harness.cli import options
 from harness.cli.loading import keep_for_good
 from harness.cli.terminal import say
 from harness.evaluation import Silence, score
+from harness.files import refuse_unwritable
 from harness.planning.rules import choose_task
 from harness.predictions.official_csv import write_official_csv
 
@@ -81,6 +82,8 @@ def command(
     if (bench is None) == (truth is None):
         found = "neither" if bench is None else "both"
         raise UsageError(f"--bench or --truth: found {found}, expected one", hint="harness ls benches")
+    if csv_folder is not None:
+        refuse_unwritable(csv_folder, "--csv")
     if truth is not None:
         data_root, task = truth, task or choose_task(rule)
 

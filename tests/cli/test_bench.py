@@ -89,6 +89,17 @@ def test_json_is_the_report_and_out_holds_the_same(place, capsys):
     assert [row.example for row in KernelReport.model_validate_json(text).rows] == ["three", "four"]
 
 
+@pytest.mark.parametrize(
+    "what", [("kernels",), ("methods", "--plugin", "toy"), ("precision", "--plugin", "toy", "--bench", "tiny")]
+)
+def test_a_report_that_could_not_be_written_is_refused_before_anything_is_measured(place, capsys, what):
+    (place / "file").write_text("")
+    assert run(*what, "--out", "file/report.json") == 6
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: --out: file is no folder; nothing was begun")
+
+
 def test_names_that_are_not_there_are_refused(place, capsys):
     assert run("kernels", "--plugin", "tvoz") == 4
     assert run("kernels", "--kernel", "rihgt") == 2

@@ -51,6 +51,13 @@ def test_a_sound_method_ends_in_zero(capsys, tmp_path):
     assert int(suite.get("tests")) == len(out.splitlines()) - 1
 
 
+def test_a_report_that_could_not_be_written_is_refused_before_anything_is_checked(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out, err = harness(capsys, "check", "copyfirst", "--quick", "--junit", tmp_path / "file" / "check.xml")
+    assert (code, out) == (6, "")
+    assert f"--junit: {tmp_path / 'file'} is no folder" in err
+
+
 @pytest.mark.usefixtures("forgetful")
 def test_a_broken_promise_ends_in_four_with_found_and_expected(capsys):
     code, out, _ = harness(capsys, "check", "forgets", "--quick")

@@ -124,6 +124,15 @@ def test_a_zip_scores_as_its_folder_does(capsys, tmp_path, davis, prefix):
     assert (f"predictions found in {path}/{prefix.strip('/')}" in err) == bool(prefix)
 
 
+def test_a_place_for_tables_that_cannot_be_is_refused_before_anything_is_scored(capsys, tmp_path, davis):
+    path = zip_masks(tmp_path / "mine.zip", davis)
+    code, out, err = score(capsys, "tiny-val", davis, path, "--csv", path)
+    assert (code, out) == (6, "")
+    assert f"--csv: {path} is no folder" in err
+    assert "give --csv another place" in err
+    assert "[1/" not in err
+
+
 def test_a_zip_without_a_frame_is_incomplete_and_its_own_path_is_named(capsys, tmp_path, davis):
     path = zip_masks(tmp_path / "mine.zip", davis)
     with zipfile.ZipFile(tmp_path / "short.zip", "w") as archive, zipfile.ZipFile(path) as whole:
