@@ -6,36 +6,64 @@ other and stops nobody else. ``except BaseException`` with ``is_interrupt`` is h
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from harness.api.errors import HarnessError
 
 
 class Interrupted(KeyboardInterrupt):
-    """A real Ctrl-C: raised by the handler of ``hear_interrupts`` and by nothing else."""
+    """A real Ctrl-C, or a signal heard like one: raised by the handlers of ``hear_interrupts`` and by nothing else."""
 
 
 @contextmanager
-def hear_interrupts() -> Iterator[None]:
-    """Let a Ctrl-C raise Interrupted inside; left alone in threads and where the signal is ignored or handled."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
+def hear_interrupts(*others: signal.Signals) -> Iterator[list[int]]:
+    """Let a Ctrl-C raise Interrupted inside; left alone in threads and where the signal is ignored or handled.
+
+    So do ``others`` that would end the process; those heard are listed, and a second one ends it where it stands.
+    """
+    heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
         return
-    signal.signal(signal.SIGINT, _raise_interrupted)
+    usual: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler} | dict.fromkeys(
+        others, signal.SIG_DFL
+    )
+    usual = {number: handler for number, handler in usual.items() if signal.getsignal(number) == handler}
+    for number in usual:
+        signal.signal(number, _raise_interrupted if number == signal.SIGINT else _Ending(heard).hear)
     try:
-        yield
+        yield heard
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def _raise_interrupted(number: int, frame: FrameType | None) -> None:
     raise Interrupted
+
+
+class _Ending:
+    """Hears a signal that would have ended the process; a fork of it that has no ear for it is ended."""
+
+    def __init__(self, heard: list[int]) -> None:
+        self._heard = heard
+        self._process = os.getpid()
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal and interrupt."""
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != self._process:
+            os.kill(os.getpid(), number)
+            return
+        self._heard.append(number)
+        raise Interrupted
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 import traceback
 
@@ -38,6 +39,9 @@ VERBS = {
     "schema": "Print the JSON schema of a record.",
     "doctor": "Say what this machine and its plugins can do.",
 }
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C; after SIGTERM and SIGHUP it is the shell's for those, 143 and 129."""
 
 
 class Verbs(click.Group):
@@ -84,9 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None and completion.is_asked():
         sys.exit(completion.answer_shell(root))
     arguments = sys.argv[1:] if arguments is None else arguments
-    with streams_held(), hear_interrupts():
+    with streams_held(), hear_interrupts(signal.SIGTERM, signal.SIGHUP) as heard:
         code = _answer(arguments)
-    sys.exit(code)
+    sys.exit(128 + heard[0] if heard and code == INTERRUPTED else code)
 
 
 def _answer(arguments: list[str]) -> int:
@@ -103,7 +107,7 @@ def _answer(arguments: list[str]) -> int:
         return _refuse(words, EnvironmentProblem.exit_code, arguments)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted: what was finished is kept; the same command goes on from there", err=True)
-        return 130
+        return INTERRUPTED
     except Exception:  # a fault of the harness: its traceback is what a report needs
         raise
     except BaseException as error:  # sys.exit() in a plugin must not pass for an answer

@@ -44,3 +44,35 @@ def test_a_real_ctrl_c_is_told_from_one_that_a_plugin_raises():
 def test_where_nobody_hears_the_signal_every_keyboard_interrupt_may_be_real():
     assert is_interrupt(KeyboardInterrupt())
     assert not is_interrupt(SystemExit(0))
+
+
+def test_a_signal_that_would_end_the_process_is_heard_where_that_is_asked_for_and_once():
+    before = signal.getsignal(signal.SIGTERM)
+    with hear_interrupts(signal.SIGTERM) as heard:
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a second one ends it
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_fork_of_a_process_that_hears_is_ended_in_silence():
+    with hear_interrupts(signal.SIGTERM):
+        child = os.fork()
+        if not child:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                signal.pause()
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == signal.SIGTERM
+
+
+def test_a_signal_that_somebody_handles_already_is_left_to_them():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with hear_interrupts(signal.SIGHUP) as heard:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert heard == []
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
