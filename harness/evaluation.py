@@ -198,11 +198,13 @@ def merge(
     *,
     data_root: str | Path | None = None,
     python: str | Path | None = None,
+    weights: str | Path | None = None,
     watch: Watch = watch_nothing,
 ) -> Outcome:
     """Put the shares of a run together, as ``harness merge`` does: nothing runs, and the record is that of one run.
 
-    ``shards`` are the folders of all ``run(..., shard=(i, n))``, in any order. Raises the HarnessError that the command
+    ``shards`` are the folders of all ``run(..., shard=(i, n))``, in any order; ``weights`` is where their file of
+    weights lies now, if it was moved. Raises the HarnessError that the command
     would print.
     """
     from harness.running.shards import merge as merge_shards
@@ -216,6 +218,7 @@ def merge(
             Catalog.load(),
             data_root=_as_path(data_root),
             python=_as_path(python),
+            weights=_as_path(weights),
             on_plan=lambda plan: watchers.append(stack.enter_context(watch(plan, folder))),
             on_note=lambda words: watchers[0].note(words),
         )

@@ -25,17 +25,29 @@ from harness.evaluation import Silence, merge
     metavar="PATH",
     help="The interpreter of the environment where the method lives, if the shards were run with one.",
 )
+@click.option(
+    "--weights",
+    type=options.PATH,
+    metavar="FILE",
+    help="Where the file of weights that the shards were run with lies now; default: where it lay then.",
+)
 @options.attributes
 @options.as_json
 def command(
-    shards: tuple[Path, ...], out: Path, data_root: Path | None, python: Path | None, attributes: bool, as_json: bool
+    shards: tuple[Path, ...],
+    out: Path,
+    data_root: Path | None,
+    python: Path | None,
+    weights: Path | None,
+    attributes: bool,
+    as_json: bool,
 ) -> int:
     """Put the folders of all shards of a run (harness run --shard I/N) together into one folder, with one record.
 
     Nothing is run: masks are copied, and the record is that of one run. Refused are shards of different runs, one that
     is missing or given twice, and results that were damaged or made of other data.
     """
-    outcome = merge(shards, out, data_root=data_root, python=python, watch=_watch)
+    outcome = merge(shards, out, data_root=data_root, python=python, weights=weights, watch=_watch)
     return finish(outcome, as_json=as_json, attributes=attributes)
 
 

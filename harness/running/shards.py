@@ -15,7 +15,7 @@ from harness.api.plain_files import LARGEST_TEXT, read_plain
 from harness.api.records import RunRecord, VideoFailure, VideoResult
 from harness.api.video import Sample
 from harness.catalog import Catalog
-from harness.files import name_refusals, read_json, write_atomically
+from harness.files import digest_of_bytes, name_refusals, read_json, write_atomically
 from harness.hosting.apart import plan_request
 from harness.leaderboard.verification import read_record
 from harness.planning.plan import Plan, resolve, take_shard
@@ -28,9 +28,12 @@ from harness.running.record import record_of
 def note_shard(folder: Path, request: Request) -> None:
     """Say in a run's folder what was asked for, so that ``merge`` need not be told again.
 
-    But for the interpreter of another environment, which whoever merges names, and the cluster's address.
+    But for the interpreter of another environment, which whoever merges names, and the cluster's address. A file of
+    weights is named in full: whoever merges may do so from another folder.
     """
-    content = request_as_json().dump_json(replace(request, python=None, address=None), indent=2)
+    place = None if request.weights is None else Path(request.weights).expanduser()
+    weights = str(place.absolute()) if place is not None and place.is_file() else request.weights
+    content = request_as_json().dump_json(replace(request, python=None, address=None, weights=weights), indent=2)
     write_atomically(folder / SHARD, content + b"\n")
 
 
@@ -73,18 +76,19 @@ def merge(
     *,
     data_root: Path | None = None,
     python: Path | None = None,
+    weights: Path | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_note: OnNote = ignore_note,
 ) -> RunRecord:
     """Put the shares of one run together in the folder ``out``, and write the record that one run would have written.
 
     Nothing is run: masks are copied, figures are put together anew. UsageError where shares are missing, double or of
-    different runs, DataError where one is unfinished or damaged. ``data_root`` is where the data lie here; a method of
-    another environment needs ``python``.
+    different runs, DataError where one is unfinished or damaged. ``data_root`` is where the data lie here, ``weights``
+    where the file of weights does; a method of another environment needs ``python``.
     """
     shards = [read_shard(folder) for folder in folders]
     _refuse_unequal(shards)
-    plan = _plan_whole(shards[0], catalog, data_root, python)
+    plan = _plan_whole(shards[0], catalog, data_root, python, weights)
     on_plan(plan)
     dealt = {sample.name: shard for shard in shards for sample in take_shard(plan.samples, shard.part, shard.parts)}
     with RunFolder(out.absolute()) as folder:
@@ -120,19 +124,30 @@ def _refuse_other_run(one: Shard, other: Shard) -> None:
             f"({key}: {one.key_parts.get(key)!r} and {other.key_parts.get(key)!r})",
             hint="run every shard with the same code, weights, constants and kind of machine",
         )
-    asked = [replace(each.request, shard=None, data_root=None, threads=None) for each in (one, other)]
+    # a file of weights may lie elsewhere on each machine: its digest is a key part
+    asked = [replace(each.request, shard=None, data_root=None, threads=None, weights=None) for each in (one, other)]
     if one.parts != other.parts or asked[0] != asked[1]:
         raise UsageError(f"{other.path} and {one.path} were dealt from other videos, or into another number of shards")
 
 
-def _plan_whole(shard: Shard, catalog: Catalog, data_root: Path | None, python: Path | None) -> Plan:
+def _plan_whole(
+    shard: Shard, catalog: Catalog, data_root: Path | None, python: Path | None, weights: Path | None
+) -> Plan:
     """The plan of the whole run, made on the machine of the shares; UsageError where the code here is another."""
-    request = replace(shard.request, shard=None, python=python, data_root=data_root or shard.request.data_root)
+    request = replace(
+        shard.request,
+        shard=None,
+        python=python,
+        data_root=data_root or shard.request.data_root,
+        weights=_find_weights(shard, weights),
+    )
     if python is None and "harness_elsewhere" in shard.key_parts:
         raise UsageError(
             f"{shard.path}: the method lived in another environment", hint="--python, as its harness run had it"
         )
     plan = resolve(request, catalog) if python is None else plan_request(request, catalog)
+    if weights is not None:  # by whatever name they were run, and with what the card says of them
+        plan = replace(plan, weights=shard.record.weights)
     plan = replace(plan, made_on={key: shard.key_parts[key] for key in MACHINE_PARTS if key in shard.key_parts})
     if differs := find_differences(plan.key_parts, shard.key_parts):
         raise UsageError(
@@ -140,6 +155,25 @@ def _plan_whole(shard: Shard, catalog: Catalog, data_root: Path | None, python: 
             hint="merge with the installation that ran the shards",
         )
     return plan
+
+
+def _find_weights(shard: Shard, given: Path | None) -> str | None:
+    """The file that was given, if it is the one the shares were made with, or the weights of their request."""
+    asked = shard.request.weights
+    if given is None:
+        if asked is not None and Path(asked).is_absolute() and not Path(asked).is_file():
+            raise DataError(
+                f"{shard.path}: its weights {asked} are not there",
+                hint="--weights FILE, wherever the same file lies now",
+            )
+        return asked
+    path = given.expanduser()
+    if not path.is_file():
+        raise DataError(f"no weights file {path}")
+    made_with = shard.key_parts.get("weights")
+    if (found := digest_of_bytes(path)) != made_with:
+        raise UsageError(f"{path} has SHA-256 {found}, the weights of {shard.path} have {made_with}")
+    return str(path.absolute())
 
 
 def _take(plan: Plan, sample: Sample, shard: Shard, folder: RunFolder) -> VideoResult | VideoFailure:

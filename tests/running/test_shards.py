@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 import harness
 from harness.api.errors import DataError, UsageError
@@ -133,3 +134,22 @@ def test_shards_of_a_gpu_are_merged_where_there_is_none(shards, tmp_path):
         (folder / "shard.json").write_text(json.dumps(asked))
     with pytest.raises(DataError, match="was made of other data"):
         harness.merge(shards, tmp_path / "all")
+
+
+def test_shards_with_a_file_of_weights_are_merged_from_another_folder_and_after_it_moved(tmp_path, monkeypatch):
+    torch.save({"w": torch.zeros(2)}, tmp_path / "w.pt")
+    monkeypatch.chdir(tmp_path)
+    for part in (1, 2):
+        harness.run(**ASKED, weights="w.pt", limit=2, shard=(part, 2), out=tmp_path / f"{part}")
+    folders = [tmp_path / "1", tmp_path / "2"]
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    first = harness.merge(folders, tmp_path / "first").record
+    (tmp_path / "w.pt").rename(tmp_path / "moved.pt")
+    with pytest.raises(DataError, match=r"w[.]pt are not there\n.*--weights FILE"):
+        harness.merge(folders, tmp_path / "second")
+    merged = harness.merge(folders, tmp_path / "second", weights="../moved.pt").record
+    assert merged.weights == first.weights
+    (tmp_path / "moved.pt").write_bytes(b"others")
+    with pytest.raises(UsageError, match=r"moved[.]pt has SHA-256 .*, the weights of .*1 have"):
+        harness.merge(folders, tmp_path / "third", weights="../moved.pt")
