@@ -204,8 +204,7 @@ def merge(
     """Put the shares of a run together, as ``harness merge`` does: nothing runs, and the record is that of one run.
 
     ``shards`` are the folders of all ``run(..., shard=(i, n))``, in any order; ``weights`` is where their file of
-    weights lies now, if it was moved. Raises the HarnessError that the command
-    would print.
+    weights lies now, if it was moved. Raises the HarnessError that the command would print.
     """
     from harness.running.shards import merge as merge_shards
 

@@ -1,5 +1,8 @@
 """``python -m benchmarks.claims.mug``: the rows and claims it has, and what it says of differences."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
@@ -60,6 +63,31 @@ def test_what_is_left_out_is_averaged_over_seeds():
     (line,) = (each for each in lines if each.startswith("| without long"))
     assert "0.275 ± 0.035 | -0.075 [" in line
     assert rows_of_granularities(found)["one round, without long"] == pytest.approx({"a": 0.4, "b": 0.15})
+
+
+def test_a_round_that_was_trained_is_taken_for_its_own_recipe_alone(monkeypatch, tmp_path):
+    def begin_training(*given, **named):
+        raise StopIteration
+
+    monkeypatch.setattr(mug_granularities, "prepare_round", begin_training)
+    monkeypatch.setattr(mug_granularities, "code_digest", lambda plugin: "code")
+    config, samples = mug_granularities.BEGUN, [SimpleNamespace(name="a")]
+    monkeypatch.setattr(mug_granularities, "TrainingContext", lambda **named: None)
+    key = mug_granularities.digest_of(config, ["a"], "code")
+    kept = tmp_path / f"whole-0-{key}.safetensors"
+    kept.touch()
+    assert mug_granularities.train("whole", config, 0, samples, tmp_path) == kept
+    for changed, seed, videos in (
+        (replace(config, iterations=7), 0, samples),
+        (replace(config, frozen_stages=3, keep_maps=False), 0, samples),
+        (config, 1, samples),
+        (config, 0, [SimpleNamespace(name="b")]),
+    ):
+        with pytest.raises(StopIteration):
+            mug_granularities.train("whole", changed, seed, videos, tmp_path)
+    monkeypatch.setattr(mug_granularities, "code_digest", lambda plugin: "another loss")
+    with pytest.raises(StopIteration):
+        mug_granularities.train("whole", config, 0, samples, tmp_path)
 
 
 def test_a_row_runs_with_whose_weights_it_says(monkeypatch, tmp_path):

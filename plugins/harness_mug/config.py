@@ -110,8 +110,8 @@ class Config(FrameConfig):
     """Card ``mug``: one-shot propagation. The default is ``uvc``, with frames of the size that ``small`` likes."""
 
     features: Features = "x"
-    """What cells are compared by. x: eq. 17 as printed, and ours; match: the projection of the long term and of r, as
-    the sizes in print would have it; trunk: the trunk's last map, before any projection of MuG."""
+    """What cells are compared by. x: paper eq. 17; match: the projection that the long term and r are made of. ours, by
+    the sizes in print; trunk: the trunk's last map, before any projection of MuG. ours."""
     dense: bool = True
     """Whether ``small`` has cells of 8 pixels by dilation, where it learnt on 16: thin objects need them. ours."""
     first: bool = True

@@ -65,6 +65,12 @@ def test_both_weights_are_small_and_each_says_which_labels_are_behind_it():
             assert json.loads(file.metadata()["config"])["initial"] == PRESETS[each.preset].initial
 
 
+def test_every_card_says_whose_labels_are_behind_its_trunk():
+    for card in harness_methods():
+        assert "mug-davis-small, and the untrained one, ImageNet's labels" in card.supervision
+        assert "mug-davis-small-scratch none" in card.supervision
+
+
 def test_each_round_is_a_stage():
     assert [stage.name for stage in TRAINING.stages(TrainingConfig())] == ["round-1", "round-2"]
     assert [stage.name for stage in TRAINING.stages(PRESETS["small-one-round"])] == ["round-1"]

@@ -11,7 +11,8 @@ from harness import DataError
 from harness_mug.config import ObjectConfig
 from harness_mug.method import Learned, References
 from harness_mug.network import TRAINING, load_network
-from harness_mug.training.config import SMALL
+from harness_mug.training import stages
+from harness_mug.training.config import SMALL, TrainingConfig
 from harness_mug.training.files import label_path, maps_path
 from harness_mug.training.learner import MuGLearner
 from harness_mug.training.stages import build_round, find_threshold, prepare_round
@@ -311,3 +312,23 @@ def test_initial_maps_lie_on_what_stands_out(toy, rounds):
     for sample, truth in zip(first.samples, truths_of(toy, config), strict=True):
         found = np.load(label_path(first.artefacts, sample))
         assert (found & truth).sum() / (found | truth).sum() > 0.5
+
+
+def test_the_threshold_is_found_among_more_cells_than_torch_ranks(toy, monkeypatch):
+    """17 million, of which the initial maps cover a quarter."""
+    side = 4100
+    rated = torch.linspace(0, 1, side**2).view(side, side)
+
+    class Many(Learned):
+        def __init__(self):
+            pass
+
+        def begin(self, video):
+            return References({0: ()})
+
+        def rate(self, frame, place, references):
+            return rated
+
+    monkeypatch.setattr(TrainingConfig, "grid", property(lambda config: (side, side)))
+    monkeypatch.setattr(stages, "open_initial", lambda context: [np.array([[[1, 0], [0, 0]]], np.uint8)])
+    assert find_threshold(context_of(toy, videos=1), Many()) == pytest.approx(0.75, abs=1e-4)
