@@ -57,7 +57,7 @@ def _end_until_quiet(marks: set[str], quiet: float) -> None:
         marked = _list_marked()
         if there := _with_all_below(process for process, mark in marked.items() if mark in marks):
             last = now
-            for process in there - {os.getpid()}:
+            for process in (other for other in there if other != os.getpid()):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(process, signal.SIGKILL)
         elif now - last >= quiet:
@@ -82,17 +82,21 @@ def _list_marked() -> dict[int, str]:
     return found
 
 
-def _with_all_below(roots: Iterable[int]) -> set[int]:
-    """These processes and what came from them, whatever environment they gave it."""
+def _with_all_below(roots: Iterable[int]) -> list[int]:
+    """These processes and what came from them, whatever environment they gave it; the oldest first.
+
+    So a parent is ended before it can see a child end, and act on it.
+    """
     found = fresh = set(roots)
-    parents = {}
+    parents, born = {}, {}
     for process in _list_processes() if fresh else ():
         with contextlib.suppress(OSError):
-            parents[process] = int(_read_stat(process)[1])
+            state = _read_stat(process)
+            parents[process], born[process] = int(state[1]), int(state[19])
     while fresh:
         fresh = {process for process, parent in parents.items() if parent in fresh} - found
         found = found | fresh
-    return found
+    return sorted(found & set(born), key=lambda process: (born[process], process))
 
 
 def _list_processes() -> list[int]:

@@ -1,6 +1,7 @@
 """A Ray cluster of our own ends with its run, also where that is killed; no stranger's process is taken for one."""
 
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -42,11 +43,12 @@ def end_of(process, seconds=60.0):
 
 @needs_proc
 def test_what_carries_the_mark_is_ended_with_all_below_it_and_nothing_else(begin):
-    ours, other = begin("1-2-3"), begin("1-2-4")
+    mark = f"1-2-{secrets.randbits(32)}"  # tests that run beside these have another
+    ours, other = begin(mark), begin(f"{mark}0")
     command = ["/bin/sh", "-c", "env -i sleep 600 & echo $!; wait"]
-    above = subprocess.Popen(command, env={**os.environ, keeper.MARK: "1-2-3"}, stdout=subprocess.PIPE)
+    above = subprocess.Popen(command, env={**os.environ, keeper.MARK: mark}, stdout=subprocess.PIPE)
     below = os.pidfd_open(int(above.stdout.readline()))  # its environment is empty
-    keeper.end_marked("1-2-3")
+    keeper.end_marked(mark)
     assert end_of(ours) == end_of(above) == -signal.SIGKILL
     assert select.select([below], [], [], 60)[0] == [below]
     os.close(below)
