@@ -17,7 +17,9 @@ import numpy as np
 from harness.api.contracts import Benchmark
 from harness.api.errors import DataError, DataProblems, MethodFailed, PluginError
 from harness.api.foreign import blame
+from harness.api.mask_runs import MaskRuns
 from harness.api.oddities import Oddity
+from harness.api.true_runs import TruthReader
 from harness.api.video import Sample
 
 _DIGEST = re.compile("([0-9a-f]{64})?")
@@ -48,7 +50,7 @@ def guard(sample: Sample, where: str) -> Sample:
     return replace(
         sample,
         read_frame=_check_reader(sample.read_frame, where, "frame", (*size, 3)),
-        read_truth=_check_reader(sample.read_truth, where, "truth", size) if sample.read_truth else None,
+        read_truth=_check_truth(sample.read_truth, where, size) if sample.read_truth else None,
         read_prompt=_check_reader(sample.read_prompt, where, "prompt", size) if sample.read_prompt else None,
         read_flow=_check_reader(sample.read_flow, where, "flow", (*size, 2), np.float32) if sample.read_flow else None,
         digest=_blame_digest(sample.digest, where),
@@ -65,6 +67,22 @@ def _check_numbers(sample: Sample, where: str) -> None:
     late = [frame for frame in (*sample.prompt_frames, *(sample.truth_frames or ())) if not 0 <= frame < sample.length]
     if late:
         raise DataError(f"{where}: a prompt or truth of frame {late[0]}, expected 0 to {sample.length - 1}")
+
+
+def _check_truth(read: Callable[[int], Any], where: str, size: tuple[int, int]) -> Callable[[int], Any]:
+    if not isinstance(read, TruthReader):
+        return _check_reader(read, where, "truth", size)
+
+    def read_checked_runs(frame: int) -> MaskRuns | None:
+        place = f"{where}, truth of frame {frame}"
+        with blame(place, MethodFailed):
+            found: Any = read.read_runs(frame)
+        if found is not None and not (isinstance(found, MaskRuns) and found.shape == size):
+            told = f"{found.shape}" if isinstance(found, MaskRuns) else f"a {type(found).__name__}"
+            raise DataError(f"{place}: read_runs gave {told}, expected MaskRuns of {size}")
+        return found
+
+    return TruthReader(_check_reader(read.read, where, "truth", size), read_checked_runs)
 
 
 def _check_reader(

@@ -23,8 +23,6 @@ from harness.api.video import Sample
 from harness.api.weights_facts import read_facts
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from harness.api.published import PublishedPaper
     from harness.api.timing import Kernel
 
@@ -315,8 +313,11 @@ class Column:
 class Measurement(Protocol):
     """One video being measured, frame by frame; holds a few frames at most."""
 
-    def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
-        """Take the (H, W) uint8 id maps of the next frame, in order; ``truth`` is None where not annotated."""
+    def add(self, frame: int, prediction: Any, truth: Any) -> None:
+        """Take the (H, W) uint8 id maps of the next frame, in order; ``truth`` is None where not annotated.
+
+        Both are arrays; of a metric that says ``takes_runs`` they may be ``harness.api.mask_runs.MaskRuns`` as well.
+        """
         ...
 
     def finish(self) -> VideoScores:

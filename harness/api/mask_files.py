@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import struct
@@ -9,12 +10,13 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
 from harness.api.errors import DataError, IncompletePredictions
 from harness.api.mask_ids import find_ids
+from harness.api.mask_runs import MaskRuns, find_runs
 from harness.api.plain_files import read_head, read_plain
 from harness.api.png_rows import undo_filters
 
@@ -38,6 +40,8 @@ try:
     _deflate_rows = deflate.zlib_compress
 except ImportError:  # a platform without a wheel: zlib gives the same pixels, six and two times slower
     pass
+
+Mask = TypeVar("Mask", np.ndarray, MaskRuns)
 
 MAX_PIXELS = 1 << 26
 """A header that claims more pixels than this (8192 x 8192) is refused before anything is inflated."""
@@ -74,8 +78,7 @@ DAVIS_PALETTE: tuple[int, ...] = _davis_palette()
 """768 numbers, R G B of each id."""
 
 
-@dataclass(frozen=True)
-class PngHeader:
+class PngHeader(NamedTuple):
     """What the first chunk of a PNG says."""
 
     width: int
@@ -172,30 +175,50 @@ def read_mask(path: Path | str, *, binary: bool = False) -> np.ndarray:
     With ``binary`` every value that is not 0 becomes 1 (0/255 grey). RGB, RGBA, 16-bit and 2- or 4-bit grey files,
     and files that are truncated or corrupt in any chunk, raise DataError.
     """
-    path = Path(path)
-    data = _read_bytes(path)
-    header = _parse_header(path, data)
-    stream = _pixel_stream(path, data)
-    ids = None if header.interlaced else _decode(path, stream, header)
-    if ids is None:
-        ids = _decode_with_pillow(path, data)
-        if ids.shape != (header.height, header.width):
-            _refuse(path, f"a corrupt PNG (its pixels are {ids.shape})", f"{header.height} x {header.width} pixels")
+    ids = _PngRows(path).decode()
     return (ids != 0).astype(np.uint8) if binary else ids
 
 
-def _decode(path: Path, stream: bytes, header: PngHeader) -> np.ndarray | None:
-    """The ids of a PNG that is not interlaced; None where its row filters are left to Pillow."""
-    stride = 1 + (header.width * header.bits + 7) // 8
-    inflated = np.frombuffer(_inflate(path, stream, header.height * stride), np.uint8)
-    rows = undo_filters(inflated.reshape(header.height, stride))
-    if rows is None or header.bits == 8:
-        return rows
-    if header.bits == 1:
-        return np.unpackbits(rows, axis=1, count=header.width)
-    shifts = np.arange(8 - header.bits, -1, -header.bits).astype(np.uint8)
-    ids = (rows[:, :, None] >> shifts) & np.uint8((1 << header.bits) - 1)
-    return np.ascontiguousarray(ids.reshape(header.height, -1)[:, : header.width])
+def read_runs(path: Path | str, *, binary: bool = False) -> MaskRuns:
+    """The mask that ``read_mask`` reads, as runs of one id; of most files they are found without its pixels."""
+    rows = _PngRows(path)
+    runs = find_runs(rows.table) if rows.table is not None and rows.header.bits == 8 else None
+    if runs is None:
+        runs = MaskRuns.of(rows.decode())
+    return runs.binarise() if binary else runs
+
+
+class _PngRows:
+    """A mask PNG, checked and inflated; ``table`` holds its rows as they were coded, None of an interlaced one."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path = path if isinstance(path, Path) else Path(path)
+        self._data = _read_bytes(path)
+        self.header = _parse_header(path, self._data)
+        stream = _pixel_stream(path, self._data)
+        self.table: np.ndarray | None = None
+        if not self.header.interlaced:
+            height, stride = self.header.height, 1 + (self.header.width * self.header.bits + 7) // 8
+            inflated = _inflate(path, stream, height * stride)
+            self.table = np.frombuffer(inflated, np.uint8).reshape(height, stride)
+
+    def decode(self) -> np.ndarray:
+        """The (H, W) uint8 ids; interlaced files, and row filters left undone here, are Pillow's, which knows all."""
+        rows = None if self.table is None else undo_filters(self.table)
+        if rows is None:
+            ids = _decode_with_pillow(self.path, self._data)
+            if ids.shape != (self.header.height, self.header.width):
+                expected = f"{self.header.height} x {self.header.width} pixels"
+                _refuse(self.path, f"a corrupt PNG (its pixels are {ids.shape})", expected)
+            return ids
+        width, bits = self.header.width, self.header.bits
+        if bits == 8:
+            return rows
+        if bits == 1:
+            return np.unpackbits(rows, axis=1, count=width)
+        shifts = np.arange(8 - bits, -1, -bits).astype(np.uint8)
+        ids = (rows[:, :, None] >> shifts) & np.uint8((1 << bits) - 1)
+        return np.ascontiguousarray(ids.reshape(self.header.height, -1)[:, :width])
 
 
 def _decode_with_pillow(path: Path, data: bytes) -> np.ndarray:
@@ -341,8 +364,17 @@ def read_prediction(path: Path, size: tuple[int, int], *, binary: bool = False) 
 
     ``size`` is (rows, columns) of the video's frames; ``binary`` and every other refusal are ``read_mask``'s.
     """
+    return _read_of_size(path, size, functools.partial(read_mask, binary=binary))
+
+
+def read_predicted_runs(path: Path, size: tuple[int, int], *, binary: bool = False) -> MaskRuns:
+    """As ``read_prediction``, as runs of one id."""
+    return _read_of_size(path, size, functools.partial(read_runs, binary=binary))
+
+
+def _read_of_size(path: Path, size: tuple[int, int], read: Callable[[Path], Mask]) -> Mask:
     try:
-        mask = read_mask(path, binary=binary)
+        mask = read(path)
     except DataError as error:
         if path.is_file():
             raise
@@ -357,6 +389,6 @@ def read_prediction(path: Path, size: tuple[int, int], *, binary: bool = False) 
     return mask
 
 
-def ids_in(mask: np.ndarray) -> set[int]:
+def ids_in(mask: np.ndarray | MaskRuns) -> set[int]:
     """The values a (H, W) uint8 id map holds, 0 and 255 included."""
-    return set(find_ids(mask).tolist())
+    return set(mask.ids if isinstance(mask, MaskRuns) else find_ids(mask).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -18,9 +19,11 @@ from harness.api import track_json
 from harness.api.errors import DataError, DataProblems
 from harness.api.file_names import is_left_behind, natural_key
 from harness.api.kept_digests import ask_disk, find_digest
-from harness.api.mask_files import LARGEST_IMAGE, MAX_PIXELS, read_mask
+from harness.api.mask_files import LARGEST_IMAGE, MAX_PIXELS, read_mask, read_runs
+from harness.api.mask_runs import MaskRuns
 from harness.api.plain_files import LARGEST_TEXT, decode_text, open_plain, read_plain
 from harness.api.records import is_safe_video_name
+from harness.api.true_runs import TruthReader
 from harness.api.video import Sample
 from harness.datasets.jpeg import read_segments
 from harness.datasets.oddities import AS_STORED, find_oddities
@@ -218,6 +221,11 @@ def check_size(path: Path, found: tuple[int, ...], expected: tuple[int, int], vi
 
 
 MaskReader = Callable[[Path], np.ndarray]
+_READS_RUNS: dict[MaskReader, Callable[[Path], MaskRuns]] = {
+    read_mask: read_runs,
+    read_binary_mask: functools.partial(read_runs, binary=True),
+}
+"""What reads the same masks as runs."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +260,7 @@ class VideoFiles:
             frame_names=tuple(path.stem for path in self.frames),
             read_frame=self.frame,
             digest=self.digest,
-            read_truth=self.truth if self.has_truth else None,
+            read_truth=TruthReader(self.truth, self.true_runs) if self.has_truth else None,
             read_prompt=self.prompt if self.prompts else None,
             prompt_frames=tuple(sorted(self.prompts)),
             truth_frames=tuple(sorted(self.truths)) if self.has_truth else None,
@@ -270,6 +278,17 @@ class VideoFiles:
     def truth(self, index: int) -> np.ndarray | None:
         """The id map of frame ``index``, 255 void; None where it is not annotated."""
         return self._mask(self.truths[index]) if index in self.truths else None
+
+    def true_runs(self, index: int) -> MaskRuns | None:
+        """``truth`` as runs of one id."""
+        paths, read = self.truths.get(index, ()), _READS_RUNS.get(self.read)
+        if read is None or len(paths) != 1:
+            truth = self.truth(index)
+            return None if truth is None else MaskRuns.of(truth)
+        self._refuse_changed(paths[0])
+        runs = read(paths[0])
+        check_size(paths[0], runs.shape, self.size, self.name)
+        return runs
 
     def prompt(self, index: int) -> np.ndarray:
         """The objects that enter at frame ``index``; void is background in it, as in the official toolkit."""

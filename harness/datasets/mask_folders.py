@@ -14,9 +14,11 @@ from harness.api.contracts import DAVIS_2016_ZERO_SHOT, DAVIS_2017, DAVIS_2017_U
 from harness.api.errors import DataError
 from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl
-from harness.api.mask_files import read_mask, read_mask_header
+from harness.api.mask_files import read_mask, read_mask_header, read_runs
+from harness.api.mask_runs import MaskRuns
 from harness.api.object_folders import find_object_folders, merge_objects
 from harness.api.oddities import some
+from harness.api.true_runs import TruthReader
 from harness.api.video import Sample
 from harness.datasets.files import check_size, list_folder, list_images, open_all, open_root
 from harness.datasets.own_trees import find_list, offer
@@ -101,7 +103,7 @@ class MaskFiles:
             frame_names=names,
             read_frame=self.frame,
             digest=self.digest,
-            read_truth=self.truth,
+            read_truth=TruthReader(self.truth, self.true_runs),
             truth_frames=tuple(range(len(names))),
             extra={**extra, "masks_only": True, "eval_t": _are_neighbours(names)},
         )
@@ -120,6 +122,15 @@ class MaskFiles:
             return self.read(name)
         apart = {number: files.read(name) for number, files in self.objects.items() if name in files.masks}
         return merge_objects(apart, self.size, has_zero=0 in self.objects)
+
+    def true_runs(self, index: int) -> MaskRuns:
+        """``truth`` as runs of one id."""
+        if self.objects:
+            return MaskRuns.of(self.truth(index))
+        path = self.masks[list(self.masks)[index]]
+        runs = read_runs(path, binary=self.is_object)
+        check_size(path, runs.shape, self.size, self.name)
+        return runs
 
     def read(self, name: str) -> np.ndarray:
         """The mask of the frame of that name."""

@@ -30,7 +30,7 @@ from harness.predictions.objects_apart import measure_apart, objects_of
 from harness.predictions.oddities import find_oddities, find_shift
 from harness.predictions.video_masks import VideoMasks
 from harness.running.digests import OnNote, hash_video, ignore_note
-from harness.running.measure import Evaluation, make_result, measure_tracks, measure_video, metrics_of
+from harness.running.measure import Evaluation, make_result, measure_tracks, measure_video, metrics_of, take_runs
 from harness.running.oddities import Oddities
 from harness.running.record import record_of
 from harness.version import __version__
@@ -195,7 +195,8 @@ def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNot
 def _measure_maps(masks: VideoMasks, metrics: Mapping[str, Any], rule: Rule) -> Evaluation:
     """Measure the id maps of a video, read one at a time."""
     binary = rule.objects == "single"
-    pairs = ((frame, masks.read(frame, binary=binary)) for frame in _list_frames(masks, rule))
+    read = masks.read_runs if take_runs(metrics) else masks.read
+    pairs = ((frame, read(frame, binary=binary)) for frame in _list_frames(masks, rule))
     return measure_video(masks.sample, pairs, metrics, rule, where=masks.where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 
 from harness.api.errors import DataError
 from harness.api.file_names import find_alike
-from harness.api.mask_files import read_prediction
+from harness.api.mask_files import read_predicted_runs, read_prediction
+from harness.api.mask_runs import MaskRuns
 from harness.api.object_folders import find_object_folders, merge_objects
 from harness.api.video import Sample
 
@@ -26,6 +28,8 @@ class VideoMasks:
     place: Path
     objects: Mapping[int, Path]
     begins: Mapping[int, int]
+    _entries: frozenset[str] = frozenset()
+    """Of the place, as they were when it was looked at: asking for each costs as much as reading it."""
     _paths: dict[int, list[Path]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -38,7 +42,8 @@ class VideoMasks:
             number: next((t for t, name in enumerate(names) if find_alike(inner, name).is_file()), 0)
             for number, inner in objects.items()
         }
-        return cls(sample, place, objects, begins)
+        entries = frozenset(os.listdir(place)) if place.is_dir() else frozenset()
+        return cls(sample, place, objects, begins, entries)
 
     def list_paths(self, frame: int) -> list[Path]:
         """The files that make the mask of a frame, there or not; looked for once."""
@@ -49,7 +54,7 @@ class VideoMasks:
     def _find_paths(self, frame: int) -> list[Path]:
         name = f"{self.sample.frame_names[frame]}.png"
         if not self.objects:
-            return [find_alike(self.place, name)]
+            return [self.place / name if name in self._entries else find_alike(self.place, name)]
         begun = [number for number in self.objects if self.begins[number] <= frame] or list(self.objects)
         return [find_alike(self.objects[number], name) for number in begun]
 
@@ -76,6 +81,12 @@ class VideoMasks:
         apart = {int(path.parent.name): read_prediction(path, size, binary=True) for path in self.list_paths(frame)}
         merged = merge_objects(apart, size, has_zero=0 in self.objects)
         return (merged != 0).astype(np.uint8) if binary else merged
+
+    def read_runs(self, frame: int, *, binary: bool = False) -> MaskRuns:
+        """``read`` as runs of one id."""
+        if not self.objects:
+            return read_predicted_runs(self.where(frame), (self.sample.height, self.sample.width), binary=binary)
+        return MaskRuns.of(self.read(frame, binary=binary))
 
     def read_object(self, number: int, name: str) -> np.ndarray:
         """The mask of one object, 0 and 1, in the frame of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -11,9 +12,11 @@ import numpy as np
 from harness.api.contracts import Metric, Rule, TrackMetric
 from harness.api.errors import DataError, MethodFailed, UsageError
 from harness.api.foreign import blame, is_ours
+from harness.api.mask_runs import MaskRuns
 from harness.api.oddities import Oddity
 from harness.api.records import LARGEST_NUMBER, LARGEST_WHOLE, Detections, VideoResult, VideoScores, VideoTiming
 from harness.api.schemas import take_plain_json
+from harness.api.true_runs import read_true_runs
 from harness.api.video import Sample, Tracks
 from harness.catalog import Catalog
 from harness.planning.plan import Trial
@@ -44,7 +47,7 @@ def metrics_of(rule: Rule, catalog: Catalog, kind: Kind) -> dict[str, Any]:
 
 def measure_video(
     sample: Sample,
-    masks: Iterable[tuple[int, np.ndarray]],
+    masks: Iterable[tuple[int, np.ndarray | MaskRuns]],
     metrics: Mapping[str, Metric],
     rule: Rule,
     *,
@@ -52,12 +55,14 @@ def measure_video(
 ) -> Evaluation:
     """Measure (frame, id map) pairs, in order, against the truth of their frames; masks are taken one at a time.
 
-    ``where`` names what a frame's mask was read from, in the message of a metric that refuses it.
+    They may be runs where every metric takes them (``take_runs``). ``where`` names what a frame's mask was read from,
+    in the message of a metric that refuses it.
     """
     measurements = {name: _call(name, metric.start, sample, rule) for name, metric in metrics.items()}
     ids = IdsSeen(sample, rule)
+    read = functools.partial(read_true_runs, sample) if take_runs(metrics) else sample.read_truth
     for frame, mask in masks:
-        truth = sample.read_truth(frame) if metrics and sample.read_truth else None
+        truth = read(frame) if metrics and read else None
         ids.see(mask, truth)
         try:
             for name, measurement in measurements.items():
@@ -69,6 +74,11 @@ def measure_video(
     scores = {name: _call(name, each.finish) for name, each in measurements.items()}
     scores |= {name: _check(name, found) for name, found in scores.items() if not is_ours(metrics[name])}
     return Evaluation(scores, sorted(ids.predicted - {0}), ids.find_oddities() if metrics else ())
+
+
+def take_runs(metrics: Mapping[str, Metric]) -> bool:
+    """Whether all of them count by runs of one id, so that nobody needs a mask's pixels."""
+    return all(getattr(metric, "takes_runs", False) is True for metric in metrics.values())
 
 
 def _call(metric: str, work: Callable[..., T], *given: Any) -> T:

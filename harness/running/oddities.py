@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.api.contracts import Rule
 from harness.api.mask_files import ids_in
+from harness.api.mask_runs import MaskRuns
 from harness.api.oddities import VOID, Oddity, describe_oddities, find_holes, find_void_alone, some
 from harness.api.video import Sample
 
@@ -24,7 +25,7 @@ class IdsSeen:
         self._true: set[int] = set()
         self.predicted: set[int] = set()
 
-    def see(self, mask: np.ndarray, truth: np.ndarray | None) -> None:
+    def see(self, mask: np.ndarray | MaskRuns, truth: np.ndarray | MaskRuns | None) -> None:
         """Take the masks of one frame; the truth is looked at only where the other has an id not yet known."""
         found = ids_in(mask)
         self.predicted |= found

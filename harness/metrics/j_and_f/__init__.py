@@ -18,6 +18,7 @@ class JAndF:
     """J, F and J&F with mean, recall and decay."""
 
     name = "j_and_f"
+    takes_runs = True
     columns: tuple[Column, ...] = (
         Column("J&F", "mean of J-mean and F-mean"),
         Column("J-mean", "region similarity: intersection over union"),

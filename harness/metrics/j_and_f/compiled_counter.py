@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.api.machine_code import Pinned
+from harness.api.mask_runs import MaskRuns
 from harness.metrics.j_and_f import compiled_kernels as kernels
 from harness.metrics.j_and_f.boundary import boundary_radius, disk_half_widths
 from harness.metrics.j_and_f.pair_counts import PlainCounter, Slots
-from harness.metrics.shapes import Int64, UInt8, UInt64
+from harness.metrics.shapes import Int64
 
 
 class CompiledCounter:
-    """The counts by run lengths and bit maps; keeps its arrays from frame to frame."""
+    """The counts by runs and bit maps; keeps its arrays from frame to frame."""
 
     def __init__(self) -> None:
         self._size = (0, 0)
@@ -24,34 +26,36 @@ class CompiledCounter:
 
     def count_pairs(
         self,
-        prediction: UInt8[np.ndarray, "H W"],
-        truth: UInt8[np.ndarray, "H W"],
+        prediction: MaskRuns,
+        truth: MaskRuns,
         slots: Slots,
         *,
         crossed: bool,
     ) -> Int64[np.ndarray, "pairs 6"]:
         """As ``PairCounter``."""
         self._fit_size(*truth.shape)
-        radius = len(self._half_widths) - 1
-        if radius > kernels.MAX_RADIUS:
+        if self._radius > kernels.MAX_RADIUS:
             return PlainCounter().count_pairs(prediction, truth, slots, crossed=crossed)
         proposals, objects = slots.proposals, slots.objects
         self._fit_slots(proposals, objects)
         counts = np.empty((proposals * objects if crossed else objects, 6), np.int64)
         kernels.count_frame(
-            *_flat(prediction),
+            prediction.starts,
+            prediction.values,
+            prediction.values.size,
             slots.prediction,
-            *_flat(truth),
+            truth.starts,
+            truth.values,
+            truth.values.size,
             slots.truth,
             *truth.shape,
             proposals,
             objects,
             crossed,
-            self._runs,
             self._maps,
             self._boxes,
             self._half_widths,
-            radius,
+            self._radius,
             self._joint,
             self._lengths,
             counts,
@@ -63,23 +67,15 @@ class CompiledCounter:
         if (height, width) != self._size:
             self._size = (height, width)
             self._slots = (-1, -1)
-            self._half_widths = disk_half_widths(boundary_radius(height, width))
-            self._runs = np.empty((4, height * width + 1), np.int64)
+            half_widths = disk_half_widths(boundary_radius(height, width))
+            self._radius, self._half_widths = len(half_widths) - 1, Pinned(half_widths)
 
     def _fit_slots(self, proposals: int, objects: int) -> None:
         """Make the bit maps anew when there are other slots: pixels, boundaries, grown boundaries, and their boxes."""
         if (proposals, objects) != self._slots:
             self._slots = (proposals, objects)
             height, words = self._size[0], (self._size[1] + 63) // 64
-            self._maps = np.zeros((3, proposals + objects, height, words), np.uint64)
-            self._boxes = np.tile([height, -1, words, -1], (3, proposals + objects, 1))
-            self._joint = np.empty((proposals + 2, objects + 2), np.int64)
-            self._lengths = np.empty(proposals + objects, np.int64)
-
-
-def _flat(labels: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, " pixels"], UInt64[np.ndarray, " words"]]:
-    """The label map as one row of bytes, and as whole words of eight."""
-    flat = np.ascontiguousarray(labels).reshape(-1)
-    if flat.ctypes.data % 8:
-        flat = flat.copy()
-    return flat, flat[: flat.size // 8 * 8].view(np.uint64)
+            self._maps = Pinned(np.zeros((3, proposals + objects, height, words), np.uint64))
+            self._boxes = Pinned(np.tile([height, -1, words, -1], (3, proposals + objects, 1)))
+            self._joint = Pinned(np.empty((proposals + 2, objects + 2), np.int64))
+            self._lengths = Pinned(np.empty(proposals + objects, np.int64))

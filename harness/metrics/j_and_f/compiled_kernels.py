@@ -1,7 +1,7 @@
 """The loops behind the compiled counts: runs of one slot, joint histogram, boundaries as bits, their dilation.
 
-One scan cuts each label map into runs of one slot. From the runs alone follow the joint label histogram and the pixels
-of every object, kept as one bit each. Its boundary, how that grows by the disk, and what of the other boundary lies
+From the runs of both label maps follow the joint label histogram and the pixels of every object, kept as one bit each.
+Its boundary, how that grows by the disk, and what of the other boundary lies
 inside are found 64 pixels at a time, within boxes. Background costs next to nothing.
 """
 
@@ -29,27 +29,26 @@ _NOTHING = np.uint64(0)
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _TOP_BIT = np.uint64(1 << 63)
-_WORDS = 8
-"""Words that are compared together."""
 _TOP, _BOTTOM, _LEFT, _RIGHT = range(4)
 """The box of words outside which a map is empty: first and last row, first and last word; bottom < top: all empty."""
 
 
-@LOOPS.entry("u1*, u8*, u1*, u1*, u8*, u1*, i8, i8, i8, i8, i8, i8*, u8*, i8*, i8*, i8, i8*, i8*, i8* -> i8")
+@LOOPS.entry("i4*, u1*, i8, u1*, i4*, u1*, i8, u1*, i8, i8, i8, i8, i8, u8*, i8*, i8*, i8, i8*, i8*, i8* -> i8")
 @no_type_check
 def count_frame(
-    prediction,
-    prediction_words,
-    prediction_slots,
-    truth,
-    truth_words,
-    truth_slots,
+    starts,
+    values,
+    runs,
+    slots,
+    true_starts,
+    true_values,
+    true_runs,
+    true_slots,
     height,
     width,
     proposals,
     objects,
     crossed,
-    runs,
     maps,
     boxes,
     half_widths,
@@ -63,21 +62,21 @@ def count_frame(
     ``maps`` holds the pixels, the boundaries, then the grown ones; so does ``boxes``. ``joint`` is room for the joint
     histogram (its last row and column are sums), ``lengths`` for those of the boundaries.
     """
-    size, slots, words = height * width, proposals + objects, (width + 63) // 64
-    runs = as_array(runs, (4, size + 1))
-    maps = as_array(maps, (3, slots, height, words))
-    boxes = as_array(boxes, (3, slots, 4))
+    both, words = proposals + objects, (width + 63) // 64
+    starts, values, slots = as_array(starts, (runs + 1,)), as_array(values, (runs,)), as_array(slots, (256,))
+    true_starts, true_values = as_array(true_starts, (true_runs + 1,)), as_array(true_values, (true_runs,))
+    true_slots = as_array(true_slots, (256,))
+    maps = as_array(maps, (3, both, height, words))
+    boxes = as_array(boxes, (3, both, 4))
     half_widths = as_array(half_widths, (radius + 1,))
     joint = as_array(joint, (proposals + 2, objects + 2))
-    lengths = as_array(lengths, (slots,))
+    lengths = as_array(lengths, (both,))
     counts = as_array(counts, (proposals * objects if crossed else objects, 6))
     pixels, pixel_boxes = maps[0], boxes[0]
-    _cut(as_array(prediction, (size,)), prediction_words, as_array(prediction_slots, (256,)), runs[0], runs[1])
-    _mark_pixels(runs[0], runs[1], size, width, pixels[:proposals], pixel_boxes[:proposals])
-    _cut(as_array(truth, (size,)), truth_words, as_array(truth_slots, (256,)), runs[2], runs[3])
-    _mark_pixels(runs[2], runs[3], size, width, pixels[proposals:], pixel_boxes[proposals:])
-    _fill_joint(runs, size, joint)
-    for slot in range(slots):
+    _mark_pixels(starts, values, slots, width, pixels[:proposals], pixel_boxes[:proposals])
+    _mark_pixels(true_starts, true_values, true_slots, width, pixels[proposals:], pixel_boxes[proposals:])
+    _fill_joint(starts, values, slots, true_starts, true_values, true_slots, joint)
+    for slot in range(both):
         lengths[slot] = _mark_boundary(pixels[slot], pixel_boxes[slot], width, maps[1, slot], boxes[1, slot])
     _fill_counts(joint, maps[1], boxes[1], maps[2], boxes[2], half_widths, crossed, lengths, counts)
     return 0
@@ -85,61 +84,14 @@ def count_frame(
 
 @LOOPS.inner
 @no_type_check
-def _cut(labels, words, slots, starts, values):
-    """Write first pixel and slot of each run, and the number of pixels after the last.
-
-    Eight pixels are looked at as one word whose lowest byte is the first of them.
-    """
-    size = labels.size
-    whole = size // 8
-    words = as_array(words, (whole,))
-    runs = 0
-    value = -1
-    at = 0
-    while at < size:
-        label = labels[at]
-        if np.int64(slots[label]) != value:
-            value = np.int64(slots[label])
-            starts[runs] = at
-            values[runs] = value
-            runs += 1
-        word = at >> 3
-        if word < whole:
-            same = np.uint64(label) * _EVERY_BYTE
-            others = (words[word] ^ same) & (_ONES << np.uint64((at & 7) << 3))
-            word += 1
-            if others == _NOTHING:
-                while word + _WORDS <= whole:
-                    changed = _NOTHING
-                    first = np.uint64(word)
-                    for k in range(_WORDS):
-                        changed |= words[first + np.uint64(k)] ^ same
-                    if changed != _NOTHING:
-                        break
-                    word += _WORDS
-                while word < whole and others == _NOTHING:
-                    others = words[word] ^ same
-                    word += 1
-            if others != _NOTHING:
-                lowest = others & (~others + np.uint64(1))
-                at = ((word - 1) << 3) + (_ones_in(lowest - np.uint64(1)) >> 3)
-                continue
-            at = word << 3
-        while at < size and labels[at] == label:
-            at += 1
-    starts[runs] = size
-
-
-@LOOPS.inner
-@no_type_check
-def _fill_joint(runs, size, joint):
+def _fill_joint(starts, values, slots, other_starts, other_values, other_slots, joint):
     """Count the pixels of each pair of slots, and their sums behind them."""
-    starts, values, other_starts, other_values = runs[0], runs[1], runs[2], runs[3]
     joint[:, :] = 0
+    size = starts[values.size]
     i = j = at = 0
     while at < size:
         end = min(starts[i + 1], other_starts[j + 1])
-        joint[values[i], other_values[j]] += end - at
+        joint[slots[values[i]], other_slots[other_values[j]]] += end - at
         i += starts[i + 1] == end
         j += other_starts[j + 1] == end
         at = end
@@ -162,14 +114,12 @@ def _clear(bits, box):
 
 @LOOPS.inner
 @no_type_check
-def _mark_pixels(starts, values, size, width, pixels, boxes):
+def _mark_pixels(starts, values, slots, width, pixels, boxes):
     """Set the bits of every slot but 0, the background; a row's last pixel is repeated to the end of its last word."""
     for slot in range(pixels.shape[0]):
         _clear(pixels[slot], boxes[slot])
-    end = run = 0
-    while end < size:
-        at, end, slot = starts[run], starts[run + 1], values[run] - 1
-        run += 1
+    for run in range(values.size):
+        at, end, slot = np.int64(starts[run]), np.int64(starts[run + 1]), np.int64(slots[values[run]]) - 1
         if slot < 0:
             continue
         y = at // width

@@ -9,6 +9,8 @@ import numpy as np
 
 from harness.api.contracts import Rule
 from harness.api.errors import DataError
+from harness.api.mask_files import ids_in
+from harness.api.mask_runs import MaskRuns
 from harness.api.records import VideoScores
 from harness.api.video import Sample
 from harness.metrics.j_and_f.boundary import boundary_accuracy
@@ -51,41 +53,44 @@ class JFMeasurement:
         self._prompts = sorted(sample.prompt_frames) if sample.read_prompt else []
         self._frames: list[MeasuredFrame] = []
 
-    def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
-        """Take the id maps of the next frame; they are read, not kept and not changed."""
+    def add(self, frame: int, prediction: np.ndarray | MaskRuns, truth: np.ndarray | MaskRuns | None) -> None:
+        """Take the id maps of the next frame, or their runs; they are read, not kept and not changed."""
         if not self._last_added < frame < self._sample.length:
             raise ValueError(f"frame {frame} after {self._last_added}, of {self._sample.length}; add frames in order")
         self._last_added = frame
         if self._rule.frames == "prompted":
             self._learn_prompts(frame)
         if truth is not None:
-            self._take(frame, prediction, truth)
+            self._take(frame, prediction, _runs_of(truth))
 
     def _learn_prompts(self, before: int) -> None:
         """Of frames that were left out too."""
         while self._prompts and self._prompts[0] < before:
             assert self._sample.read_prompt is not None
-            self._objects.remember(self._sample.read_prompt(self._prompts.pop(0)))
+            self._objects.remember(ids_in(self._sample.read_prompt(self._prompts.pop(0))))
 
-    def _take(self, frame: int, prediction: np.ndarray, truth: np.ndarray) -> None:
-        self._objects.look(frame, truth)
+    def _take(self, frame: int, prediction: np.ndarray | MaskRuns, truth: MaskRuns) -> None:
+        self._objects.look(frame, truth.ids)
         if self._rule.frames != "inner" or 0 < frame < self._sample.length - 1:
             self._measure(frame, prediction, truth)
         if self._rule.frames == "annotated":
-            self._objects.remember(truth)
+            self._objects.remember(truth.ids)
 
-    def _measure(self, frame: int, prediction: np.ndarray, truth: np.ndarray) -> None:
-        if prediction.shape != truth.shape or prediction.dtype != np.uint8 or truth.dtype != np.uint8:
+    def _measure(self, frame: int, prediction: np.ndarray | MaskRuns, truth: MaskRuns) -> None:
+        is_map = isinstance(prediction, MaskRuns) or prediction.dtype == np.uint8
+        if prediction.shape != truth.shape or not is_map:
+            found = f"{prediction.shape} {'' if isinstance(prediction, MaskRuns) else prediction.dtype}"
             raise make_refusal(
                 self._sample,
                 frame,
-                found=f"a prediction of {prediction.shape} {prediction.dtype}",
+                found=f"a prediction of {found}",
                 expected=f"uint8 of {truth.shape}, the size of the truth",
             )
-        slots = self._objects.slots(frame, prediction, truth)
-        if self._rule.void == "ignore" and truth.max(initial=0) == VOID:
-            known = truth != VOID
-            prediction, truth = prediction * known, truth * known
+        prediction = _runs_of(prediction)
+        slots = self._objects.slots(frame, prediction.ids, truth.ids)
+        if self._rule.void == "ignore" and VOID in truth.ids:
+            known = truth.decode() != VOID
+            prediction, truth = MaskRuns.of(prediction.decode() * known), MaskRuns.of(truth.decode() * known)
         counts = self._counter.count_pairs(prediction, truth, slots, crossed=self._crossed)
         self._frames.append(MeasuredFrame(frame, counts, self._objects.are_scored()))
 
@@ -139,6 +144,10 @@ class JFMeasurement:
         chosen = match_proposals(J, F)
         matched = {str(n + 1): int(p) + 1 for n, p in enumerate(chosen) if p < self._objects.highest_proposal}
         return J[chosen, range(objects)], F[chosen, range(objects)], matched
+
+
+def _runs_of(mask: np.ndarray | MaskRuns) -> MaskRuns:
+    return mask if isinstance(mask, MaskRuns) else MaskRuns.of(mask)
 
 
 def similarity_and_accuracy(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Collection
+
 import numpy as np
 
 from harness.api.contracts import Rule
@@ -17,10 +20,15 @@ LEARNT_ON_THE_WAY = ("annotated", "prompted")
 """Rules of ``frames`` by which an object counts after the frame that it is learnt from."""
 
 
+@functools.cache
 def _identity(count: int) -> UInt8[np.ndarray, "256"]:
     slots = np.arange(256, dtype=np.uint8)
     slots[count + 1 :] = 0
     return slots
+
+
+_ANY_OBJECT = Slots(np.minimum(_identity(255), 1), np.minimum(_identity(255), 1), 1, 1)
+"""Every value that is not 0 is the one object."""
 
 
 class ScoredObjects:
@@ -34,32 +42,27 @@ class ScoredObjects:
         self._fixed = rule.objects == "single"
         self._true: set[int] = set()
 
-    def look(self, frame: int, truth: UInt8[np.ndarray, "H W"]) -> None:
-        """Learn the objects of DAVIS 2017 from the first truth: 1..its highest id, gaps included, void left out."""
+    def look(self, frame: int, true: Collection[int]) -> None:
+        """Learn the objects of DAVIS 2017 from the first truth: 1..its highest id, gaps included, void left out.
+
+        ``true`` holds the values of this frame's truth, as all that is given to the methods below holds a mask's.
+        """
         if self._rule.objects != "first-frame-max" or self._fixed:
             return
-        first = None
-        if frame and self._sample.read_truth:
-            first = self._sample.read_truth(0)
-        first = truth if first is None else first
-        void = self._rule.void != "object"
-        highest = int(first.max(initial=0))
-        if void and highest == VOID:
-            highest = int(first.max(initial=0, where=first != VOID))
-        self.ids = list(range(1, highest + 1))
+        first = self._sample.read_truth(0) if frame and self._sample.read_truth else None
+        ids = true if first is None else ids_in(first)
+        self.ids = list(range(1, max(set(ids) - ({VOID} if self._rule.void != "object" else set()), default=0) + 1))
         self._fixed = True
 
-    def slots(self, frame: int, prediction: UInt8[np.ndarray, "H W"], truth: UInt8[np.ndarray, "H W"]) -> Slots:
+    def slots(self, frame: int, predicted: Collection[int], true: Collection[int]) -> Slots:
         """Number the objects of one scored frame; raise DataError for ids the official toolkit refuses."""
         if self._rule.objects == "single":
-            any_object = np.ones(256, np.uint8)
-            any_object[0] = 0
-            return Slots(any_object, any_object, 1, 1)
+            return _ANY_OBJECT
         if self._rule.objects == "seen":
-            return self._find_seen_slots(prediction, truth)
+            return self._find_seen_slots(predicted, true)
         crossed = self._rule.matching == "hungarian"
         limit = self._rule.max_proposals if crossed else len(self.ids)
-        highest = int(prediction.max(initial=0))
+        highest = max(predicted, default=0)
         if highest > limit:
             what = f"at most {limit} proposals" if crossed else f"the ids 0..{limit} of the first truth"
             raise make_refusal(
@@ -67,26 +70,25 @@ class ScoredObjects:
                 frame,
                 found=f"id {highest} in the prediction",
                 expected=what,
-                hint=_advise(ids_in(prediction) - {0}),
+                hint=_advise(set(predicted) - {0}),
             )
         self.highest_proposal = max(self.highest_proposal, highest)
         proposals = max(limit, len(self.ids))
         return Slots(_identity(proposals), _identity(len(self.ids)), proposals, len(self.ids))
 
-    def _find_seen_slots(self, prediction: np.ndarray, truth: np.ndarray) -> Slots:
+    def _find_seen_slots(self, predicted: Collection[int], true: Collection[int]) -> Slots:
         if self._rule.frames not in LEARNT_ON_THE_WAY:
-            self.remember(truth)
-            self._number(ids_in(prediction) - {0})
+            self.remember(true)
+            self._number(set(predicted) - {0})
         slots = np.zeros(256, np.uint8)
         slots[self.ids] = np.arange(1, len(self.ids) + 1)
         return Slots(slots, slots, len(self.ids), len(self.ids))
 
-    def remember(self, truth: UInt8[np.ndarray, "H W"]) -> None:
+    def remember(self, ids: Collection[int]) -> None:
         """Note which ids this truth, or this prompt, holds."""
+        found = set(ids) - ({0} if self._rule.void == "object" else {0, VOID})
         if self._rule.objects == "single":
-            found = {1} if truth.any() else set()
-        else:
-            found = ids_in(truth) - ({0} if self._rule.void == "object" else {0, VOID})
+            found = {1} if any(ids) else set()
         self._true |= found
         if self._rule.objects == "seen":
             self._number(found)

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from harness.api.mask_runs import MaskRuns
 from harness.metrics.j_and_f.boundary import boundary_radius, differing_blocks, disk
 from harness.metrics.shapes import Int64, UInt8
 
@@ -24,8 +25,8 @@ class PairCounter(Protocol):
 
     def count_pairs(
         self,
-        prediction: UInt8[np.ndarray, "H W"],
-        truth: UInt8[np.ndarray, "H W"],
+        prediction: MaskRuns,
+        truth: MaskRuns,
         slots: Slots,
         *,
         crossed: bool,
@@ -53,15 +54,15 @@ class PlainCounter:
 
     def count_pairs(
         self,
-        prediction: UInt8[np.ndarray, "H W"],
-        truth: UInt8[np.ndarray, "H W"],
+        prediction: MaskRuns,
+        truth: MaskRuns,
         slots: Slots,
         *,
         crossed: bool,
     ) -> Int64[np.ndarray, "pairs 6"]:
         """As ``PairCounter``."""
         proposals, objects = slots.proposals, slots.objects
-        predicted, true = slots.prediction[prediction], slots.truth[truth]
+        predicted, true = slots.prediction[prediction.decode()], slots.truth[truth.decode()]
         occupied = np.flatnonzero(predicted | true)  # pixels that are background twice enter no count
         codes = predicted.ravel()[occupied].astype(np.int64) * (objects + 1) + true.ravel()[occupied]
         joint = np.bincount(codes, minlength=(proposals + 1) * (objects + 1)).reshape(proposals + 1, objects + 1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.api.contracts import Column, Rule
 from harness.api.errors import DataError
+from harness.api.mask_runs import MaskRuns
 from harness.api.records import VideoScores
 from harness.api.video import Sample
 from harness.metrics.j_and_f.measurement import JFMeasurement, figures_or_none
@@ -32,8 +33,8 @@ class GroupedMeasurement:
         self._unseen = {int(id_) for id_ in sample.extra["unseen"]}
         self._measured = JFMeasurement(metric, sample, rule)
 
-    def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
-        """Take the id maps of the next frame."""
+    def add(self, frame: int, prediction: np.ndarray | MaskRuns, truth: np.ndarray | MaskRuns | None) -> None:
+        """Take the id maps of the next frame, or their runs."""
         self._measured.add(frame, prediction, truth)
 
     def finish(self) -> VideoScores:
@@ -47,6 +48,7 @@ class YouTubeVOS:
     """J and F averaged over the objects of seen and of unseen categories apart."""
 
     name = "youtube_vos"
+    takes_runs = True
     columns: tuple[Column, ...] = (
         Column("J&F", "overall: mean of the four below", averaged=False),
         Column("J_seen", "mean J over objects of categories that training has", averaged=False),
