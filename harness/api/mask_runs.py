@@ -127,36 +127,13 @@ def cut_table(table, height, stride, starts, values):
 @no_type_check
 def _cut_plain(row, begin, starts, values, runs):
     """Write the runs of a row whose first pixel is the one numbered ``begin``; the last run before may go on in it."""
-    size = row.size
     x = 0
-    while x < size:
+    while x < row.size:
         here = row[np.uint64(x)]
         if runs == 0 or values[runs - 1] != here:
             starts[runs], values[runs] = begin + x, here
             runs += 1
-        x += 1
-        first = x
-        changed = np.uint8(0)
-        while x + _LONG <= size:
-            for k in range(_LONG):
-                changed |= row[np.uint64(x) + np.uint64(k)] ^ here
-            if changed != 0:
-                break
-            x += _LONG
-        if changed == 0 and size - _LONG >= first:  # the rest, with some that were looked at
-            for k in range(_LONG):
-                changed |= row[np.uint64(size - _LONG) + np.uint64(k)] ^ here
-            if changed == 0:
-                break
-        same = np.uint64(here) * _EVERY_BYTE
-        while x + 8 <= size:
-            others = _eight(row, np.uint64(x)) ^ same
-            if others != _NOTHING:
-                x += _bytes_before(others)
-                break
-            x += 8
-        while x < size and row[np.uint64(x)] == here:
-            x += 1
+        x = _find_other(row, x + 1, here)
     return runs
 
 
@@ -164,37 +141,44 @@ def _cut_plain(row, begin, starts, values, runs):
 @no_type_check
 def _cut_differences(coded, begin, starts, values, runs):
     """As ``_cut_plain``, of a row that holds the difference of each pixel to the one on its left."""
-    size = coded.size
-    here = np.uint8(0)
     x = 0
-    while x < size:
+    here = np.uint8(0)
+    while x < coded.size:
         here = np.uint8((np.int64(here) + np.int64(coded[np.uint64(x)])) & 255)
         if runs == 0 or values[runs - 1] != here:
             starts[runs], values[runs] = begin + x, here
             runs += 1
-        x += 1
-        first = x
-        changed = np.uint8(0)
-        while x + _LONG <= size:
-            for k in range(_LONG):
-                changed |= coded[np.uint64(x) + np.uint64(k)]
-            if changed != 0:
-                break
-            x += _LONG
-        if changed == 0 and size - _LONG >= first:  # the rest, with some that were looked at
-            for k in range(_LONG):
-                changed |= coded[np.uint64(size - _LONG) + np.uint64(k)]
-            if changed == 0:
-                break
-        while x + 8 <= size:
-            others = _eight(coded, np.uint64(x))
-            if others != _NOTHING:
-                x += _bytes_before(others)
-                break
-            x += 8
-        while x < size and coded[np.uint64(x)] == 0:
-            x += 1
+        x = _find_other(coded, x + 1, np.uint8(0))
     return runs
+
+
+@LOOPS.inner
+@no_type_check
+def _find_other(row, first, value):
+    """Where the first byte from ``first`` on lies that is not ``value``; the row's length where there is none."""
+    size = row.size
+    x = first
+    changed = np.uint8(0)
+    while x + _LONG <= size:
+        for k in range(_LONG):
+            changed |= row[np.uint64(x) + np.uint64(k)] ^ value
+        if changed != 0:
+            break
+        x += _LONG
+    if changed == 0 and size - _LONG >= first:  # the rest, with some that were looked at
+        for k in range(_LONG):
+            changed |= row[np.uint64(size - _LONG) + np.uint64(k)] ^ value
+        if changed == 0:
+            return size
+    same = np.uint64(value) * _EVERY_BYTE
+    while x + 8 <= size:
+        others = _eight(row, np.uint64(x)) ^ same
+        if others != _NOTHING:
+            return x + _bytes_before(others)
+        x += 8
+    while x < size and row[np.uint64(x)] == value:
+        x += 1
+    return x
 
 
 @LOOPS.inner

@@ -33,7 +33,8 @@ def form(request, monkeypatch):
 
 def draw_again(runs):
     """The map by the runs alone: ``decode`` may know it already."""
-    assert runs.starts.dtype == np.int32 and runs.values.dtype == np.uint8
+    assert runs.starts.dtype == np.int32
+    assert runs.values.dtype == np.uint8
     return np.repeat(runs.values, np.diff(runs.starts)).reshape(runs.shape)
 
 
@@ -67,12 +68,14 @@ maps = st.builds(
 @given(maps, st.integers(0, 1 << 32))
 def test_runs_of_pixels_and_of_coded_rows_give_the_map_back(ids, seed):
     of_pixels = MaskRuns.of(ids)
-    assert (draw_again(of_pixels) == ids).all() and of_pixels.decode() is ids
+    assert (draw_again(of_pixels) == ids).all()
+    assert of_pixels.decode() is ids
     changes = np.count_nonzero(np.diff(ids.reshape(-1).astype(int)))
     assert of_pixels.values.size == changes + 1  # no run is cut in two, at the end of a row either
     of_rows = find_runs(code_rows(ids, np.random.default_rng(seed).integers(NONE, UP, len(ids))))
     if of_rows is not None:  # None: no machine code here
-        assert (draw_again(of_rows) == ids).all() and (of_rows.decode() == ids).all()
+        assert (draw_again(of_rows) == ids).all()
+        assert (of_rows.decode() == ids).all()
         assert of_rows.starts.tolist() == of_pixels.starts.tolist()
     assert of_pixels.ids == tuple(sorted(set(ids.ravel().tolist())))
     assert (draw_again(of_pixels.binarise()) == (ids != 0)).all()
@@ -158,11 +161,13 @@ def test_runs_that_make_no_map_are_refused(starts, values):
 def test_a_truth_gives_its_runs_only_as_long_as_nobody_puts_another_in_its_place(tests_tools):
     ids, others = id_map(8, 8, 1, 3, 0), id_map(8, 8, 1, 3, 1)
     plain = replace(tests_tools.tiny_sample("first"), read_truth=lambda frame: None if frame else ids)
-    assert read_true_runs(plain, 1) is None and (read_true_runs(plain, 0).decode() == ids).all()
+    assert read_true_runs(plain, 1) is None
+    assert (read_true_runs(plain, 0).decode() == ids).all()
     assert read_true_runs(replace(plain, read_truth=None), 0) is None
     reader = TruthReader(plain.read_truth, lambda frame: MaskRuns.of(plain.read_truth(frame)).binarise())
     told = guard(replace(plain, read_truth=reader), "benchmark tiny")
-    assert (told.read_truth(0) == ids).all() and (read_true_runs(told, 0).decode() == (ids != 0)).all()
+    assert (told.read_truth(0) == ids).all()
+    assert (read_true_runs(told, 0).decode() == (ids != 0)).all()
     assert (read_true_runs(replace(told, read_truth=lambda frame: others), 0).decode() == others).all()
 
 
