@@ -194,7 +194,7 @@ def _compilers() -> str:
 
 
 def _address(array: np.ndarray | Pinned, dtype: np.dtype[Any]) -> int:
-    if type(array) is Pinned:
+    if isinstance(array, Pinned):
         if array.array.dtype == dtype:
             return array.address
         array = array.array
