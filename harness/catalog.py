@@ -13,7 +13,7 @@ import importlib.util
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,6 +22,7 @@ import pluggy
 
 from harness.api import hookspecs
 from harness.api.contracts import Benchmark, Executor, Method, Metric, Reporter, TrackMetric
+from harness.api.dataclass import dataclass
 from harness.api.errors import MethodFailed, PluginError, UsageError
 from harness.api.foreign import blame, describe_error, describe_traceback, is_interrupt
 from harness.cards import check_card

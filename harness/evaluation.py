@@ -10,10 +10,10 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import ContractError, DataError, HarnessError, IncompletePredictions, MethodFailed, UsageError
 from harness.api.foreign import hear_interrupts
 from harness.api.records import Precision, RunRecord, VideoFailure, VideoResult

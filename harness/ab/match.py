@@ -11,12 +11,13 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from harness.ab.player import OnNote, Player
+from harness.api.dataclass import dataclass
 from harness.api.records import RunRecord
 from harness.api.video import Sample
 from harness.catalog import Catalog

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from harness.ab.match import Match
 from harness.ab.verdict import Verdict, describe_ratio
+from harness.api.dataclass import dataclass
 from harness.ranking.compare import AccuracyChange
 from harness.ranking.rounds import typical_ms
 from harness.ranking.sides import Differing, Side

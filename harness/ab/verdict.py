@@ -9,10 +9,11 @@ of rounds shows: other processes do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from harness.ab.match import Match
+from harness.api.dataclass import dataclass
 from harness.api.tasks import TASKS
 from harness.catalog import Catalog
 from harness.ranking.compare import Comparison, Ruling, compare

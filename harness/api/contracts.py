@@ -6,11 +6,12 @@ Everything here is light: no torch at import. A card is read by ``harness ls``; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from harness.api.dataclass import dataclass
 from harness.api.earlier_names import take_earlier_fields
 from harness.api.execution import Executor as Executor
 from harness.api.execution import Session as Session

@@ -19,8 +19,10 @@ from harness.api.kept_files import keep_file, read_kept, user_cache
 
 SETTLED_NS = 2_000_000_000
 """How long files must have been at rest before they are read: a clock of the disk may stand still that long."""
-LEAST_BYTES = 1 << 20
+LEAST_BYTES = 1 << 18
 """Less is read sooner than it is looked up."""
+BYTES_IN_PLACE_OF_A_FILE = 1 << 14
+"""About so many are read in the time that it takes to open a file."""
 MOST_OF_A_FOLDER = 64
 """Digests in each of the 256 folders; beyond it those that were made first make room."""
 
@@ -47,7 +49,7 @@ def find_digest(
         return make()
     found = [ask(path) for _, path in named]
     states = [one for one in found if one is not None]
-    if len(states) < len(found) or sum(one.st_size for one in states) < LEAST_BYTES:
+    if len(states) < len(found) or sum(one.st_size + BYTES_IN_PLACE_OF_A_FILE for one in states) < LEAST_BYTES:
         return make()
     names = "\n".join([head, *(f"{kind} {os.path.abspath(path)}" for kind, path in named)])
     told = (f"{one.st_size} {one.st_mtime_ns} {one.st_ctime_ns} {one.st_ino} {one.st_dev}" for one in states)

@@ -7,10 +7,11 @@ what is learnt: networks, batches, losses, the schedule. Light: importing this i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
+from harness.api.dataclass import dataclass
 from harness.api.providers import ProviderKind, ProviderSpec
 from harness.api.records import Precision
 from harness.api.video import Sample

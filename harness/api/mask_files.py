@@ -8,12 +8,12 @@ import itertools
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, IncompletePredictions
 from harness.api.mask_ids import find_ids
 from harness.api.mask_runs import MaskRuns, find_runs

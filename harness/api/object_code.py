@@ -10,7 +10,8 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from harness.api.dataclass import dataclass
 
 _X86_64_RELOCATABLE = (b"\x7fELF\x02\x01\x01", 1, 62)
 """64 bits, low byte first; an object file; the processor (System V ABI, AMD64 supplement)."""

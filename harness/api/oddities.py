@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from harness.api.dataclass import dataclass
 
 SHOWN = 5
 MOST_IDS = 32

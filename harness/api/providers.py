@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, EnvironmentProblem, UsageError
 
 ProviderKind = Literal["flow", "proposals", "saliency"]

@@ -5,9 +5,10 @@ A record is untrusted input wherever it is read: unknown fields, non-finite numb
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Final, Literal
 
+from harness.api.dataclass import dataclass
 from harness.api.schemas import CheckedBy, Limits, Record, take_plain_json
 
 Precision = Literal["fp32", "bf16", "fp16"]

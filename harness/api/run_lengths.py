@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, no_type_check, overload
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.machine_code import Loops, as_array
 from harness.api.mask_files import MAX_PIXELS, RunLength

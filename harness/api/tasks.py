@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from harness.api.dataclass import dataclass
 from harness.api.video import Prompts, Tracks, Video
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
+from harness.api.dataclass import dataclass
 from harness.api.video import Sample, Track, Tracks
 
 if TYPE_CHECKING:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import CausalityError
 from harness.api.oddities import Oddity
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from harness.api.contracts import Benchmark, Rule
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.tasks import TASKS
 from harness.api.video import Sample

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from harness.api.dataclass import dataclass
 from harness.api.records import Timing
 from harness.benching.clip import Clip
 from harness.benching.growth import Measure

@@ -7,12 +7,12 @@ import datetime as dt
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from harness.api.contracts import Method
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.foreign import describe_error, is_interrupt
 from harness.api.records import Precision

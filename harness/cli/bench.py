@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli import options

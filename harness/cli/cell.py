@@ -7,10 +7,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import HarnessError, MethodFailed
 from harness.api.foreign import describe_error, hear_interrupts, is_interrupt
 from harness.api.records import RunRecord

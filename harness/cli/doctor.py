@@ -8,11 +8,12 @@ import json
 import platform
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import HarnessError
 from harness.api.foreign import describe_error, is_interrupt
 from harness.api.providers import PROVIDERS, Offer

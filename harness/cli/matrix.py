@@ -6,10 +6,11 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, UsageError
 from harness.api.foreign import describe_error, is_interrupt
 from harness.catalog import Catalog

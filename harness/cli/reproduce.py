@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.catalog import Catalog
 from harness.cli import options

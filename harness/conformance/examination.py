@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
+from harness.api.dataclass import dataclass
 from harness.conformance import card_checks, care_checks, clock_checks, probe_checks, real_run, repeat_checks
 from harness.conformance.subject import Subject, open_subjects
 from harness.conformance.verdicts import Check, Outcome

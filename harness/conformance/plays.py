@@ -6,12 +6,13 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 import torch
 
+from harness.api.dataclass import dataclass
 from harness.api.foreign import describe_traceback, is_interrupt
 from harness.api.process_state import State, describe_changes, note_state, restore_state
 from harness.api.tasks import Task

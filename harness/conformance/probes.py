@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from harness.api.contracts import DAVIS_2017, DAVIS_2017_UNSUPERVISED, YOUTUBE_VIS, Benchmark, Rule
+from harness.api.dataclass import dataclass
 from harness.api.hookspecs import hookimpl
 from harness.api.tasks import TaskName
 from harness.api.video import Sample

@@ -7,10 +7,10 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from harness.api.dataclass import dataclass
 from harness.conformance.verdicts import Outcome
 
 SCHEMA = "harness.check/1"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import Method
+from harness.api.dataclass import dataclass
 from harness.api.errors import HarnessError, UsageError
 from harness.api.foreign import describe_error, describe_traceback, is_interrupt
 from harness.api.hookspecs import GROUP

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.api.dataclass import dataclass
 from harness.api.tasks import TASKS, TaskName
 
 Status = Literal["passed", "failed", "skipped"]

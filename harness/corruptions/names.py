@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.corruptions.table import CORRUPTIONS, SEVERITIES, Corruption
 

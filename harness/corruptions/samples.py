@@ -11,13 +11,14 @@ import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from harness.api.contracts import Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, DataProblems, UsageError
 from harness.api.tasks import TASKS
 from harness.api.video import Sample

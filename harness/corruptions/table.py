@@ -5,8 +5,9 @@ Change a number, or what is done with it, change ``PROTOCOL``: it is part of eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from harness.api.dataclass import dataclass
 
 PROTOCOL = "corruptions/2"
 SEVERITIES = (1, 2, 3, 4, 5)

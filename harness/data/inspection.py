@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
 
 from harness.api.contracts import Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, DataProblems, HarnessError, MethodFailed
 from harness.api.mask_files import ids_in
 from harness.api.oddities import Oddity, find_grey_levels, find_holes, find_void_alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from harness.api.contracts import (
     Benchmark,
     Rule,
 )
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
 from harness.api.contracts import Archive, Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.video import Sample

@@ -9,13 +9,14 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.api import track_json
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, DataProblems
 from harness.api.file_names import is_left_behind, natural_key
 from harness.api.kept_digests import ask_disk, find_digest

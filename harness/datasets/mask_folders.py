@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
 
 from harness.api.contracts import DAVIS_2016_ZERO_SHOT, DAVIS_2017, DAVIS_2017_UNSUPERVISED, Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from harness.api.contracts import (
     YOUTUBE_VIS,
     Benchmark,
 )
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import ids_in, read_mask

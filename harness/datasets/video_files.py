@@ -6,12 +6,13 @@ import functools
 import hashlib
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.kept_digests import find_digest
 from harness.api.mask_files import MAX_PIXELS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.api.contracts import Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, DataProblems
 from harness.api.hookspecs import hookimpl
 from harness.api.video import Sample

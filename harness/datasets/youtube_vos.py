@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import YOUTUBE_VOS, Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import EnvironmentProblem, MethodFailed
 from harness.api.execution import MaskFiles
 from harness.api.records import VideoFailure, VideoResult

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.api.tasks import TaskName

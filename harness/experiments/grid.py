@@ -6,10 +6,11 @@ import datetime as dt
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import HarnessError, UsageError
 from harness.api.records import Interval, Precision, RunRecord, VideoFailure, VideoResult
 from harness.catalog import Catalog

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from harness.api.dataclass import dataclass
 from harness.api.records import Interval
 from harness.experiments.format import STAGE
 from harness.experiments.grid import Choice

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import HarnessError, UsageError
 from harness.api.records import is_safe_video_name
 from harness.experiments.format import Experiment, Row, RowTraining

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from harness.api import errors
+from harness.api.dataclass import dataclass
 from harness.api.errors import CannotWrite, CausalityError, ContractError, HarnessError
 from harness.api.records import Conditions, VideoTiming
 from harness.api.video import Prompts, Video

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from harness.api.contracts import Method
+from harness.api.dataclass import dataclass
 from harness.api.errors import ContractError, DataError, MethodFailed
 from harness.api.foreign import blame, is_interrupt
 from harness.api.learning import Snapshot

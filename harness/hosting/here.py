@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Any, Literal
 
 import torch
 
 from harness.api.contracts import BuildContext, Method
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, IncompletePredictions, MethodFailed, PluginError
 from harness.api.foreign import blame
 from harness.api.records import StageTime, VideoTiming

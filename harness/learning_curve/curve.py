@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from harness.api.contracts import Metric
+from harness.api.dataclass import dataclass
 from harness.api.records import VideoScores
 from harness.planning.config import as_json
 from harness.planning.plan import Plan

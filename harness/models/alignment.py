@@ -8,7 +8,6 @@ trainings the better one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, PluginError
 from harness.api.video import Sample
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 
 Frame = UInt8[Tensor, "H W 3"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import cast
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.tasks import TASKS, TaskName
 from harness.catalog import Catalog

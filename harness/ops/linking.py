@@ -7,13 +7,14 @@ yielded is never given again. What "the best twenty of the video" are is known a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from harness.api.dataclass import dataclass
 from harness.ops.warping import warp_masks
 
 MOST_IDS = 20

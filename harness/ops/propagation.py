@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from harness.api.dataclass import dataclass
 from harness.ops.onednn import can_use, multiply
 
 Slots = Sequence[int] | Int[Tensor, " R"]

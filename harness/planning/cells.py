@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.catalog import Catalog, Shelf
 from harness.corruptions.names import split_name

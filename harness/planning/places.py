@@ -6,11 +6,11 @@ import fnmatch
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.plain_files import LARGEST_TEXT, decode_text, read_plain
 from harness.catalog import Catalog

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from harness.api.contracts import Benchmark, Method, Rule
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, PluginError, UsageError
 from harness.api.execution import ClusterExecutor
 from harness.api.foreign import blame

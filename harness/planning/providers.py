@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +79,8 @@ def digest_of_path(path: Path) -> str:
     """
     if path.is_file():
         return digest_of_bytes(path)
+    from concurrent.futures import ThreadPoolExecutor  # every command imports this file, few get here
+
     names = sorted(_files_in(path))
     with ThreadPoolExecutor(8) as pool:
         digests = pool.map(lambda name: digest_of_bytes(path / name), names)

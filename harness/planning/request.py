@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api.contracts import Rule
+from harness.api.dataclass import dataclass
 from harness.api.records import Precision
 
 if TYPE_CHECKING:

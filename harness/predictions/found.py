@@ -8,10 +8,10 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, IncompletePredictions
 from harness.api.file_names import find_alike, is_left_behind
 from harness.api.tasks import TASKS, TaskName

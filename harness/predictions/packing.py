@@ -8,10 +8,10 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.api.contracts import Benchmark
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, IncompletePredictions, UsageError, VerificationFailed
 from harness.api.mask_files import encode_mask, ids_in
 from harness.api.records import RunRecord

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.api.contracts import Benchmark, Rule
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
 from harness.api.file_names import find_alike
 from harness.api.mask_files import read_mask_header
@@ -36,6 +35,9 @@ from harness.running.record import record_of
 from harness.version import __version__
 
 SUBSET_HINT = "add what is missing, or score a subset with --videos NAME,NAME (a partial record)"
+WORTH_THREADS = 1 << 19
+"""Pixels of a frame from which a second thread shortens a score: below, Python between the loops takes as long as
+they do, and threads wait for each other (docs/metrics.md)."""
 MADE_ELSEWHERE = "replay"
 """What a record calls the method whose masks came as files; ``harness leaderboard add --name`` says what made them."""
 
@@ -124,9 +126,10 @@ def score(
 ) -> tuple[RunRecord, list[VideoResult]]:
     """Score the masks or tracks in ``predictions`` (see ``harness.predictions.found``) by the trial's rule.
 
-    Returns the record and what it was made of. Videos are worked through by ``workers`` threads (default: one a
-    core). The first prediction that is missing, malformed or of a wrong id raises, and nothing is scored: there is no
-    score of a part that was not asked for. ``on_note`` is told where predictions were found, and what they lack.
+    Returns the record and what it was made of. Videos are worked through by ``workers`` threads (default: one, and
+    for masks of at least ``WORTH_THREADS`` pixels one a core). The first prediction that is missing, malformed or of a
+    wrong id raises, and nothing is scored: there is no score of a part that was not asked for. ``on_note`` is told
+    where predictions were found, and what they lack.
     """
     if not trial.benchmark.scored:
         raise _no_truth(trial.benchmark)
@@ -134,21 +137,14 @@ def score(
     oddities = Oddities()
     for sample in trial.samples:
         oddities.add(sample.name, sample.oddities)
-    with (
-        find_predictions(predictions, trial.samples, trial.task.name) as found,
-        ThreadPoolExecutor(workers or _cores()) as pool,
-    ):
+    with find_predictions(predictions, trial.samples, trial.task.name) as found:
         if found.note:
             on_note(found.note)
         choose = _track_evaluator if trial.task.returns == "tracks" else _mask_evaluator
         evaluate = choose(trial, found.place, catalog, on_note, oddities)
-        try:
-            for result in pool.map(evaluate, trial.samples):
-                on_video(result)
-                results.append(result)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for result in _evaluate_all(evaluate, trial.samples, workers or _count_workers(trial)):
+            on_video(result)
+            results.append(result)
     for note in oddities.describe():
         on_note(note)
     return record_of(trial, catalog, results, []), results
@@ -164,8 +160,25 @@ def _no_truth(benchmark: Benchmark) -> DataError:
 Evaluate = Callable[[Sample], VideoResult]
 
 
-def _cores() -> int:
-    return os.cpu_count() or 1
+def _count_workers(trial: Trial) -> int:
+    """How many threads are worth their while."""
+    largest = max((sample.height * sample.width for sample in trial.samples), default=0)
+    is_worth = trial.task.returns == "masks" and largest >= WORTH_THREADS
+    return (os.cpu_count() or 1) if is_worth else 1
+
+
+def _evaluate_all(evaluate: Evaluate, samples: Sequence[Sample], workers: int) -> Iterator[VideoResult]:
+    if workers == 1:
+        yield from map(evaluate, samples)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # a hundredth of a short score is its import
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield from pool.map(evaluate, samples)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:

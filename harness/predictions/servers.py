@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.mask_files import ids_in
 from harness.api.tasks import TASKS, TaskName

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.file_names import find_alike
 from harness.api.mask_files import read_predicted_runs, read_prediction

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scipy.stats import brunnermunzel
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.files import read_json
 from harness.ranking.compare import Ruling

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError, find_near
 from harness.api.records import RunRecord
 from harness.machine import describe_load

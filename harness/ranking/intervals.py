@@ -8,12 +8,12 @@ paired.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.api.dataclass import dataclass
 from harness.api.records import Average, Interval
 
 Rows = Mapping[str, Sequence[float | None]]

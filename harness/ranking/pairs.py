@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.api.dataclass import dataclass
 from harness.ranking.significance import (
     FEWEST,
     LEVEL,

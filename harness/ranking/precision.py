@@ -7,11 +7,11 @@ AP is no mean over videos, so it is put together anew for every draw from what a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.api.dataclass import dataclass
 from harness.api.records import Detections, Interval
 from harness.ranking.compiled_precision import fill_parts
 from harness.ranking.intervals import SAMPLES, SEED, Difference, Floats, draw_videos, spread_of, tails_of

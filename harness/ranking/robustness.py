@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from harness.api.dataclass import dataclass
 from harness.api.records import RunRecord
 from harness.corruptions.names import split_name
 from harness.corruptions.table import CORRUPTIONS

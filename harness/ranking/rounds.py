@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.api.dataclass import dataclass
 from harness.ranking.intervals import SAMPLES, SEED
 
 Rounds = Mapping[str, Sequence[float]]

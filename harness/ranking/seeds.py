@@ -6,8 +6,9 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from harness.api.dataclass import dataclass
 from harness.api.records import Interval, RunRecord
 from harness.ranking.figures import shares_of
 from harness.ranking.significance import Shares

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
+from harness.api.dataclass import dataclass
 from harness.api.records import RunRecord
 from harness.ranking.figures import mean_of
 

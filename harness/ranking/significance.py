@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.records import Average, Detections, Interval
 from harness.ranking.intervals import Floats, Frames, Rows, Weighed, in_order, weigh, weigh_pair
 from harness.ranking.precision import leave_each_out

@@ -12,9 +12,9 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from harness.api.dataclass import dataclass
 from harness.api.records import Conditions, RunRecord, WeightsInfo
 from harness.api.tasks import TASKS
 from harness.ranking.figures import accuracy, main_column, shares_of, significance_of

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, UsageError
 from harness.api.execution import MaskFiles
 from harness.api.mask_files import encode_mask

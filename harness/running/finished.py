@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.api.contracts import Column
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, UsageError
 from harness.api.plain_files import LARGEST_TEXT
 from harness.api.records import RunRecord, VideoResult

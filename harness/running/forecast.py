@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import HarnessError
 from harness.api.mask_files import encode_mask
 from harness.api.records import RunRecord, Timing

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from harness.api.contracts import Metric, Rule, TrackMetric
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, MethodFailed, UsageError
 from harness.api.foreign import blame, is_ours
 from harness.api.mask_runs import MaskRuns

@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import torch
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import MethodFailed, UsageError
 from harness.api.execution import Executor
 from harness.api.foreign import blame

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.api.contracts import BuildContext
+from harness.api.dataclass import dataclass
 from harness.api.errors import CannotWrite
 from harness.api.foreign import describe_error, describe_traceback, is_interrupt, make_storable
 from harness.api.mask_files import encode_mask

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, UsageError
 from harness.api.plain_files import LARGEST_TEXT, read_plain
 from harness.api.records import RunRecord, VideoFailure, VideoResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import ContractError, DataError, EnvironmentProblem, UsageError
 from harness.api.learning import Learner
 from harness.files import digest_of_bytes, write_atomically

@@ -6,13 +6,14 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from harness.api.dataclass import dataclass
 from harness.api.plain_files import read_plain
 from harness.files import write_atomically
 

@@ -7,13 +7,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, MethodFailed, PluginError
 from harness.api.foreign import blame
 from harness.api.learning import Learner, Stage, TrainingContext

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from harness.api.dataclass import dataclass
 from harness.api.errors import MethodFailed
 from harness.api.foreign import blame
 from harness.api.learning import Training

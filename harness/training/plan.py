@@ -8,12 +8,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import Benchmark, Method
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.learning import Stage, Training, TrainingContext
 from harness.api.providers import ProviderSpec

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import MethodFailed
 from harness.api.records import RunRecord
 from harness.catalog import Catalog

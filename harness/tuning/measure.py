@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness.api.contracts import BuildContext
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, UsageError
 from harness.api.video import Sample, without_truth
 from harness.hosting.here import Hosted

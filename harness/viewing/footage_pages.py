@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.file_names import natural_key
 from harness.api.records import VideoResult
 from harness.api.video import Sample

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, UsageError
 from harness.api.records import RunRecord, VideoResult
 from harness.api.tasks import TASKS, TaskName

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import UsageError
 from harness.api.records import RunRecord
 from harness.catalog import Catalog

@@ -44,6 +44,15 @@ def test_a_digest_is_made_once_in_all_processes(cache, files):
     assert len(list(cache.glob("??/*"))) == 1
 
 
+def test_many_small_files_are_kept_too_and_a_few_are_not(cache, files, tmp_path):
+    files.paths = [tmp_path / f"{number}" for number in range(20)]
+    for path in files.paths:
+        path.write_bytes(b"x")
+    assert [files.ask(), files.ask()] == [f"{1:064x}"] * 2
+    del files.paths[3:]
+    assert [files.ask(), files.ask()] == [f"{2:064x}", f"{3:064x}"]
+
+
 def rewrite_in_place(path):
     before = path.stat()
     path.write_bytes(b"z")

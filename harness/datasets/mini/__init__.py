@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -18,6 +18,7 @@ from harness.api.contracts import (
     Benchmark,
     Rule,
 )
+from harness.api.dataclass import dataclass
 from harness.api.hookspecs import hookimpl
 from harness.api.tasks import TaskName
 from harness.api.video import Sample

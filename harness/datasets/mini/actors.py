@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.datasets.mini.background import apply, grid
 from harness.datasets.mini.motion import Curve, Matrix, View, invert, product, still, turn_about
 from harness.datasets.mini.objects import Body, Surface, rim, surface

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.datasets.mini.motion import Curve, Matrix, Vector, View, invert
 from harness.datasets.mini.objects import wave
 from harness.datasets.mini.textures import Look, texture

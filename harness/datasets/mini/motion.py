@@ -6,7 +6,8 @@ Machines differ in the last bit of sine and cosine, so these are rounded; all el
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from harness.api.dataclass import dataclass
 
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from random import Random
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.datasets.mini.motion import Matrix, cosine, product, sine, turn_about
 
 Limb = tuple[float, float, float, float, float, float]

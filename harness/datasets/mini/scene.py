@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.datasets.mini.actors import Actor, Placed, place
 from harness.datasets.mini.background import Background, grid, move
 from harness.datasets.mini.motion import Camera, Curve, View

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, EnvironmentProblem
 
 PHOTOGRAPHS = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from harness.api.contracts import Rule
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.mask_files import ids_in
 from harness.api.mask_runs import MaskRuns

@@ -6,11 +6,11 @@ numbers; it is used where Numba is there, and this form, in NumPy and OpenCV, wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.mask_runs import MaskRuns
 from harness.metrics.j_and_f.boundary import boundary_radius, differing_blocks, disk
 from harness.metrics.shapes import Int64, UInt8

@@ -7,12 +7,12 @@ overlap and an area is, and in the ranges of areas.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from harness.api.contracts import Column
+from harness.api.dataclass import dataclass
 from harness.api.records import Matches
 from harness.metrics.precision.match import FALSE, TRUE, match
 from harness.metrics.shapes import Bool, Float64, Int64, UInt8

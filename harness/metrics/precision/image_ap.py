@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from harness.api.contracts import Column, Rule, TrackMetric
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.hookspecs import hookimpl
 from harness.api.mask_files import RunLength, ids_in

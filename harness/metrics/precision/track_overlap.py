@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
 
+from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.machine_code import Loops, as_array
 from harness.api.mask_files import RunLength

@@ -13,7 +13,6 @@ import itertools
 import math
 import mmap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ import torch
 from jaxtyping import Float16, Int8
 from torch import Tensor
 
+from harness.api.dataclass import dataclass
 from harness.api.video import Sample
 from harness.files import digest_of, write_atomically
 from harness.models.flow import Flow, FlowProvider

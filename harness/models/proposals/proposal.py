@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
+
+from harness.api.dataclass import dataclass
 
 MOST = 20
 """Proposals a frame at most, where the caller does not say: as many objects as DAVIS takes."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
+from harness.api.dataclass import dataclass
 from harness.ops.crf import lattice_loops, step_loops
 from harness.ops.crf.codes import scales_of, span_of
 from harness.ops.crf.settings import Bilateral, DenseCRF, Smooth

@@ -7,12 +7,11 @@ at places that others add to at the same time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from harness.api.dataclass import dataclass
 from harness.ops.crf.codes import scales_of, span_of
 from harness.ops.crf.settings import DenseCRF
 
