@@ -175,19 +175,6 @@ def _mark_boundary(pixels, box, width, edge, edge_box):
 
 @LOOPS.inner
 @no_type_check
-def _spread(grown, y, word, before, within, beyond):
-    """Add the bits of three neighbouring words of row y, where the row is in the image."""
-    if y < 0 or y >= grown.shape[0]:
-        return
-    grown[y, word] |= within
-    if before != _NOTHING and word > 0:
-        grown[y, word - 1] |= before
-    if beyond != _NOTHING and word + 1 < grown.shape[1]:
-        grown[y, word + 1] |= beyond
-
-
-@LOOPS.inner
-@no_type_check
 def _widen(within, width, wanted):
     """Bits that were grown to both sides by ``width``, grown by ``wanted``; what leaves the word is lost."""
     while width < wanted:
@@ -205,32 +192,50 @@ def _grow(edge, box, half_widths, grown, grown_box):
     radius = half_widths.size - 1
     grown_box[_TOP], grown_box[_BOTTOM] = max(box[_TOP] - radius, 0), min(box[_BOTTOM] + radius, edge.shape[0] - 1)
     grown_box[_LEFT], grown_box[_RIGHT] = max(box[_LEFT] - 1, 0), min(box[_RIGHT] + 1, edge.shape[1] - 1)
-    rim = (_ONES << np.uint64(64 - radius)) | (_ONES >> np.uint64(64 - radius))
+    low_rim, high_rim = _ONES >> np.uint64(64 - radius), _ONES << np.uint64(64 - radius)
     for y in range(box[_TOP], box[_BOTTOM] + 1):
-        is_inside = radius <= y < edge.shape[0] - radius
+        up, down = min(radius, y), min(radius, edge.shape[0] - 1 - y)  # rows of the disk that are in the image
         for word in range(box[_LEFT], box[_RIGHT] + 1):
             bits = edge[y, word]
             if bits == _NOTHING:
                 continue
             within, width = bits, 0
-            if is_inside and bits & rim == _NOTHING:  # the disk stays in the word and in the image
-                for distance in range(radius, -1, -1):
-                    within, width = _widen(within, width, half_widths[distance]), half_widths[distance]
-                    grown[np.uint64(y + distance), np.uint64(word)] |= within
-                    grown[np.uint64(y - distance), np.uint64(word)] |= within
-                continue
-            before = beyond = _NOTHING
             for distance in range(radius, -1, -1):
-                if width < half_widths[distance]:
-                    within, width = _widen(within, width, half_widths[distance]), half_widths[distance]
-                    before = bits << np.uint64(64 - width)
-                    before |= _NOTHING - before  # every bit from the lowest one up
-                    beyond = bits >> np.uint64(64 - width)
-                    for shift in (1, 2, 4, 8, 16, 32):  # every bit from the highest one down
-                        beyond |= beyond >> np.uint64(shift)
-                _spread(grown, y + distance, word, before, within, beyond)
-                if distance:
-                    _spread(grown, y - distance, word, before, within, beyond)
+                within, width = _widen(within, width, half_widths[distance]), half_widths[distance]
+                if distance <= down:
+                    grown[np.uint64(y + distance), np.uint64(word)] |= within
+                if distance <= up:
+                    grown[np.uint64(y - distance), np.uint64(word)] |= within
+            if bits & low_rim != _NOTHING and word > 0:
+                lowest = bits & (~bits + np.uint64(1))
+                _spread(grown, y, word - 1, up, down, lowest, half_widths, True)
+            if bits & high_rim != _NOTHING and word + 1 < edge.shape[1]:
+                _spread(grown, y, word + 1, up, down, bits, half_widths, False)
+
+
+@LOOPS.inner
+@no_type_check
+def _spread(grown, y, word, up, down, bits, half_widths, is_before):
+    """Add what a word's bits, grown, are in the word beside it: all from the lowest one up, or the highest one down."""
+    for distance in range(max(up, down), -1, -1):
+        width = half_widths[distance]
+        if width == 0:
+            continue
+        if is_before:
+            beside = bits << np.uint64(64 - width)
+            beside = _NOTHING - beside
+        else:
+            beside = bits >> np.uint64(64 - width)
+            shift = 1
+            while shift < width:
+                beside |= beside >> np.uint64(shift)
+                shift *= 2
+        if beside == _NOTHING:
+            continue
+        if distance <= down:
+            grown[np.uint64(y + distance), np.uint64(word)] |= beside
+        if distance <= up:
+            grown[np.uint64(y - distance), np.uint64(word)] |= beside
 
 
 @LOOPS.inner
