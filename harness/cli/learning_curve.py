@@ -71,6 +71,7 @@ def command(
     catalog = Catalog.load()
     catalog.methods.get(plugin)  # wrong names are answered before torch is imported
     catalog.benchmarks.get(bench)
+    from harness.learning_curve.curve import refuse_other_curve
     from harness.learning_curve.measure import learning_curve
     from harness.machine import resolve_device
     from harness.planning.plan import resolve
@@ -94,6 +95,7 @@ def command(
     )
     plan = resolve(request, catalog)
     folder = out or _default_folder(plan)
+    refuse_other_curve(folder, plan)
     say(f"folder {folder}", err=True)
     curve = learning_curve(
         plan,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 from harness.api.contracts import Metric
 from harness.api.dataclass import dataclass
+from harness.api.errors import UsageError
 from harness.api.records import VideoScores
+from harness.api.track_json import read_json
+from harness.files import refuse_foreign_files
 from harness.planning.config import as_json
 from harness.planning.plan import Plan
 
 SCHEMA = "harness.learning-curve/1"
+CURVE = "curve.json"
+"""Its file, beside the picture."""
 Figures = Mapping[str, float | None]
 """Column of the metric -> value; None where undefined."""
 
@@ -86,18 +93,9 @@ class Curve:
 
     def to_json(self) -> dict[str, Any]:
         """The whole curve as plain JSON values."""
-        plan = self.plan
         return {
             "schema": SCHEMA,
-            "plugin": plan.plugin.model_dump(),
-            "preset": plan.request.preset,
-            "config": as_json(plan.config),
-            "weights": plan.weights.model_dump(),
-            "benchmark": plan.benchmark.name,
-            "scoring": plan.rule.version,
-            "partial": plan.partial_reason,
-            "device": plan.request.device,
-            "precision": plan.request.precision,
+            **_facts_of(self.plan),
             "every": self.every,
             "seeds": list(self.seeds),
             "metric": self.metric.name,
@@ -134,3 +132,31 @@ def _each(summary: Callable[[list[float]], float], figures: Sequence[Figures]) -
         values = [value for each in figures if (value := each[name]) is not None]
         found[name] = summary(values) if len(values) == len(figures) else None
     return found
+
+
+def _facts_of(plan: Plan) -> dict[str, Any]:
+    """What a curve is of, as plain JSON values."""
+    return {
+        "plugin": plan.plugin.model_dump(),
+        "preset": plan.request.preset,
+        "config": as_json(plan.config),
+        "weights": plan.weights.model_dump(),
+        "benchmark": plan.benchmark.name,
+        "scoring": plan.rule.version,
+        "partial": plan.partial_reason,
+        "device": plan.request.device,
+        "precision": plan.request.precision,
+    }
+
+
+def refuse_other_curve(folder: Path, plan: Plan) -> None:
+    """Raise UsageError for a folder with other files than a curve's, or with the curve of something else."""
+    if not folder.is_dir():
+        return
+    refuse_foreign_files(folder, CURVE, "learning curve")
+    if not (folder / CURVE).exists():
+        return
+    before, now = read_json(folder / CURVE, "a learning curve"), json.loads(json.dumps(_facts_of(plan)))
+    differs = [key for key in now if not isinstance(before, dict) or before.get(key) != now[key]]
+    if differs:
+        raise UsageError(f"{folder} holds another curve: {', '.join(differs)} differ", hint="choose another --out")

@@ -122,6 +122,18 @@ class RunFolder(HeldFolder):
         changes = "; ".join(f"{key}: there {before.get(key)!r}, now {parts.get(key)!r}" for key in differs)
         return f"masks and scores of {kept} videos are kept, their clocks are dropped ({changes})"
 
+    def refuse_fewer(self, videos: Collection[str]) -> None:
+        """Raise UsageError where the record here is of videos that are not among these: another would replace it."""
+        if not (self.path / "record.json").is_file():
+            return
+        others = sorted({path.stem for path in (self.path / "videos").glob("[!.]*.json")} - set(videos))
+        if others:
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            raise UsageError(
+                f"{self.path} holds the record of a run with {others[0]}{more}, which this one leaves out",
+                hint="choose another --out, or --resume never to throw the earlier results away",
+            )
+
     def refuse_method_run(self) -> None:
         """Raise UsageError where the folder holds a method's own run, whose masks cost more than their scores."""
         refuse_foreign_files(self.path, self._plan.name, "run")

@@ -65,6 +65,7 @@ def run(
             parts = plan.key_parts
         if told := folder.claim(parts, fresh=fresh, elsewhere=elsewhere):
             on_note(told)
+        folder.refuse_fewer([sample.name for sample in plan.samples])
         if plan.request.shard is not None:
             note_shard(folder.path, plan.request)
         for sample in plan.samples:

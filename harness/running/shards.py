@@ -89,6 +89,8 @@ def merge(
     """
     shards = [read_shard(folder) for folder in folders]
     _refuse_unequal(shards)
+    if any(out.exists() and out.samefile(shard.path) for shard in shards):
+        raise UsageError(f"{out} is the folder of a shard, which would be one no more", hint="choose another --out")
     plan = _plan_whole(shards[0], catalog, data_root, python, weights)
     on_plan(plan)
     dealt = {sample.name: shard for shard in shards for sample in take_shard(plan.samples, shard.part, shard.parts)}

@@ -92,6 +92,22 @@ def test_json_is_what_is_written(installed, capsys, tmp_path, monkeypatch):
     assert str(written.parent) in err
 
 
+def test_a_curve_takes_the_place_of_nothing_else(installed, capsys, tmp_path):
+    asked = ("--plugin", "learning", "--bench", "moving", "--every", 7)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text("{}")
+    code, _, err = harness(capsys, *asked, "--out", tmp_path / "run")
+    assert (code, sorted(path.name for path in (tmp_path / "run").iterdir())) == (2, ["record.json"])
+    assert "is no learning curve folder: found record.json" in err
+    for _ in range(2):  # the same curve is measured anew
+        assert harness(capsys, *asked, "--out", tmp_path / "curve")[0] == 0
+    before = (tmp_path / "curve" / "curve.json").read_bytes()
+    code, _, err = harness(capsys, *asked, "--limit", 1, "--out", tmp_path / "curve")
+    assert code == 2
+    assert "holds another curve: partial differ" in err
+    assert (tmp_path / "curve" / "curve.json").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

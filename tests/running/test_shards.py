@@ -64,6 +64,13 @@ def test_a_merge_that_was_killed_goes_on(runs, tmp_path):
     assert harness.merge(folders, tmp_path / "all").record.scores == whole.record.scores
 
 
+def test_a_shard_is_not_merged_into_its_own_folder(shards):
+    before = files_of(shards[1])
+    with pytest.raises(UsageError, match="is the folder of a shard"):
+        harness.merge(shards, shards[1].parent / "." / shards[1].name)
+    assert files_of(shards[1]) == before
+
+
 def test_long_videos_are_dealt_out_evenly_and_each_once(tests_tools):
     samples = [tests_tools.tiny_sample(f"v{length}", length=length) for length in (5, 90, 7, 80, 70, 6, 8)]
     parts = [[sample.length for sample in take_shard(samples, part, 3)] for part in (1, 2, 3)]
