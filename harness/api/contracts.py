@@ -24,6 +24,8 @@ from harness.api.video import Sample
 from harness.api.weights_facts import read_facts
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from harness.api.published import PublishedPaper
     from harness.api.timing import Kernel
 
@@ -314,10 +316,10 @@ class Column:
 class Measurement(Protocol):
     """One video being measured, frame by frame; holds a few frames at most."""
 
-    def add(self, frame: int, prediction: Any, truth: Any) -> None:
+    def add(self, frame: int, prediction: np.ndarray, truth: np.ndarray | None) -> None:
         """Take the (H, W) uint8 id maps of the next frame, in order; ``truth`` is None where not annotated.
 
-        Both are arrays; of a metric that says ``takes_runs`` they may be ``harness.api.mask_runs.MaskRuns`` as well.
+        A metric with ``takes_runs = True`` is given either as ``harness.api.mask_runs.MaskRuns`` where that is quicker.
         """
         ...
 

@@ -8,7 +8,12 @@ import pytest
 from harness.api.contracts import DAVIS_2017
 from harness.api.errors import IncompletePredictions, UsageError
 from harness.api.mask_files import write_mask
+from harness.api.mask_runs import MaskRuns
 from harness.api.video import Sample
+from harness.catalog import Catalog
+from harness.datasets.mask_folders import NAME
+from harness.metrics.j_and_f import JAndF
+from harness.metrics.j_and_f.measurement import JFMeasurement
 from harness.predictions.scoring import list_scored_frames, look_over, plan_scoring, score
 from harness.version import __version__
 
@@ -104,3 +109,36 @@ def test_a_task_the_benchmark_does_not_score_is_refused(tests_tools, tmp_path):
     benchmark = tests_tools.tiny_benchmark()
     with pytest.raises(UsageError, match="tiny scores one-shot, object-zvos, instance-zvos; --task vis is not among"):
         plan_scoring(tmp_path, benchmark, tests_tools.catalog_of(), "vis")
+
+
+@pytest.mark.parametrize("objects", [1, 4])
+def test_masks_are_scored_the_same_as_pixels_and_as_runs(tmp_path, monkeypatch, objects):
+    rng = np.random.default_rng(objects)
+    masks = np.kron(rng.integers(0, objects + 1, (2, 6, 9, 14)), np.ones((7, 11))).astype(np.uint8)
+    masks[1, 0] = objects  # the first truth says how many there are
+    for place, files in zip(("predicted", "true"), masks, strict=True):
+        (tmp_path / place / "shot").mkdir(parents=True)
+        for number, mask in enumerate(files):
+            write_mask(tmp_path / place / "shot" / f"{number:05}.png", mask)
+    catalog = Catalog.load()
+    ways = {}
+    for takes_runs in (True, False):
+        monkeypatch.setattr(JAndF, "takes_runs", takes_runs)
+        given = []
+        monkeypatch.setattr(JFMeasurement, "add", _note_kinds(given))
+        benchmark = catalog.benchmarks.get(NAME)
+        trial = plan_scoring(tmp_path / "predicted", benchmark, catalog, data_root=tmp_path / "true", rule=ALL)
+        record, results = score(trial, tmp_path / "predicted", catalog)
+        assert set(given) == {MaskRuns if takes_runs else np.ndarray}
+        ways[takes_runs] = [record.scores, results[0].scores, results[0].objects]
+        monkeypatch.undo()
+    assert ways[True] == ways[False]
+    assert ways[True][2] == list(range(1, objects + 1))
+
+
+def _note_kinds(given, add=JFMeasurement.add):
+    def add_noting(self, frame, prediction, truth):
+        given.extend([type(prediction), type(truth)])
+        add(self, frame, prediction, truth)
+
+    return add_noting
