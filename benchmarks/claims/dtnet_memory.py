@@ -20,8 +20,8 @@ from torch import Tensor
 from benchmarks.claims.dtnet_association import TrueMasks
 from benchmarks.claims.dtnet_growth import tiles
 from harness import BuildContext
+from harness.api.held_memory import read_held_mib
 from harness.datasets.mini import MiniVideo
-from harness.hosting.added_memory import read_held_mib
 from harness_dtnet import WEIGHTS
 from harness_dtnet.config import SMALL, Config
 from harness_dtnet.method import DTNet, State, build

@@ -2,51 +2,22 @@
 
 The process's own peak would say what the harness, its imports and freed but unreturned pages come to. So what is
 counted is what has been handed out by the C allocator (tensors and arrays lie there), from before the method was built;
-and to that, for as long as a mask is made, the growth of anonymous memory, with free pages given back first.
+and to that, for as long as a mask is made, the growth of anonymous memory, with free pages given back first. What
+compilers leave behind when a loop is first called is left out: it is there once a process, and less where what they
+made was kept.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import gc
 from pathlib import Path
-from typing import Any
+
+from harness.api.held_memory import allocator, read_compilers_mib, read_held_mib
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _UNSURE_FRAMES = 4
 """Frames of bytes that the reader may be holding beside what it has handed on: the picture, a copy, a tensor."""
-
-
-class _Mallinfo(ctypes.Structure):
-    """``struct mallinfo2`` of glibc 2.33 and later; sums over all arenas."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
-            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
-        )
-    ]
-
-
-@functools.cache
-def _allocator() -> Any:
-    """The C library, where it can tell what is handed out and give free pages back; None elsewhere."""
-    library = ctypes.CDLL(None)
-    if not (hasattr(library, "mallinfo2") and hasattr(library, "malloc_trim")):
-        return None
-    library.mallinfo2.restype = _Mallinfo
-    return library
-
-
-def read_held_mib() -> float | None:
-    """MiB handed out by the C allocator and not freed; None where it cannot tell (another C library than glibc)."""
-    library = _allocator()
-    if library is None:
-        return None
-    found = library.mallinfo2()
-    return (found.uordblks + found.hblkhd) / 2**20
 
 
 class Building:
@@ -56,12 +27,12 @@ class Building:
 
     def __enter__(self) -> Building:
         gc.collect()
-        self._before = read_held_mib()
+        self._before = _held_mib()
         return self
 
     def __exit__(self, *exc: object) -> None:
         gc.collect()
-        after = read_held_mib()
+        after = _held_mib()
         if after is not None and self._before is not None:
             self.mib = max(0.0, after - self._before)
 
@@ -93,8 +64,8 @@ class AddedMemory:
         if not _can_measure():
             return
         if quiet:
-            _allocator().malloc_trim(0)
-        held = (read_held_mib() or 0.0) - kept / 2**20
+            allocator().malloc_trim(0)
+        held = (_held_mib() or 0.0) - kept / 2**20
         if self._before is None:
             self._before = held - self._built
         if quiet and self._after is not None:
@@ -107,13 +78,19 @@ class AddedMemory:
     def end(self) -> None:
         """The lap is over."""
         if _can_measure():
-            self._after = (read_held_mib() or 0.0) - self._kept / 2**20 if self._is_quiet else None
+            self._after = (_held_mib() or 0.0) - self._kept / 2**20 if self._is_quiet else None
             self._peaks.append(self._held + max(0.0, _anonymous_mib("VmHWM") - self._anonymous))
 
     def read(self) -> float | None:
         """MiB at the peak, warm-up laps apart where there are others; None where the system cannot tell."""
         counted = self._peaks[self._warm_up :] or self._peaks
         return max(0.0, max(counted)) if counted else None
+
+
+def _held_mib() -> float | None:
+    """What is handed out but for what compilers left; None where the system cannot tell."""
+    held = read_held_mib()
+    return None if held is None else held - read_compilers_mib()
 
 
 @functools.cache

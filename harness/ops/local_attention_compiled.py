@@ -9,7 +9,7 @@ the same way before they meet the values. Importing this module needs Numba.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,8 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.ops.local_attention_loops import attend_rows, search_rows
+from harness.api.held_memory import leave_out_compilers
 from harness.ops.local_attention_plain import Offsets, first_pixels, pixels
+
+with leave_out_compilers():
+    from harness.ops.local_attention_loops import attend_rows, search_rows
 
 ROWS = 4
 """Rows of queries that a thread takes at a time."""
@@ -52,7 +55,8 @@ def attend_compiled(
         *_windows(offsets, height, width, radius, dtype),
         *_windows(value_offsets, height, width, radius, dtype),
     ]
-    _share_out(list(range(height)), lambda rows: attend_rows(rows, *arrays, radius, attended.numpy()))
+    kind = (attend_rows, dtype)
+    _share_out(kind, list(range(height)), lambda rows: attend_rows(rows, *arrays, radius, attended.numpy()))
     return attended
 
 
@@ -72,7 +76,8 @@ def coarse_offsets_compiled(
     offsets = torch.empty(*query.shape[:2], 2, dtype=dtype)
     # Rows that look at the same rows of the key follow each other.
     rows = [row for phase in range(dilation) for row in range(phase, len(query), dilation)]
-    _share_out(rows, lambda some: search_rows(some, scaled, keys, dilation, radius, offsets.numpy()))
+    kind = (search_rows, dtype)
+    _share_out(kind, rows, lambda some: search_rows(some, scaled, keys, dilation, radius, offsets.numpy()))
     return offsets
 
 
@@ -120,11 +125,19 @@ def _windows(
     return places, _array(torch.cat(first)), _array(torch.cat(fraction))
 
 
-def _share_out(rows: list[int], work: Callable[[np.ndarray], None]) -> None:
-    """Do ``work`` on a few rows at a time, on as many threads as PyTorch has."""
+_ready: set[Hashable] = set()
+"""The loops that were called in this process before, each with its dtype."""
+
+
+def _share_out(kind: Hashable, rows: list[int], work: Callable[[np.ndarray], None]) -> None:
+    """Do ``work`` on a few rows at a time, on as many threads as PyTorch has; ``kind`` is what Numba compiles once."""
     parts = [np.array(rows[start : start + ROWS]) for start in range(0, len(rows), ROWS)]
+    if kind not in _ready:
+        with leave_out_compilers():
+            work(parts.pop(0))
+        _ready.add(kind)
     threads = min(torch.get_num_threads(), len(parts))
-    if threads == 1:
+    if threads <= 1:
         for part in parts:
             work(part)
         return

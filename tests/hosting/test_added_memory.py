@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from harness.api.contracts import Method
-from harness.hosting.added_memory import AddedMemory, Building, read_held_mib
+from harness.api.held_memory import leave_out_compilers, read_compilers_mib, read_held_mib
+from harness.hosting.added_memory import AddedMemory, Building
 from harness.planning.plan import resolve
 from harness.planning.request import Request
 from harness.running.runner import run
@@ -78,6 +79,22 @@ def test_laps_of_warm_up_count_for_what_they_leave_and_not_for_what_they_needed(
     lap(memory, lambda: block(4).numel())
     assert memory.read() == pytest.approx(8 + 4, abs=1)
     assert kept.numel() == 8 * MIB
+
+
+def test_what_compilers_leave_is_not_the_methods():
+    def compile_block():
+        with leave_out_compilers():
+            return block(48)
+
+    before = read_compilers_mib()
+    with Building() as building:
+        first = compile_block()
+        weights = block(16)
+    memory = AddedMemory(building.mib, warm_up=1)
+    kept = [first, weights, lap(memory, compile_block), lap(memory, lambda: block(8))]
+    assert memory.read() == pytest.approx(16 + 8, abs=2)
+    assert read_compilers_mib() - before == pytest.approx(96, abs=2)
+    assert len(kept) == 4
 
 
 def test_a_lap_beside_a_busy_reader_counts_when_it_needs_much_more():
