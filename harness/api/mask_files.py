@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 import struct
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from harness.api.dataclass import dataclass
-from harness.api.errors import DataError, IncompletePredictions
+from harness.api.errors import DataError
 from harness.api.mask_ids import find_ids
 from harness.api.mask_runs import MaskRuns, find_runs
 from harness.api.plain_files import read_head, read_plain
@@ -41,10 +40,10 @@ try:
 except ImportError:  # a platform without a wheel: zlib gives the same pixels, six and two times slower
     pass
 
-Mask = TypeVar("Mask", np.ndarray, MaskRuns)
-
 MAX_PIXELS = 1 << 26
 """A header that claims more pixels than this (8192 x 8192) is refused before anything is inflated."""
+SMALL = 1 << 15
+"""A file of fewer bytes may be kept from the look at its header: to open one takes longer than to read it."""
 MAX_BYTES = 2 * MAX_PIXELS
 """A file larger than this is no mask: it is not read."""
 LARGEST_IMAGE = 4 * MAX_PIXELS
@@ -138,6 +137,12 @@ def read_mask_header(path: Path) -> PngHeader:
     return _parse_header(path, _read_bytes(path, 33))
 
 
+def read_small_mask(path: Path) -> tuple[PngHeader, bytes | None]:
+    """The header as ``read_mask_header``, and what a reader may be given in place of reading a small file again."""
+    start = _read_bytes(path, SMALL)
+    return _parse_header(path, start), start if len(start) < SMALL else None
+
+
 def _inflate(path: Path, stream: bytes, size: int) -> bytes | bytearray:
     try:
         rows = _inflate_rows(stream, size)
@@ -179,9 +184,12 @@ def read_mask(path: Path | str, *, binary: bool = False) -> np.ndarray:
     return (ids != 0).astype(np.uint8) if binary else ids
 
 
-def read_runs(path: Path | str, *, binary: bool = False) -> MaskRuns:
-    """The mask that ``read_mask`` reads, as runs of one id; of most files they are found without its pixels."""
-    rows = _PngRows(path)
+def read_runs(path: Path | str, *, binary: bool = False, content: bytes | None = None) -> MaskRuns:
+    """The mask that ``read_mask`` reads, as runs of one id; of most files they are found without its pixels.
+
+    ``content`` are the file's bytes, where they are known.
+    """
+    rows = _PngRows(path, content)
     runs = find_runs(rows.table) if rows.table is not None and rows.header.bits == 8 else None
     if runs is None:
         runs = MaskRuns.of(rows.decode())
@@ -191,9 +199,9 @@ def read_runs(path: Path | str, *, binary: bool = False) -> MaskRuns:
 class _PngRows:
     """A mask PNG, checked and inflated; ``table`` holds its rows as they were coded, None of an interlaced one."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, content: bytes | None = None) -> None:
         self.path = path = path if isinstance(path, Path) else Path(path)
-        self._data = _read_bytes(path)
+        self._data = _read_bytes(path) if content is None else content
         self.header = _parse_header(path, self._data)
         stream = _pixel_stream(path, self._data)
         self.table: np.ndarray | None = None
@@ -357,36 +365,6 @@ def _check_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
         found = f"runs that add up to {int(runs.sum())}" if few else "a negative run, or one longer than the mask"
         raise DataError.at("a run-length code", found=found, expected=f"{height} x {width} = {height * width} pixels")
     return runs
-
-
-def read_prediction(path: Path, size: tuple[int, int], *, binary: bool = False) -> np.ndarray:
-    """Read one mask made elsewhere; IncompletePredictions where it is absent, DataError where its size is not ``size``.
-
-    ``size`` is (rows, columns) of the video's frames; ``binary`` and every other refusal are ``read_mask``'s.
-    """
-    return _read_of_size(path, size, functools.partial(read_mask, binary=binary))
-
-
-def read_predicted_runs(path: Path, size: tuple[int, int], *, binary: bool = False) -> MaskRuns:
-    """As ``read_prediction``, as runs of one id."""
-    return _read_of_size(path, size, functools.partial(read_runs, binary=binary))
-
-
-def _read_of_size(path: Path, size: tuple[int, int], read: Callable[[Path], Mask]) -> Mask:
-    try:
-        mask = read(path)
-    except DataError as error:
-        if path.is_file():
-            raise
-        raise IncompletePredictions(f"no mask {path}; expected one PNG for each scored frame of the video") from error
-    if mask.shape != size:
-        raise DataError.at(
-            path,
-            found=f"a mask of {mask.shape[0]} x {mask.shape[1]} (rows x columns)",
-            expected=f"{size[0]} x {size[1]} as the video's frames",
-            hint="resize the masks with nearest neighbour",
-        )
-    return mask
 
 
 def ids_in(mask: np.ndarray | MaskRuns) -> set[int]:

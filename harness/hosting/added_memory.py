@@ -27,12 +27,12 @@ class Building:
 
     def __enter__(self) -> Building:
         gc.collect()
-        self._before = _held_mib()
+        self._before = _read_own_mib()
         return self
 
     def __exit__(self, *exc: object) -> None:
         gc.collect()
-        after = _held_mib()
+        after = _read_own_mib()
         if after is not None and self._before is not None:
             self.mib = max(0.0, after - self._before)
 
@@ -65,7 +65,7 @@ class AddedMemory:
             return
         if quiet:
             allocator().malloc_trim(0)
-        held = (_held_mib() or 0.0) - kept / 2**20
+        held = (_read_own_mib() or 0.0) - kept / 2**20
         if self._before is None:
             self._before = held - self._built
         if quiet and self._after is not None:
@@ -78,7 +78,7 @@ class AddedMemory:
     def end(self) -> None:
         """The lap is over."""
         if _can_measure():
-            self._after = (_held_mib() or 0.0) - self._kept / 2**20 if self._is_quiet else None
+            self._after = (_read_own_mib() or 0.0) - self._kept / 2**20 if self._is_quiet else None
             self._peaks.append(self._held + max(0.0, _anonymous_mib("VmHWM") - self._anonymous))
 
     def read(self) -> float | None:
@@ -87,7 +87,7 @@ class AddedMemory:
         return max(0.0, max(counted)) if counted else None
 
 
-def _held_mib() -> float | None:
+def _read_own_mib() -> float | None:
     """What is handed out but for what compilers left; None where the system cannot tell."""
     held = read_held_mib()
     return None if held is None else held - read_compilers_mib()

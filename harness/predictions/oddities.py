@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from harness.api.errors import DataError
 from harness.api.file_names import find_alike, is_left_behind, natural_key, spelling_key
@@ -62,10 +62,10 @@ def _tell_shift(shift: int) -> Oddity:
 def _stems_in(folder: Path) -> list[str]:
     """The names, without ending, of the PNGs of a folder."""
     try:
-        names = [PurePath(name) for name in os.listdir(folder) if not is_left_behind(name)]
+        names = [os.path.splitext(name) for name in os.listdir(folder) if not is_left_behind(name)]
     except OSError:
         return []
-    return [name.stem for name in names if name.suffix.lower() == ".png"]
+    return [stem for stem, ending in names if ending.lower() == ".png"]
 
 
 def _strange_folders(folder: Path, trial: Trial) -> list[Oddity]:

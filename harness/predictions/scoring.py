@@ -5,6 +5,7 @@ No torch, no frames, no method: what ``harness score`` does for PNGs and results
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from harness.api.contracts import Benchmark, Rule
 from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
 from harness.api.file_names import find_alike
-from harness.api.mask_files import read_mask_header
+from harness.api.mask_files import PngHeader, read_small_mask
 from harness.api.oddities import some
 from harness.api.records import PluginInfo, RunRecord, VideoResult, WeightsInfo
 from harness.api.tasks import TASKS, Task
@@ -38,6 +39,8 @@ SUBSET_HINT = "add what is missing, or score a subset with --videos NAME,NAME (a
 WORTH_THREADS = 1 << 19
 """Pixels of a frame from which a second thread shortens a score: below, Python between the loops takes as long as
 they do, and threads wait for each other (docs/metrics.md)."""
+MOST_KEPT = 1 << 25
+"""Bytes of masks that are kept from the look at their headers until they are scored."""
 MADE_ELSEWHERE = "replay"
 """What a record calls the method whose masks came as files; ``harness leaderboard add --name`` says what made them."""
 
@@ -184,7 +187,8 @@ def _evaluate_all(evaluate: Evaluate, samples: Sequence[Sample], workers: int) -
 def _mask_evaluator(trial: Trial, folder: Path, catalog: Catalog, on_note: OnNote, oddities: Oddities) -> Evaluate:
     rule = trial.rule
     metrics = metrics_of(rule, catalog, "masks")
-    found_of = look_over(folder, trial.samples, lambda masks: _list_frames(masks, rule), rule=rule)
+    frames_of = functools.partial(_list_frames, rule=rule)
+    found_of = look_over(folder, trial.samples, frames_of, rule=rule, most_kept=MOST_KEPT if take_runs(metrics) else 0)
     for video, oddity in find_oddities(folder, trial):
         oddities.add(video, [oddity])
 
@@ -253,11 +257,13 @@ def look_over(
     *,
     rule: Rule | None = None,
     hint: str = SUBSET_HINT,
+    most_kept: int = 0,
 ) -> dict[str, VideoMasks]:
     """The masks of every video, checked by their headers alone: each frame asked for is there and of the right size.
 
     Raises IncompletePredictions that counts what is missing and names the first few, or DataError for the first file
-    that is no id map or has another size. ``rule``: objects that it takes one by one are asked for one by one.
+    that is no id map or has another size. ``rule``: objects that it takes one by one are asked for one by one. Of
+    ``most_kept`` bytes at most the whole content is kept, for ``VideoMasks.read_runs``.
     """
     if not folder.is_dir():
         raise DataError.at(
@@ -267,11 +273,15 @@ def look_over(
             hint="give a folder of masks, a zip of it, or the folder of a run",
         )
     found = {sample.name: VideoMasks.find(folder, sample) for sample in samples}
-    wanted = [(masks.sample, path) for masks in found.values() for path in _list_wanted(masks, frames_of, rule)]
+    wanted = [(masks, path) for masks in found.values() for path in _list_wanted(masks, frames_of, rule)]
     missing, odd = [], None
-    for sample, path in wanted:
+    for masks, path in wanted:
         try:
-            _check_header(path, sample)
+            header, content = read_small_mask(path)
+            _check_size(path, header, masks.sample)
+            if content is not None and len(content) <= most_kept and not masks.objects:
+                masks.contents[path] = content
+                most_kept -= len(content)
         except DataError as error:
             if not path.is_file():
                 missing.append(path)
@@ -283,8 +293,7 @@ def look_over(
     return found
 
 
-def _check_header(path: Path, sample: Sample) -> None:
-    header = read_mask_header(path)
+def _check_size(path: Path, header: PngHeader, sample: Sample) -> None:
     if (header.height, header.width) != (sample.height, sample.width):
         raise DataError.at(
             path,

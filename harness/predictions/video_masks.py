@@ -12,9 +12,9 @@ import numpy as np
 from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
 from harness.api.file_names import find_alike
-from harness.api.mask_files import read_predicted_runs, read_prediction
 from harness.api.mask_runs import MaskRuns
 from harness.api.object_folders import find_object_folders, merge_objects
+from harness.api.predicted_masks import read_predicted_runs, read_prediction
 from harness.api.video import Sample
 
 
@@ -31,6 +31,8 @@ class VideoMasks:
     begins: Mapping[int, int]
     _entries: frozenset[str] = frozenset()
     """Of the place, as they were when it was looked at: asking for each costs as much as reading it."""
+    contents: dict[Path, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Of small files that were looked at before: what ``read_runs`` takes, once, in place of opening them again."""
     _paths: dict[int, list[Path]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -86,7 +88,8 @@ class VideoMasks:
     def read_runs(self, frame: int, *, binary: bool = False) -> MaskRuns:
         """``read`` as runs of one id."""
         if not self.objects:
-            return read_predicted_runs(self.where(frame), (self.sample.height, self.sample.width), binary=binary)
+            path, size = self.where(frame), (self.sample.height, self.sample.width)
+            return read_predicted_runs(path, size, binary=binary, content=self.contents.pop(path, None))
         return MaskRuns.of(self.read(frame, binary=binary))
 
     def read_object(self, number: int, name: str) -> np.ndarray:

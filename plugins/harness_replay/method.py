@@ -9,7 +9,7 @@ import torch
 
 from harness import DataError, Prompts, Tracks, Video
 from harness.api.errors import IncompletePredictions
-from harness.api.mask_files import read_prediction
+from harness.api.predicted_masks import read_prediction
 from harness.api.track_json import read_tracks
 from harness_replay.config import ReplayConfig
 

@@ -11,8 +11,9 @@ from PIL import Image
 
 from harness.api import mask_runs
 from harness.api.errors import DataError, IncompletePredictions
-from harness.api.mask_files import ids_in, read_mask, read_predicted_runs, read_runs, write_mask
+from harness.api.mask_files import ids_in, read_mask, read_runs, read_small_mask, write_mask
 from harness.api.mask_runs import MaskRuns, find_runs
+from harness.api.predicted_masks import read_predicted_runs
 from harness.api.true_runs import TruthReader, read_true_runs
 from harness.guarded import guard
 
@@ -144,6 +145,23 @@ def test_what_is_refused_as_pixels_is_refused_as_runs(tmp_path):
         read_predicted_runs(path, (30, 20))
     with pytest.raises(IncompletePredictions, match="no mask"):
         read_predicted_runs(tmp_path / "other.png", (20, 30))
+
+
+def test_a_small_file_is_read_once_for_its_header_and_its_runs(tmp_path):
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    write_mask(small, id_map(20, 30, 3, 9, 2))
+    write_mask(large, id_map(200, 300, 255, 1, 2))
+    header, content = read_small_mask(small)
+    expected = read_runs(small)
+    small.unlink()
+    assert (header.height, header.width) == (20, 30)
+    assert (draw_again(read_runs(small, content=content)) == draw_again(expected)).all()
+    assert (draw_again(read_predicted_runs(small, (20, 30), content=content)) == draw_again(expected)).all()
+    header, content = read_small_mask(large)
+    assert (header.width, content) == (300, None)
+    large.write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match="not a PNG"):
+        read_small_mask(large)
 
 
 @pytest.mark.parametrize(

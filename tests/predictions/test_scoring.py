@@ -142,3 +142,17 @@ def _note_kinds(given, add=JFMeasurement.add):
         add(self, frame, prediction, truth)
 
     return add_noting
+
+
+def test_small_masks_are_kept_from_the_look_at_them_once_and_within_a_limit(tmp_path):
+    (tmp_path / "shot").mkdir()
+    for name in "abcde":
+        write_mask(tmp_path / "shot" / f"{name}.png", np.full((4, 6), ord(name), np.uint8))
+    size = (tmp_path / "shot" / "a.png").stat().st_size
+    masks = look_over(tmp_path, [video()], lambda masks: range(5), most_kept=2 * size + 1)["shot"]
+    for path in (tmp_path / "shot").iterdir():
+        path.unlink()
+    assert [masks.read_runs(frame).ids for frame in (0, 1)] == [(ord("a"),), (ord("b"),)]
+    for frame in (0, 2):
+        with pytest.raises(IncompletePredictions, match="no mask"):
+            masks.read_runs(frame)

@@ -95,18 +95,6 @@ def test_a_method_that_changes_the_working_directory_moves_no_result(tmp_path, t
     assert list((tmp_path / "away").iterdir()) == []
 
 
-def test_a_run_of_fewer_videos_does_not_take_the_place_of_one_of_more(tmp_path, tests_tools):
-    run_tiny(tmp_path, tests_tools, card(), limit=1)
-    whole = run_tiny(tmp_path, tests_tools, card())  # more of the same run: it goes on
-    with pytest.raises(UsageError, match="holds the record of a run with first, which this one leaves out") as refused:
-        run_tiny(tmp_path, tests_tools, card(), videos=("second",))
-    assert "--resume never" in refused.value.hint
-    assert read_record(tmp_path / "run/record.json") == whole
-    (tmp_path / "run/record.json").unlink()  # one that was killed holds no record yet
-    assert run_tiny(tmp_path, tests_tools, card(), videos=("second",)).reused == ["second"]
-    assert run_tiny(tmp_path, tests_tools, card(), limit=1, fresh=True).benchmark.videos_done == 1
-
-
 def test_changed_data_are_not_reused(tmp_path, tests_tools):
     run_tiny(tmp_path, tests_tools, card())
     samples = [tests_tools.tiny_sample("first", digest=lambda: "f" * 64), tests_tools.tiny_sample("second")]

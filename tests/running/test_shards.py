@@ -64,6 +64,25 @@ def test_a_merge_that_was_killed_goes_on(runs, tmp_path):
     assert harness.merge(folders, tmp_path / "all").record.scores == whole.record.scores
 
 
+def test_a_run_of_fewer_videos_does_not_take_the_place_of_one_of_more(runs, tmp_path):
+    out = shutil.copytree(runs[0] / "whole", tmp_path / "whole")
+    before = (out / "record.json").read_bytes()
+    with pytest.raises(
+        UsageError, match=r"holds the record of a run with .* more, which this one leaves out"
+    ) as refused:
+        harness.run(**ASKED, limit=1, out=out)
+    assert "--resume never" in refused.value.hint
+    assert (out / "record.json").read_bytes() == before
+    (out / "record.json").unlink()  # one that was killed holds no record yet
+    part = harness.run(**ASKED, limit=1, out=out).record
+    assert [row.video for row in part.videos] == part.reused
+    assert len(part.reused) == 1
+    for path in (out / "videos").iterdir():
+        if path.stem not in part.reused:
+            path.unlink()
+    assert len(harness.run(**ASKED, limit=2, out=out).record.videos) == 2  # more of the same run: it goes on
+
+
 def test_a_shard_is_not_merged_into_its_own_folder(shards):
     before = files_of(shards[1])
     with pytest.raises(UsageError, match="is the folder of a shard"):
