@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.api.contracts import YOUTUBE_VIS, YOUTUBE_VOS_OBJECTS, Benchmark
 from harness.api.errors import DataError
 from harness.api.file_names import natural_key
 from harness.api.hookspecs import hookimpl
-from harness.api.mask_files import ids_in, read_mask
+from harness.api.mask_files import read_runs
 from harness.api.video import Sample
 from harness.datasets import youtube_vis, youtube_vos
 from harness.datasets.files import VOID, absent, list_folder, list_images, open_all, open_root
@@ -77,9 +76,11 @@ def _folders_of(folder: Path) -> list[str]:
 
 def _look_for_entrances(folder: Path, name: str) -> list[Entrance]:
     """The objects of a video as its masks show them: each enters where its id is first seen."""
+    from concurrent.futures import ThreadPoolExecutor  # every command imports this file, few get here
+
     masks = list_images(folder, (".png",), f"the masks of {name!r}")
     with ThreadPoolExecutor() as pool:
-        seen = list(pool.map(lambda path: ids_in(read_mask(path)) - {0, VOID}, masks.values()))
+        seen = list(pool.map(lambda path: set(read_runs(path).ids) - {0, VOID}, masks.values()))
     frames: dict[int, list[str]] = {}
     for stem, ids in zip(masks, seen, strict=True):
         for id_ in sorted(ids):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -69,6 +68,8 @@ def _parse(name: str, kind: type, override: str) -> tuple[str, Any]:
 
 
 def _coerce(method: str, key: str, text: str, wanted: Any) -> Any:
+    import tomllib  # every command imports this file, few set a constant
+
     try:
         value = tomllib.loads(f"v = {text}")["v"]
     except (ValueError, RecursionError):  # not TOML, a number of 5000 digits, lists in lists without end

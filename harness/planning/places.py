@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +53,8 @@ def read_data_roots(benchmarks: Iterable[str]) -> DataRoots | None:
 
     ``benchmarks`` are the names that it may speak of. Whether a folder is there is looked at when it is used.
     """
+    import tomllib  # every command imports this file, few read another
+
     file = config_file()
     if file is None:
         return None
