@@ -12,7 +12,7 @@ import click
 from harness.api.errors import EnvironmentProblem, HarnessError, MethodFailed, UsageError
 from harness.api.foreign import describe_error, hear_interrupts
 from harness.cli import completion
-from harness.cli.answer import set_apart
+from harness.cli.answer import end_answer, set_apart
 from harness.cli.loading import keep_for_good
 from harness.cli.streams import streams_held
 from harness.cli.terminal import say
@@ -85,11 +85,13 @@ def root(ctx: click.Context, debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code (see docs/commands.md)."""
-    if arguments is None and completion.is_asked():
+    is_a_process = arguments is None
+    if is_a_process and completion.is_asked():
         sys.exit(completion.answer_shell(root))
-    arguments = sys.argv[1:] if arguments is None else arguments
     with streams_held(), hear_interrupts(signal.SIGTERM, signal.SIGHUP) as heard:
-        code = _answer(arguments)
+        code = _answer(sys.argv[1:] if arguments is None else arguments)
+    if is_a_process:
+        end_answer()
     sys.exit(128 + heard[0] if heard and code == INTERRUPTED else code)
 
 

@@ -61,6 +61,18 @@ def answer_apart() -> Iterator[Any]:
             sys.stdout = before
 
 
+def end_answer() -> None:
+    """The answer is given: what still runs in this process, threads and what waits for its end, has standard error."""
+    try:
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):  # closed by the shell, or a full disk, which Python tells at its end
+        return
+    if _descriptor_of(sys.stdout) == 1:
+        with contextlib.suppress(OSError):
+            os.dup2(2, 1)
+    sys.stdout = sys.stderr
+
+
 @contextmanager
 def _own_descriptor(stream: Any) -> Iterator[Any]:
     """The same place under a descriptor that nobody else knows; the stream itself where it is not descriptor 1."""

@@ -18,7 +18,7 @@ from harness.files import name_refusals
 TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 LONGEST_NAME = 30
 """So that the lines of the files written stay below 120 characters."""
-_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Names:
 
 
 def names_of(asked: str) -> Names:
-    """Check the name a user typed; a leading ``vos-`` is no part of it.
+    """Check the name a user typed; a leading ``vos-`` is no part of it, and an underscore is taken for a dash.
 
-    >>> names_of("vos-flow-cut").package
-    'vos_flow_cut'
+    >>> names_of("vos-flow-cut").package, names_of("flow_cut").name
+    ('vos_flow_cut', 'flow-cut')
     """
-    name = asked.removeprefix("vos-").removeprefix("vos_")
+    name = asked.replace("_", "-").removeprefix("vos-")
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         guess = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789")[:LONGEST_NAME].rstrip("-")
         raise UsageError(

@@ -8,14 +8,21 @@ import sys
 import pytest
 
 PLUGIN = """
-import os, sys
+import atexit, os, sys, threading
 from harness import Method, hookimpl
+
+def print_late():
+    threading.main_thread().join()
+    print("NOISE", flush=True)
 
 DEEDS = {
     "print": lambda: print("NOISE", flush=True),
     "print past sys.stdout": lambda: sys.__stdout__.write("NOISE"),
     "write below Python": lambda: os.write(1, b"NOISE"),
     "let a child write": lambda: os.system("echo NOISE"),
+    "print at the end": lambda: atexit.register(print, "NOISE"),
+    "write below Python at the end": lambda: atexit.register(os.write, 1, b"NOISE"),
+    "print from a thread that goes on": lambda: threading.Thread(target=print_late).start(),
     "close": lambda: sys.stdout.close(),
     "close both": lambda: (sys.stdout.close(), sys.stderr.close()),
     "close the descriptor": lambda: os.close(1),
@@ -55,7 +62,11 @@ def call(site, deed, *arguments):
 RUN = ("run", "--plugin", "noisy", "--bench", "mini-small", "--limit", "1", "--threads", "1", "--out", "run")
 
 
-@pytest.mark.parametrize("deed", ["print", "print past sys.stdout", "write below Python", "let a child write"])
+NOISES = ("print", "print past sys.stdout", "write below Python", "let a child write")
+LATE_NOISES = ("print at the end", "write below Python at the end", "print from a thread that goes on")
+
+
+@pytest.mark.parametrize("deed", [*NOISES, *LATE_NOISES])
 def test_what_a_method_prints_is_on_standard_error(site, deed):
     ended = call(site, deed, *RUN, "--json")
     assert ended.returncode == 0, ended.stderr
