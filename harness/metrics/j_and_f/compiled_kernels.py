@@ -176,9 +176,12 @@ def _mark_boundary(pixels, box, width, edge, edge_box):
 @LOOPS.inner
 @no_type_check
 def _widen(within, width, wanted):
-    """Bits that were grown to both sides by ``width``, grown by ``wanted``; what leaves the word is lost."""
+    """Bits that were grown to both sides by ``width``, grown by ``wanted``; what leaves the word is lost.
+
+    A bit at the word's edge has grown to one side only, so a step is no longer than that side and the bit itself.
+    """
     while width < wanted:
-        step = min(wanted - width, 2 * width + 1)
+        step = min(wanted - width, width + 1)
         within |= (within << np.uint64(step)) | (within >> np.uint64(step))
         width += step
     return within

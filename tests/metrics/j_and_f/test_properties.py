@@ -12,7 +12,7 @@ from harness.api.contracts import DAVIS_2017, DAVIS_2017_UNSUPERVISED, VOS_BENCH
 from harness.api.mask_runs import MaskRuns
 from harness.api.records import VideoScores
 from harness.api.video import Sample
-from harness.metrics.j_and_f import JAndF
+from harness.metrics.j_and_f import JAndF, compiled_counter, pair_counts
 from harness.metrics.j_and_f.compiled_counter import CompiledCounter
 from harness.metrics.j_and_f.pair_counts import PlainCounter, Slots
 
@@ -145,6 +145,27 @@ def test_compiled_counts_equal_plain_counts_at_the_limits(height, width, objects
     maps[0, :, 90:] = 0
     slots = Slots(identity_slots(objects), identity_slots(objects), objects, objects)
     check_counts(*maps, slots, crossed=False)
+
+
+OF_480_TO_2160_LINES = (8, 9, 12, 18, 24, 36)
+EVERY_RADIUS = [
+    pytest.param(radius, marks=() if radius in OF_480_TO_2160_LINES else pytest.mark.slow) for radius in range(1, 64)
+]
+
+
+@pytest.mark.parametrize("radius", EVERY_RADIUS)
+def test_a_boundary_at_any_edge_grows_without_a_gap(radius, monkeypatch):
+    for module in (compiled_counter, pair_counts):
+        monkeypatch.setattr(module, "boundary_radius", lambda height, width: radius)
+    height, width = 2 * radius + 9, 128 + 2 * radius
+    truth = np.ones((height, width), np.uint8)
+    truth[::3] = 2  # boundaries everywhere: each row and column that was grown into counts
+    slots = Slots(identity_slots(2), identity_slots(2), 2, 2)
+    for y in (0, height // 2, height - 1):
+        for x in (0, 1, 62, 63, 64, 65, width - 2, width - 1):
+            prediction = np.zeros((height, width), np.uint8)
+            prediction[y, x] = 1
+            check_counts(prediction, truth, slots, crossed=True)
 
 
 def test_one_counter_serves_frames_of_changing_size_and_number_of_objects():
