@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,21 +42,36 @@ def read_held_mib() -> float | None:
     return (found.uordblks + found.hblkhd) / 2**20
 
 
-_by_compilers: list[float] = []
+class _Compilers:
+    """How much they left in this process, and how many are at work now."""
+
+    mib = 0.0
+    at_work = 0
+    changes = threading.Lock()
 
 
 @contextmanager
 def leave_out_compilers() -> Iterator[None]:
-    """Inside, code is compiled or loaded that stays as long as the process: what this leaves is no method's memory."""
+    """Inside, code is compiled or loaded that stays as long as the process: what this leaves is no method's memory.
+
+    One inside another counts once. What other threads take meanwhile counts too: no method may be at work there.
+    """
+    with _Compilers.changes:
+        _Compilers.at_work += 1
+        is_first = _Compilers.at_work == 1
     gc.collect()
     before = read_held_mib()
-    yield
-    gc.collect()
-    after = read_held_mib()
-    if before is not None and after is not None:
-        _by_compilers.append(max(0.0, after - before))
+    try:
+        yield
+    finally:
+        gc.collect()
+        after = read_held_mib()
+        with _Compilers.changes:
+            _Compilers.at_work -= 1
+            if is_first and before is not None and after is not None:
+                _Compilers.mib += max(0.0, after - before)
 
 
 def read_compilers_mib() -> float:
     """MiB that compilers, and what they made, have left in this process."""
-    return sum(_by_compilers)
+    return _Compilers.mib

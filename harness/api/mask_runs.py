@@ -28,11 +28,16 @@ class MaskRuns:
     _pixels: np.ndarray | None = None
 
     def __init__(self, shape: tuple[int, int], starts: np.ndarray, values: np.ndarray) -> None:
-        size = shape[0] * shape[1]
+        height, width = shape
+        if not (height > 0 and width > 0 and height * width < 1 << 31):
+            raise ValueError(f"found runs of {shape}, expected two positive numbers of fewer than 2^31 pixels")
+        starts, values = starts.copy(), values.copy()
         are_typed = starts.dtype == np.int32 and values.dtype == np.uint8 and starts.shape == (values.size + 1,)
-        if not are_typed or starts[0] != 0 or starts[-1] != size or (np.diff(starts) < 1).any():
-            raise ValueError(f"runs of {shape} begin at 0, int32 and rising, end at {size}; each has a uint8 value")
-        self._take(shape, starts, values)
+        ends = are_typed and (starts[0], starts[-1]) == (0, height * width)
+        if not ends or (starts[1:] <= starts[:-1]).any():
+            expected = f"rising int32 from 0 to {height * width}, and a uint8 value for each but the last"
+            raise ValueError(f"found runs of {shape} that make no map, expected {expected}")
+        self._take((int(height), int(width)), starts, values)
 
     def _take(self, shape: tuple[int, int], starts: np.ndarray, values: np.ndarray) -> MaskRuns:
         self.shape, self.starts, self.values = shape, starts, values
@@ -64,6 +69,7 @@ class MaskRuns:
         """The (H, W) uint8 id map, not to be written to."""
         if self._pixels is None:
             self._pixels = np.repeat(self.values, np.diff(self.starts)).reshape(self.shape)
+            self._pixels.flags.writeable = False
         return self._pixels
 
     def binarise(self) -> MaskRuns:

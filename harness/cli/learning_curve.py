@@ -116,9 +116,10 @@ def _default_folder(plan: Any) -> Path:
 
 def _write(curve: Any, folder: Path) -> None:
     from harness.files import write_atomically
+    from harness.learning_curve.curve import CURVE
     from harness.learning_curve.picture import draw
 
-    write_atomically(folder / "curve.json", json.dumps(curve.to_json(), indent=1).encode())
+    write_atomically(folder / CURVE, json.dumps(curve.to_json(), indent=1).encode())
     draw(folder / "curve.png", curve, _title(curve))
     say(f"{len(curve.videos)} videos done: {folder / 'curve.png'}", err=True)
 

@@ -156,7 +156,11 @@ def refuse_other_curve(folder: Path, plan: Plan) -> None:
     refuse_foreign_files(folder, CURVE, "learning curve")
     if not (folder / CURVE).exists():
         return
-    before, now = read_json(folder / CURVE, "a learning curve"), json.loads(json.dumps(_facts_of(plan)))
-    differs = [key for key in now if not isinstance(before, dict) or before.get(key) != now[key]]
+    found, now = read_json(folder / CURVE, "a learning curve"), _facts_of(plan)
+    before = found if isinstance(found, dict) else {}
+    differs = [key for key in now if json.dumps(before.get(key)) != json.dumps(now[key])]
+    videos = before.get("videos")
+    if isinstance(videos, dict) and set(videos) - {sample.name for sample in plan.samples}:
+        differs.append("videos")
     if differs:
         raise UsageError(f"{folder} holds another curve: {', '.join(differs)} differ", hint="choose another --out")

@@ -15,7 +15,7 @@ from harness.api.contracts import Benchmark, Rule
 from harness.api.dataclass import dataclass
 from harness.api.errors import DataError, HarnessError, IncompletePredictions, UsageError
 from harness.api.file_names import find_alike
-from harness.api.mask_files import PngHeader, read_small_mask
+from harness.api.mask_files import PngHeader, read_mask_header, read_small_mask
 from harness.api.oddities import some
 from harness.api.records import PluginInfo, RunRecord, VideoResult, WeightsInfo
 from harness.api.tasks import TASKS, Task
@@ -273,13 +273,13 @@ def look_over(
             hint="give a folder of masks, a zip of it, or the folder of a run",
         )
     found = {sample.name: VideoMasks.find(folder, sample) for sample in samples}
-    wanted = [(masks, path) for masks in found.values() for path in _list_wanted(masks, frames_of, rule)]
+    wanted = [(masks, *one) for masks in found.values() for one in _list_wanted(masks, frames_of, rule)]
     missing, odd = [], None
-    for masks, path in wanted:
+    for masks, path, is_map in wanted:
         try:
-            header, content = read_small_mask(path)
+            header, content = read_small_mask(path) if is_map and most_kept else (read_mask_header(path), None)
             _check_size(path, header, masks.sample)
-            if content is not None and len(content) <= most_kept and not masks.objects:
+            if content is not None and len(content) <= most_kept:
                 masks.contents[path] = content
                 most_kept -= len(content)
         except DataError as error:
@@ -305,13 +305,14 @@ def _check_size(path: Path, header: PngHeader, sample: Sample) -> None:
 
 def _list_wanted(
     masks: VideoMasks, frames_of: Callable[[VideoMasks], Iterable[int]], rule: Rule | None
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, bool]]:
+    """The files that are needed, and whether each is the id map of a frame, read once as a whole."""
     apart = {} if rule is None else objects_of(masks.sample, rule)
     for number, one in apart.items():
         frames = () if rule is None else list_scored_frames(one, rule)
-        yield from (masks.path_of_object(number, one.frame_names[frame]) for frame in frames)
+        yield from ((masks.path_of_object(number, one.frame_names[frame]), False) for frame in frames)
     for frame in () if apart else frames_of(masks):
-        yield from masks.list_paths(frame)
+        yield from ((path, not masks.objects) for path in masks.list_paths(frame))
 
 
 def list_scored_frames(sample: Sample, rule: Rule) -> Sequence[int]:

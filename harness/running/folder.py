@@ -88,19 +88,23 @@ class RunFolder(HeldFolder):
         for name in _FOLDERS:
             refuse_links(*((self.path / name).iterdir() if (self.path / name).is_dir() else ()))
 
-    def claim(self, parts: Mapping[str, Any], *, fresh: bool, elsewhere: bool = False) -> str:
+    def claim(
+        self, parts: Mapping[str, Any], *, fresh: bool, elsewhere: bool = False, videos: Collection[str] | None = None
+    ) -> str:
         """Make the folder this run's: write ``plan.json``, or check that the one there says the same.
 
         ``fresh`` throws earlier results away first, and so does a replay: the masks it shows may have changed, which no
         key tells. Anything that differs, and a folder with files that no run left there, is a UsageError naming it; but
         ``elsewhere`` lets MACHINE_PARTS differ. The results there are then this run's, without their clocks; returns
-        what was done, in words.
+        what was done, in words. Refused as well is a record of others than these ``videos``: its place would be taken.
         """
         told = ""
         if fresh:
             refuse_foreign_files(self.path, self._plan.name, "run")
         else:
             before = self._read_same_plan(parts, may_differ=MACHINE_PARTS if elsewhere else ())
+            if videos is not None:
+                self._refuse_fewer(videos)
             told = self._drop_clocks(before, parts) if before else ""
         if fresh or _is_replay(parts):
             self.clear()
@@ -122,8 +126,7 @@ class RunFolder(HeldFolder):
         changes = "; ".join(f"{key}: there {before.get(key)!r}, now {parts.get(key)!r}" for key in differs)
         return f"masks and scores of {kept} videos are kept, their clocks are dropped ({changes})"
 
-    def refuse_fewer(self, videos: Collection[str]) -> None:
-        """Raise UsageError where the record here is of videos that are not among these: another would replace it."""
+    def _refuse_fewer(self, videos: Collection[str]) -> None:
         if not (self.path / "record.json").is_file():
             return
         others = sorted({path.stem for path in (self.path / "videos").glob("[!.]*.json")} - set(videos))

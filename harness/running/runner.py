@@ -63,9 +63,9 @@ def run(
     with RunFolder(out) as folder:
         with tell_if_slow(lambda: "hashing code and the files of providers", on_note):
             parts = plan.key_parts
-        if told := folder.claim(parts, fresh=fresh, elsewhere=elsewhere):
+        videos = [sample.name for sample in plan.samples]
+        if told := folder.claim(parts, fresh=fresh, elsewhere=elsewhere, videos=videos):
             on_note(told)
-        folder.refuse_fewer([sample.name for sample in plan.samples])
         if plan.request.shard is not None:
             note_shard(folder.path, plan.request)
         for sample in plan.samples:

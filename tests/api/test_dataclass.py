@@ -1,5 +1,6 @@
 """Our dataclasses compare, hash and print as those of the standard library do."""
 
+import abc
 import copy
 import dataclasses
 import math
@@ -93,6 +94,47 @@ def test_they_print_compare_and_hash_alike():
     assert [try_hash(ours[place]) for place in by_place] == [try_hash(theirs[place]) for place in by_place]
     assert OURS[3]() != THEIRS[3]()
     assert OURS[0](1) != 1
+
+
+def test_a_class_below_compares_by_the_fields_of_the_one_above_as_the_library_has_it():
+    for decorate in (dataclass, dataclasses.dataclass):
+
+        @decorate(frozen=True)
+        class Above:
+            x: int
+
+        @dataclasses.dataclass(frozen=True, eq=False, repr=False)
+        class Below(Above):
+            y: list
+
+        assert Below(1, [1]) == Below(1, [2])
+        assert hash(Below(1, [1])) == hash((1,))
+        assert repr(Below(1, [1])).endswith("Below(x=1)")
+
+
+def test_other_options_are_taken_or_refused_by_name():
+    @dataclass(repr=False, kw_only=True)
+    class Quiet:
+        x: int
+
+    assert "object at" in repr(Quiet(x=1))
+    for name in ("order", "unsafe_hash"):
+        with pytest.raises(TypeError, match=f"has {name}"):
+            dataclass(**{name: True})
+
+
+def test_an_abstract_comparison_is_given():
+    class Abstract(abc.ABC):
+        @abc.abstractmethod
+        def __eq__(self, other): ...
+
+        __hash__ = None
+
+    @dataclass
+    class Given(Abstract):
+        x: int
+
+    assert Given(1) == Given(1)
 
 
 def test_one_that_holds_itself_is_printed():

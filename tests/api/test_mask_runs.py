@@ -166,14 +166,40 @@ def test_a_small_file_is_read_once_for_its_header_and_its_runs(tmp_path):
 
 @pytest.mark.parametrize(
     ("starts", "values"),
-    [([0, 3, 6], [1]), ([1, 3, 6], [1, 2]), ([0, 3, 5], [1, 2]), ([0, 4, 4, 6], [1, 2, 3]), ([0, 9, 6], [1, 2])],
-    ids=["a value too few", "not from the first pixel", "not to the last", "an empty run", "beyond the end"],
+    [
+        ([0, 3, 6], [1]),
+        ([1, 3, 6], [1, 2]),
+        ([0, 3, 5], [1, 2]),
+        ([0, 4, 4, 6], [1, 2, 3]),
+        ([0, 9, 6], [1, 2]),
+        ([0, 2**31 - 1, -(2**31) + 7, 6], [1, 1, 1]),
+    ],
+    ids=[
+        "a value too few",
+        "not from 0",
+        "not to the end",
+        "an empty run",
+        "beyond the end",
+        "differences wrap around",
+    ],
 )
 def test_runs_that_make_no_map_are_refused(starts, values):
-    with pytest.raises(ValueError, match="begin at 0"):
+    with pytest.raises(ValueError, match="that make no map"):
         MaskRuns((2, 3), np.array(starts, np.int32), np.array(values, np.uint8))
-    with pytest.raises(ValueError, match="begin at 0"):
+
+
+def test_runs_of_another_type_or_of_no_shape_are_refused_and_others_are_the_callers_no_more():
+    with pytest.raises(ValueError, match="that make no map"):
         MaskRuns((2, 3), np.array([0, 6], np.int64), np.array([1], np.uint8))
+    for shape in ((-2, -3), (2, 3, 1), (0, 0), (1 << 16, 1 << 15)):
+        with pytest.raises(ValueError):
+            MaskRuns(shape, np.array([0, 6], np.int32), np.array([1], np.uint8))
+    starts, values = np.array([0, 2, 6], np.int32), np.array([1, 2], np.uint8)
+    runs = MaskRuns((2, 3), starts, values)
+    starts[1] = values[0] = 5
+    assert runs.decode().tolist() == [[1, 1, 2], [2, 2, 2]]
+    with pytest.raises(ValueError, match="read-only"):
+        runs.decode()[0, 0] = 9
 
 
 def test_a_truth_gives_its_runs_only_as_long_as_nobody_puts_another_in_its_place(tests_tools):

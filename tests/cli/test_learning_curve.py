@@ -104,8 +104,12 @@ def test_a_curve_takes_the_place_of_nothing_else(installed, capsys, tmp_path):
     before = (tmp_path / "curve" / "curve.json").read_bytes()
     code, _, err = harness(capsys, *asked, "--limit", 1, "--out", tmp_path / "curve")
     assert code == 2
-    assert "holds another curve: partial differ" in err
+    assert "holds another curve: partial, videos differ" in err
     assert (tmp_path / "curve" / "curve.json").read_bytes() == before
+    for video, expected in (("one", 0), ("two", 2)):
+        code, _, err = harness(capsys, *asked, "--videos", video, "--out", tmp_path / "part")
+        assert code == expected
+    assert "holds another curve: videos differ" in err
 
 
 @pytest.mark.parametrize(

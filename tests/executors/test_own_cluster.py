@@ -57,6 +57,20 @@ def test_what_carries_the_mark_is_ended_with_all_below_it_and_nothing_else(begin
 
 
 @needs_proc
+def test_a_parent_is_ended_before_its_child(monkeypatch):
+    mark = f"1-2-{secrets.randbits(32)}"
+    command = ["/bin/sh", "-c", "sleep 600 & echo $!; wait"]
+    above = subprocess.Popen(command, env={**os.environ, keeper.MARK: mark}, stdout=subprocess.PIPE)
+    below = int(above.stdout.readline())
+    kill, ended = os.kill, []
+    monkeypatch.setattr(os, "kill", lambda process, number: (ended.append(process), kill(process, number)))
+    keeper.end_marked(mark)
+    above.wait()
+    above.stdout.close()
+    assert ended[:2] == [above.pid, below]
+
+
+@needs_proc
 def test_remains_of_a_run_that_is_no_more_are_ended_and_those_of_one_that_runs_or_of_elsewhere_are_not(begin):
     space, process, since = HERE.split("-")
     dead = subprocess.Popen(["true"])

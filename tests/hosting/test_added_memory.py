@@ -83,7 +83,7 @@ def test_laps_of_warm_up_count_for_what_they_leave_and_not_for_what_they_needed(
 
 def test_what_compilers_leave_is_not_the_methods():
     def compile_block():
-        with leave_out_compilers():
+        with leave_out_compilers(), leave_out_compilers():
             return block(48)
 
     before = read_compilers_mib()

@@ -73,6 +73,10 @@ def test_a_run_of_fewer_videos_does_not_take_the_place_of_one_of_more(runs, tmp_
         harness.run(**ASKED, limit=1, out=out)
     assert "--resume never" in refused.value.hint
     assert (out / "record.json").read_bytes() == before
+    plan = (out / "plan.json").read_bytes()
+    with pytest.raises(UsageError, match="leaves out"):  # before clocks are dropped
+        harness.run(**{**ASKED, "threads": 2}, limit=1, out=out, resume="elsewhere")
+    assert (out / "plan.json").read_bytes() == plan
     (out / "record.json").unlink()  # one that was killed holds no record yet
     part = harness.run(**ASKED, limit=1, out=out).record
     assert [row.video for row in part.videos] == part.reused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,8 @@ class JFMeasurement:
         if self._rule.frames == "prompted":
             self._learn_prompts(frame)
         if truth is not None:
+            if _dtype_of(truth) != np.uint8:
+                raise make_refusal(self._sample, frame, found=f"a truth of {_dtype_of(truth)}", expected="uint8")
             self._take(frame, prediction, _runs_of(truth))
 
     def _learn_prompts(self, before: int) -> None:
@@ -77,13 +80,11 @@ class JFMeasurement:
             self._objects.remember(truth.ids)
 
     def _measure(self, frame: int, prediction: np.ndarray | MaskRuns, truth: MaskRuns) -> None:
-        is_map = isinstance(prediction, MaskRuns) or prediction.dtype == np.uint8
-        if prediction.shape != truth.shape or not is_map:
-            found = f"{prediction.shape} {'' if isinstance(prediction, MaskRuns) else prediction.dtype}"
+        if prediction.shape != truth.shape or _dtype_of(prediction) != np.uint8:
             raise make_refusal(
                 self._sample,
                 frame,
-                found=f"a prediction of {found}",
+                found=f"a prediction of {prediction.shape} {_dtype_of(prediction)}",
                 expected=f"uint8 of {truth.shape}, the size of the truth",
             )
         prediction = _runs_of(prediction)
@@ -144,6 +145,10 @@ class JFMeasurement:
         chosen = match_proposals(J, F)
         matched = {str(n + 1): int(p) + 1 for n, p in enumerate(chosen) if p < self._objects.highest_proposal}
         return J[chosen, range(objects)], F[chosen, range(objects)], matched
+
+
+def _dtype_of(mask: np.ndarray | MaskRuns) -> np.dtype[Any]:
+    return mask.values.dtype if isinstance(mask, MaskRuns) else mask.dtype
 
 
 def _runs_of(mask: np.ndarray | MaskRuns) -> MaskRuns:
