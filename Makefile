@@ -24,7 +24,7 @@ demo: $(INSTALLED)
 	@echo "leaderboard page: $(DEMO)/leaderboard/README.md"
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # The site opens from disk: site/index.html.
 docs: $(INSTALLED)

@@ -40,6 +40,7 @@ EXAMPLE = Path(__file__).parent / "third_party" / "vos-colours"
 # the environment says no as well: without it, each command that a test starts takes a CPU second or two longer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.pop("COLUMNS", None)  # a shell may export it, and xdist tells it to its workers: tables would be cut
 sys.dont_write_bytecode = False
 
 
