@@ -14,8 +14,7 @@ import numpy as np
 
 from harness.api.dataclass import dataclass
 from harness.api.errors import DataError
-from harness.api.mask_ids import find_ids
-from harness.api.mask_runs import MaskRuns, find_runs
+from harness.api.mask_runs import MaskRuns
 from harness.api.plain_files import read_head, read_plain
 from harness.api.png_rows import undo_filters
 
@@ -190,7 +189,7 @@ def read_runs(path: Path | str, *, binary: bool = False, content: bytes | None =
     ``content`` are the file's bytes, where they are known.
     """
     rows = _PngRows(path, content)
-    runs = find_runs(rows.table) if rows.table is not None and rows.header.bits == 8 else None
+    runs = MaskRuns.of_coded(rows.table) if rows.table is not None and rows.header.bits == 8 else None
     if runs is None:
         runs = MaskRuns.of(rows.decode())
     return runs.binarise() if binary else runs
@@ -369,4 +368,4 @@ def _check_runs(size: tuple[int, int], runs: np.ndarray) -> np.ndarray:
 
 def ids_in(mask: np.ndarray | MaskRuns) -> set[int]:
     """The values a (H, W) uint8 id map holds, 0 and 255 included."""
-    return set(mask.ids if isinstance(mask, MaskRuns) else find_ids(mask).tolist())
+    return set((mask if isinstance(mask, MaskRuns) else MaskRuns.of(mask)).ids)

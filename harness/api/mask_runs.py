@@ -37,11 +37,14 @@ class MaskRuns:
         if not ends or (starts[1:] <= starts[:-1]).any():
             expected = f"rising int32 from 0 to {height * width}, and a uint8 value for each but the last"
             raise ValueError(f"found runs of {shape} that make no map, expected {expected}")
-        self._take((int(height), int(width)), starts, values)
+        self.shape, self.starts, self.values = (int(height), int(width)), starts, values
 
-    def _take(self, shape: tuple[int, int], starts: np.ndarray, values: np.ndarray) -> MaskRuns:
-        self.shape, self.starts, self.values = shape, starts, values
-        return self
+    @classmethod
+    def _trust(cls, shape: tuple[int, int], starts: np.ndarray, values: np.ndarray) -> MaskRuns:
+        """Of what a loop has made, which is not looked over again."""
+        runs = cls.__new__(cls)
+        runs.shape, runs.starts, runs.values = shape, starts, values
+        return runs
 
     @classmethod
     def of(cls, mask: np.ndarray) -> MaskRuns:
@@ -53,7 +56,8 @@ class MaskRuns:
         flat = np.ascontiguousarray(mask).reshape(-1)
         if cut_row.is_compiled:
             starts, values = _room(flat.size)
-            runs = _take_first(cut_row(flat, flat.size, starts, values), mask.shape, starts, values)
+            count = cut_row(flat, flat.size, starts, values)
+            runs = cls._trust(mask.shape, starts[: count + 1].copy(), values[:count].copy())
         else:
             first = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
             runs = cls(mask.shape, np.append(first, flat.size).astype(np.int32), flat[first])
@@ -74,30 +78,25 @@ class MaskRuns:
 
     def binarise(self) -> MaskRuns:
         """The same with 1 for every value that is not 0."""
-        return MaskRuns.__new__(MaskRuns)._take(self.shape, self.starts, (self.values != 0).astype(np.uint8))
+        return MaskRuns._trust(self.shape, self.starts, (self.values != 0).astype(np.uint8))
 
+    @classmethod
+    def of_coded(cls, table: np.ndarray) -> MaskRuns | None:
+        """Of a PNG's inflated rows, (H, 1 + W) uint8 with each row's filter in front and one byte a pixel.
 
-def find_runs(table: np.ndarray) -> MaskRuns | None:
-    """The runs of a PNG's inflated rows, (H, 1 + W) uint8 with each row's filter in front and one byte a pixel.
-
-    None where there is no machine code, or a row has another filter than none and differences to the left.
-    """
-    if not cut_table.is_compiled:
-        return None
-    height, stride = table.shape
-    starts, values = _room(height * (stride - 1))
-    count = cut_table(table, height, stride, starts, values)
-    return _take_first(count, (height, stride - 1), starts, values) if count else None
+        None where there is no machine code, or a row has another filter than none and differences to the left.
+        """
+        if not cut_table.is_compiled:
+            return None
+        height, stride = table.shape
+        starts, values = _room(height * (stride - 1))
+        count = cut_table(table, height, stride, starts, values)
+        return cls._trust((height, stride - 1), starts[: count + 1].copy(), values[:count].copy()) if count else None
 
 
 def _room(pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """For as many runs as there can be; what is not written to costs nothing."""
     return np.empty(pixels + 1, np.int32), np.empty(pixels, np.uint8)
-
-
-def _take_first(count: int, shape: tuple[int, int], starts: np.ndarray, values: np.ndarray) -> MaskRuns:
-    """So many runs, which a loop has made, and which are not looked over again."""
-    return MaskRuns.__new__(MaskRuns)._take(shape, starts[: count + 1].copy(), values[:count].copy())
 
 
 @LOOPS.entry("u1*, i8, i4*, u1* -> i8")

@@ -222,11 +222,11 @@ def check_size(path: Path, found: tuple[int, ...], expected: tuple[int, int], vi
 
 
 MaskReader = Callable[[Path], np.ndarray]
-_READ_RUNS: tuple[tuple[MaskReader, Callable[[Path], MaskRuns]], ...] = (
-    (read_mask, read_runs),
-    (read_binary_mask, functools.partial(read_runs, binary=True)),
-)
-"""Readers, and what reads the same masks as runs."""
+_READ_RUNS: dict[MaskReader, Callable[[Path], MaskRuns]] = {
+    read_mask: read_runs,
+    read_binary_mask: functools.partial(read_runs, binary=True),
+}
+"""What reads the same masks as runs."""
 
 
 @dataclass(frozen=True)
@@ -282,9 +282,8 @@ class VideoFiles:
 
     def true_runs(self, index: int) -> MaskRuns | None:
         """``truth`` as runs of one id."""
-        paths = self.truths.get(index, ())
-        read = next((runs for reader, runs in _READ_RUNS if reader is self.read), None)
-        if read is None or len(paths) != 1 or type(self).truth is not VideoFiles.truth:
+        paths, read = self.truths.get(index, ()), _READ_RUNS.get(self.read)
+        if read is None or len(paths) != 1:
             truth = self.truth(index)
             return None if truth is None else MaskRuns.of(truth)
         self._refuse_changed(paths[0])

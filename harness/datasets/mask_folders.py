@@ -126,7 +126,7 @@ class MaskFiles:
 
     def true_runs(self, index: int) -> MaskRuns:
         """``truth`` as runs of one id."""
-        if self.objects or type(self).truth is not MaskFiles.truth:
+        if self.objects:
             return MaskRuns.of(self.truth(index))
         path = self.masks[list(self.masks)[index]]
         runs = read_runs(path, binary=self.is_object)

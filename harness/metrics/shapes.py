@@ -16,6 +16,5 @@ if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Int32 as Int32
     from jaxtyping import Int64 as Int64
     from jaxtyping import UInt8 as UInt8
-    from jaxtyping import UInt64 as UInt64
 else:
-    Bool = Float64 = Int = Int32 = Int64 = UInt8 = UInt64 = None
+    Bool = Float64 = Int = Int32 = Int64 = UInt8 = None

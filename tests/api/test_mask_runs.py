@@ -12,7 +12,7 @@ from PIL import Image
 from harness.api import mask_runs
 from harness.api.errors import DataError, IncompletePredictions
 from harness.api.mask_files import ids_in, read_mask, read_runs, read_small_mask, write_mask
-from harness.api.mask_runs import MaskRuns, find_runs
+from harness.api.mask_runs import MaskRuns
 from harness.api.predicted_masks import read_predicted_runs
 from harness.api.true_runs import TruthReader, read_true_runs
 from harness.guarded import guard
@@ -73,7 +73,7 @@ def test_runs_of_pixels_and_of_coded_rows_give_the_map_back(ids, seed):
     assert of_pixels.decode() is ids
     changes = np.count_nonzero(np.diff(ids.reshape(-1).astype(int)))
     assert of_pixels.values.size == changes + 1  # no run is cut in two, at the end of a row either
-    of_rows = find_runs(code_rows(ids, np.random.default_rng(seed).integers(NONE, UP, len(ids))))
+    of_rows = MaskRuns.of_coded(code_rows(ids, np.random.default_rng(seed).integers(NONE, UP, len(ids))))
     if of_rows is not None:  # None: no machine code here
         assert (draw_again(of_rows) == ids).all()
         assert (of_rows.decode() == ids).all()
@@ -120,7 +120,7 @@ def test_files_of_every_kind_are_read_as_their_pixels_are(tmp_path, form, mode, 
 
 def test_rows_of_other_filters_are_left_to_those_who_undo_them(tmp_path, form):
     ids = id_map(9, 70, 3, 20, 1)
-    assert find_runs(code_rows(ids, [LEFT] * 8 + [UP])) is None
+    assert MaskRuns.of_coded(code_rows(ids, [LEFT] * 8 + [UP])) is None
     buffer = io.BytesIO()
     Image.fromarray(np.tile(np.arange(200, dtype=np.uint8)[:, None], (1, 90)), "L").save(buffer, "PNG")
     (tmp_path / "mask.png").write_bytes(buffer.getvalue())

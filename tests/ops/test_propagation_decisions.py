@@ -130,13 +130,13 @@ def test_the_triton_kernel_in_its_interpreter(tmp_path, triton_interpreter, name
         "import pathlib, torch\n"
         "from harness.ops.propagation_cuda import propagate_fused\n"
         "here = pathlib.Path(__file__).parent\n"
-        "query, keys, labels, sigmas, size = torch.load(here / 'given.pt')\n"
+        "query, keys, labels, sigmas, size = torch.load(here / 'given.pt', weights_only=True)\n"
         "scores = propagate_fused(query, keys, labels, range(9), sigmas, size=size)\n"
         "torch.save(scores, here / 'scores.pt')\n"
     )
     done = subprocess.run([sys.executable, script], env=triton_interpreter, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    check_decisions(torch.load(tmp_path / "scores.pt"), given, sigmas)
+    check_decisions(torch.load(tmp_path / "scores.pt", weights_only=True), given, sigmas)
 
 
 @pytest.mark.gpu

@@ -1,8 +1,8 @@
 """The loops behind the compiled counts: runs of one slot, joint histogram, boundaries as bits, their dilation.
 
 From the runs of both label maps follow the joint label histogram and the pixels of every object, kept as one bit each.
-Its boundary, how that grows by the disk, and what of the other boundary lies
-inside are found 64 pixels at a time, within boxes. Background costs next to nothing.
+Its boundary, how that grows by the disk, and what of the other boundary lies inside are found 64 pixels at a time,
+within boxes. Background costs next to nothing.
 """
 
 from __future__ import annotations
@@ -225,8 +225,7 @@ def _spread(grown, y, word, up, down, bits, half_widths, is_before):
         if width == 0:
             continue
         if is_before:
-            beside = bits << np.uint64(64 - width)
-            beside = _NOTHING - beside
+            beside = _NOTHING - (bits << np.uint64(64 - width))
         else:
             beside = bits >> np.uint64(64 - width)
             shift = 1
