@@ -2,10 +2,13 @@
 
 import sys
 
+import numpy as np
 import pytest
 
+from benchmarks.official import boundaries
 from benchmarks.official.__main__ import line
 from benchmarks.official.race import Command
+from harness.metrics.j_and_f.pair_counts import PlainCounter
 
 COUNTS = """
 import pathlib, sys
@@ -35,3 +38,12 @@ def test_a_whole_command_is_its_cpu_seconds_and_one_that_fails_is_told(tmp_path)
     assert float(row.split("|")[2].split(" s")[0]) > 0
     with pytest.raises(RuntimeError, match="ended with 3: gone wrong"):
         line("a work", [Command(("sh", "-c", "echo gone wrong; exit 3"), tmp_path, {})], 1, tmp_path / "byte-code", "")
+
+
+def test_ellipses_across_a_border_are_measured_as_by_the_plain_form(monkeypatch):
+    rng = np.random.default_rng(0)
+    pairs = [boundaries.draw_pair((540, 960), rng) for _ in range(16)]  # a boundary once grew with a gap in the 13th
+    predicted, true = np.moveaxis(pairs, 1, 0)
+    found = boundaries.measure(predicted, true)
+    monkeypatch.setattr(boundaries, "new_counter", PlainCounter)
+    assert (found == boundaries.measure(predicted, true)).all()
