@@ -1,10 +1,11 @@
-"""How much memory the C allocator has handed out: tensors and arrays lie there."""
+"""How much memory the C allocator has handed out, and what is free given back: tensors and arrays lie there."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import gc
+import mmap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,23 +24,51 @@ class _Mallinfo(ctypes.Structure):
     ]
 
 
+_LEAST_LEFT = 1 << 20
+"""Bytes at the end of the heap that are worth giving back by hand."""
+
+
 @functools.cache
-def allocator() -> Any:
+def _allocator() -> Any:
     """The C library, where it can tell what is handed out and give free pages back; None elsewhere."""
     library = ctypes.CDLL(None)
     if not (hasattr(library, "mallinfo2") and hasattr(library, "malloc_trim")):
         return None
     library.mallinfo2.restype = _Mallinfo
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.argtypes = [ctypes.c_void_p]
+    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     return library
 
 
 def read_held_mib() -> float | None:
     """MiB handed out by the C allocator and not freed; None where it cannot tell (another C library than glibc)."""
-    library = allocator()
+    library = _allocator()
     if library is None:
         return None
     found = library.mallinfo2()
     return (found.uordblks + found.hblkhd) / 2**20
+
+
+def give_free_pages_back() -> None:
+    """Have no free memory of the allocator lie in pages that the process keeps, as far as it can be had.
+
+    The end of the heap cannot be cut off once somebody else has moved it (``sbrk``, or no room behind it): then its
+    free memory is taken for a moment, and its pages given back from within.
+    """
+    library = _allocator()
+    if library is None:
+        return
+    library.malloc_trim(0)
+    left = library.mallinfo2().keepcost
+    if left < _LEAST_LEFT:
+        return
+    place = library.malloc(left - 4 * mmap.PAGESIZE)
+    if place:
+        first = -(-place // mmap.PAGESIZE) * mmap.PAGESIZE
+        whole = (place + left - 4 * mmap.PAGESIZE - first) // mmap.PAGESIZE * mmap.PAGESIZE
+        library.madvise(first, whole, mmap.MADV_DONTNEED)
+        library.free(place)
 
 
 class _Compilers:

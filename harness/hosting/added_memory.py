@@ -13,7 +13,7 @@ import functools
 import gc
 from pathlib import Path
 
-from harness.api.held_memory import allocator, read_compilers_mib, read_held_mib
+from harness.api.held_memory import give_free_pages_back, read_compilers_mib, read_held_mib
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _UNSURE_FRAMES = 4
@@ -64,7 +64,7 @@ class AddedMemory:
         if not _can_measure():
             return
         if quiet:
-            allocator().malloc_trim(0)
+            give_free_pages_back()
         held = (_read_own_mib() or 0.0) - kept / 2**20
         if self._before is None:
             self._before = held - self._built

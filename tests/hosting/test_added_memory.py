@@ -1,5 +1,8 @@
 """Memory on a CPU: what a method adds, whatever the process did before and what the harness keeps meanwhile."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +46,31 @@ def test_pages_that_were_freed_before_and_not_given_back_hide_nothing():
     lap(memory, lambda: len([np.ones(64 * 1024, np.uint8) for _ in range(512)]))
     assert memory.read() == pytest.approx(32, abs=3)
     assert len(small) == 512
+
+
+HEAP_THAT_CANNOT_SHRINK = """
+import ctypes
+import numpy as np
+from harness.hosting.added_memory import AddedMemory
+
+large = [np.ones(30 << 20, np.uint8)]
+large.clear()  # from here on, arrays of this size lie in the heap
+last = [np.ones(20 << 20, np.uint8) for _ in range(2)]
+ctypes.CDLL(None).sbrk(ctypes.c_long(4096))  # somebody else moves its end
+last.clear()
+for _ in range(2):
+    memory = AddedMemory(0.0)
+    memory.begin(0)
+    block = np.ones(8 << 20, np.uint8)
+    memory.end()
+    print(memory.read())
+    del block
+"""
+
+
+def test_free_pages_at_the_end_of_a_heap_that_cannot_shrink_hide_nothing():
+    told = subprocess.run([sys.executable, "-c", HEAP_THAT_CANNOT_SHRINK], capture_output=True, text=True, check=True)
+    assert [float(line) for line in told.stdout.split()] == pytest.approx([8, 8], abs=0.5)
 
 
 def test_what_happens_between_laps_is_not_the_methods():
